@@ -1,0 +1,21 @@
+"""The server: `python app.py`, or `uvicorn app:create_app --factory`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bogv import bootstrap
+from bogv.config import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def create_app() -> FastAPI:
+    """The whole app, from the environment's settings."""
+    settings = Settings()
+    return bootstrap.create_app(settings, bootstrap.open_search(settings))
+
+
+if __name__ == "__main__":
+    bootstrap.serve(Settings())

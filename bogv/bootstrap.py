@@ -1,0 +1,101 @@
+"""Settings to a running bogv: the one place where its objects are made and joined."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from bogv.config import Settings
+from bogv.embedder import load_embedder
+from bogv.errors import BogvError
+from bogv.folders import import_folder
+from bogv.images import Decoder
+from bogv.service import ImageSearch
+from bogv.sources import Sources
+from bogv.store import MilvusStore
+from bogv.thumbnails import Thumbnails
+from bogv.weights import resolve
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+
+def open_search(settings: Settings) -> ImageSearch:
+    """The service on the gallery that the settings name.
+
+    Raises DatabaseUnavailable, GalleryInUse, GalleryMismatch, WeightsUnavailable,
+    StorageUnavailable.
+    """
+    store = _open_store(settings)
+    try:
+        weights = resolve(
+            settings.weights,
+            begun_with=store.begun_with(),
+            may_be_untrained=settings.milvus_host is None,
+        )
+        return ImageSearch(
+            decoder=Decoder(settings.max_upload, settings.max_pixels),
+            embedder=load_embedder(weights, settings.engine, settings.cache_dir),
+            store=store,
+            thumbnails=Thumbnails(settings.thumbnails_url),
+        )
+    except BogvError:
+        store.close()
+        raise
+
+
+def open_sources(settings: Settings) -> Sources:
+    """What callers may name: paths below the roots, public URLs, Base64."""
+    return Sources(settings.roots, settings.max_upload, settings.allow_private_urls)
+
+
+def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
+    """The REST API at /api and the demo at /, over one service."""
+    from fastapi import FastAPI
+
+    from bogv.api import create_api
+    from bogv.ui import mount_demo
+
+    sources = open_sources(settings)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Mounted before the demo, which takes every path that is left.
+    app.mount("/api", create_api(settings, search, sources))
+    return mount_demo(app, settings, search, sources)
+
+
+def serve(settings: Settings) -> None:
+    """Open the gallery, serve it until SIGTERM or SIGINT, and close it."""
+    import uvicorn
+
+    search = open_search(settings)
+    try:
+        if settings.image_inc_path is not None:
+            threading.Thread(target=_import_at_start, args=(settings, search), daemon=True).start()
+        app = create_app(settings, search)
+        uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=8)
+    finally:
+        search.close()
+
+
+def _open_store(settings: Settings) -> MilvusStore:
+    if settings.milvus_host is None:
+        return MilvusStore.lite(settings.data_dir, settings.collection)
+    return MilvusStore.server(
+        settings.milvus_host,
+        settings.milvus_port,
+        settings.collection,
+        user=settings.milvus_user,
+        password=settings.milvus_password.get_secret_value(),
+        token=settings.milvus_token.get_secret_value(),
+    )
+
+
+def _import_at_start(settings: Settings, search: ImageSearch) -> None:
+    assert settings.image_inc_path is not None  # noqa: S101 - the caller asked
+    try:
+        import_folder(search, settings.image_inc_path, settings.image_pool_path)
+    except (BogvError, OSError):
+        log.exception("The import from %s stopped", settings.image_inc_path)

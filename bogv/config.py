@@ -1,0 +1,72 @@
+"""Settings: every environment variable that bogv reads, in one place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Engine = Literal["auto", "openvino", "torch"]
+
+
+class Settings(BaseSettings):
+    """Read once, from the environment; an empty variable counts as unset.
+
+    Raises pydantic's ValidationError, which names the variable, for a value that can't be meant.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, populate_by_name=True)
+
+    milvus_host: str | None = Field(None, validation_alias="MILVUS_HOST")
+    milvus_port: int = Field(19530, validation_alias="MILVUS_PORT", ge=1, le=65535)
+    milvus_user: str = Field("", validation_alias="MILVUS_USER")
+    milvus_password: SecretStr = Field(SecretStr(""), validation_alias="MILVUS_PASSWORD")
+    milvus_token: SecretStr = Field(SecretStr(""), validation_alias="MILVUS_TOKEN")
+    collection: str = Field("images", validation_alias="BOGV_COLLECTION", pattern=r"^[A-Za-z_]\w*$")
+
+    token: SecretStr | None = Field(None, validation_alias="TOKEN")
+    host: str = Field("127.0.0.1", validation_alias="BOGV_HOST")
+    port: int = Field(7000, validation_alias="API_PORT", ge=0, le=65535)
+    http_status: Literal["200"] | None = Field(None, validation_alias="BOGV_HTTP_STATUS")
+
+    data_dir: Path = Field(Path("data"), validation_alias="BOGV_DATA_DIR")
+    thumbnails: str | None = Field(None, validation_alias="BOGV_THUMBNAILS")
+    weights: str = Field("auto", validation_alias="BOGV_WEIGHTS")
+    engine: Engine = Field("auto", validation_alias="BOGV_ENGINE")
+
+    max_upload_mb: float = Field(20, validation_alias="BOGV_MAX_UPLOAD_MB", gt=0)
+    max_pixels: int = Field(64_000_000, validation_alias="BOGV_MAX_PIXELS", gt=0)
+    image_roots: str | None = Field(None, validation_alias="BOGV_IMAGE_ROOTS")
+    allow_private_urls: bool = Field(False, validation_alias="BOGV_ALLOW_PRIVATE_URLS")
+    image_inc_path: Path | None = Field(None, validation_alias="IMAGE_INC_PATH")
+    image_pool_path: Path | None = Field(None, validation_alias="IMAGE_POOL_PATH")
+
+    @property
+    def max_upload(self) -> int:
+        """Bytes that one image may have."""
+        return int(self.max_upload_mb * 1024 * 1024)
+
+    @property
+    def samples_dir(self) -> Path:
+        """Where the demo's sample images lie."""
+        return self.data_dir / "samples"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What can be made again: converted models."""
+        return self.data_dir / "cache"
+
+    @property
+    def thumbnails_url(self) -> str:
+        """An fsspec URL of the folder of thumbnails."""
+        return self.thumbnails or str(self.data_dir / "thumbnails")
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders below which a server path may be read."""
+        if self.image_roots is not None:
+            return [Path(root) for root in self.image_roots.split(os.pathsep) if root]
+        return [folder for folder in (self.data_dir, self.image_pool_path) if folder is not None]

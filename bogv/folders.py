@@ -1,0 +1,91 @@
+"""Folders of images: finding them, adding them, and the import at start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from bogv.images import SUFFIXES, md5_of
+from bogv.records import Added, NewImage
+from bogv.service import ImageSearch
+from bogv.sources import read_file
+
+log = logging.getLogger(__name__)
+
+KeyFrom = Literal["name", "stem", "path", "md5"]
+
+_KEYS: dict[KeyFrom, Callable[[Path], str | None]] = {
+    "name": lambda path: path.name,
+    "stem": lambda path: path.stem,
+    "path": str,
+    "md5": lambda _: None,
+}
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and those below the folders named that end like an image, sorted.
+
+    Hidden files and folders are passed over, links to folders not followed. A file that is named
+    is taken whatever it is called. Raises FileNotFoundError for a path that isn't there.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"There is no file or folder {str(path)!r}.")
+        for file in _below(path) if path.is_dir() else [path]:
+            found[file.absolute()] = None
+    return list(found)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(parent) / name
+
+
+def new_images(
+    paths: Iterable[Path], max_bytes: int, key_from: KeyFrom = "md5"
+) -> Iterator[NewImage]:
+    """Files as images to be added, each read when its turn comes."""
+    for path in paths:
+        yield NewImage(partial(read_file, path, max_bytes), str(path), _KEYS[key_from](path))
+
+
+def import_folder(search: ImageSearch, inc: Path, pool: Path | None) -> list[Added]:
+    """Add all images below `inc`; each that is in is moved to `pool`, where its record points.
+
+    Interrupted anywhere, it does the rest when called again. Raises OSError where `pool` can't be
+    written to.
+    """
+    verdicts = []
+    files = find_images([inc])
+    targets = [_target(path, inc, pool) if pool else path for path in files]
+    images = (
+        NewImage(partial(read_file, path, search.decoder.max_bytes), str(target))
+        for path, target in zip(files, targets, strict=True)
+    )
+    for path, target, added in zip(files, targets, search.add_many(images), strict=True):
+        verdicts.append(added)
+        if added.error is not None:
+            log.warning("Not imported: %s: %s", path, added.error)
+        elif target != path:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+    failed = sum(added.error is not None for added in verdicts)
+    log.info("Imported %d images from %s, %d failed", len(verdicts) - failed, inc, failed)
+    return verdicts
+
+
+def _target(path: Path, inc: Path, pool: Path) -> Path:
+    """Its place in the pool; a file of the same name and other bytes is not overwritten."""
+    target = pool.absolute() / path.relative_to(inc.absolute())
+    if not target.exists() or target.read_bytes() == path.read_bytes():
+        return target
+    return target.with_stem(f"{target.stem}-{md5_of(path.read_bytes())[:8]}")

@@ -1,0 +1,172 @@
+"""Bytes to `Picture`: decode within limits, turn upright, make RGB, hash, shrink."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from bogv.errors import DamagedImage, NotAnImage, TooLarge, TooManyPixels
+from bogv.records import Picture, Pixels
+
+INPUT_SIZE = 224
+RESIZE_SIZE = 256
+THUMBNAIL_SIZE = 384
+
+# Told by their first bytes. Left out are the formats that have no such mark (TGA) and those that
+# run other programs (EPS) or open files inside files (ICO, ICNS, PSD).
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm"}
+    | {".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""What a walk through a folder takes for images. What they are, their bytes tell."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def md5_of(data: bytes) -> str:
+    """The key of an image that came without one: 32 hex digits."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+class Decoder:
+    """Decodes images of at most `max_bytes` bytes and `max_pixels` pixels. Safe in threads."""
+
+    def __init__(self, max_bytes: int, max_pixels: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_pixels = max_pixels
+
+    def decode(self, data: bytes, thumbnail: bool = False) -> Picture:
+        """Decode the first frame, upright, in RGB, over white where it is transparent.
+
+        Raises TooLarge, TooManyPixels (before any pixel is decoded), NotAnImage, DamagedImage.
+        """
+        if len(data) > self.max_bytes:
+            raise TooLarge(
+                f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
+            )
+        try:
+            with self._open(data) as image:
+                width, height = _upright_size(image)
+                upright = _upright(_rgb(_drafted(image)), _orientation(image))
+        except (NotAnImage, TooManyPixels):
+            raise
+        except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
+            raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
+        return Picture(
+            md5=md5_of(data),
+            width=width,
+            height=height,
+            size=len(data),
+            pixels=network_input(upright),
+            thumbnail=_thumbnail(upright) if thumbnail else None,
+        )
+
+    def _open(self, data: bytes) -> Image.Image:
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError as error:
+            what = "The file is empty." if not data else "The bytes are no image of a known format."
+            raise NotAnImage(what) from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise TooManyPixels(
+                f"The image has too many pixels; the limit is {self.max_pixels:,}."
+            ) from error
+        if image.width * image.height > self.max_pixels:
+            raise TooManyPixels(
+                f"The image has {image.width:,} × {image.height:,} pixels;"
+                f" the limit is {self.max_pixels:,}."
+            )
+        return image
+
+
+def network_input(image: Image.Image) -> Pixels:
+    """RGB image -> (224, 224, 3) uint8, as `ResNet50_Weights.IMAGENET1K_V1.transforms()`.
+
+    Short side to 256 (bilinear, antialiased), then the middle 224 × 224; the result is the same to
+    a rounding step. Only the middle is computed: a strip of 1 × 30,000 pixels costs no more.
+    """
+    width, height = image.size
+    if width <= height:
+        resized = RESIZE_SIZE, int(RESIZE_SIZE * height / width)
+    else:
+        resized = int(RESIZE_SIZE * width / height), RESIZE_SIZE
+    left, top = (round((side - INPUT_SIZE) / 2.0) for side in resized)
+    across, down = width / resized[0], height / resized[1]
+    box = (
+        left * across,
+        top * down,
+        min((left + INPUT_SIZE) * across, width),
+        min((top + INPUT_SIZE) * down, height),
+    )
+    pixels: Pixels = np.asarray(
+        image.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BILINEAR, box=box)
+    )
+    return pixels
+
+
+def _drafted(image: Image.Image) -> Image.Image:
+    """Let the JPEG decoder scale by 1/2, 1/4 or 1/8 as it decodes, down to twice what is needed.
+
+    The thumbnail needs 384 on the long side, the network 256 on the short: 512 serves both.
+    """
+    image.draft("RGB", (2 * RESIZE_SIZE, 2 * RESIZE_SIZE))
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in {"I;16", "I;16B", "I;16L", "I;16N"}:
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in {"I", "F"}:
+        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB")
+    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
+        image = image.convert("RGBA")
+        over = Image.new("RGB", image.size, "white")
+        over.paste(image, mask=image.getchannel("A"))
+        return over
+    return image.convert("RGB")
+
+
+def _stretched(values: NDArray[np.float64]) -> Pixels:
+    """32-bit values have no agreed white: darkest to 0, brightest to 255, NaN to 0."""
+    values = np.nan_to_num(values, posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    scaled: Pixels = ((values - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+    return scaled
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - broken EXIF is common and the picture is none the worse
+        return 1
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), reducing_gap=2.0)
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=80, method=2)
+    return out.getvalue()

@@ -1,0 +1,200 @@
+"""Server paths, URLs and Base64 to bytes, behind fences."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ipaddress
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from bogv.errors import (
+    FetchFailed,
+    FileMissing,
+    InvalidBase64,
+    InvalidUrl,
+    PathNotAllowed,
+    StorageUnavailable,
+    TooLarge,
+    UrlNotAllowed,
+)
+
+FETCH_SECONDS = 20.0
+MAX_REDIRECTS = 5
+_DATA_PREFIX = re.compile(r"^\s*data:[^,]{0,100},", re.ASCII)
+
+
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file, no fence around it.
+
+    Raises FileMissing, PathNotAllowed (a folder, a device, a pipe), TooLarge, StorageUnavailable.
+    """
+    try:
+        # Opened without waiting, then asked what it is: a pipe would hang the reader, and what is
+        # asked before it is opened can be another file afterwards.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileMissing(f"There is no file {str(path)!r}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise PathNotAllowed(f"{str(path)!r} is not a regular file.")
+        try:
+            return _within(file.read(max_bytes + 1), max_bytes)
+        except OSError as error:
+            raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
+
+
+def decode_base64(text: str, max_bytes: int) -> bytes:
+    """Base64, standard or URL-safe, with or without a `data:…;base64,` prefix, line breaks allowed.
+
+    Raises InvalidBase64, TooLarge.
+    """
+    body = "".join(_DATA_PREFIX.sub("", text, count=1).split())
+    if len(body) > (max_bytes + 3) * 4 // 3 + 4:
+        raise TooLarge(f"The image is larger than the limit of {max_bytes:,} bytes.")
+    body = body.replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        data = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidBase64(f"The text is not Base64: {error}.") from error
+    return _within(data, max_bytes)
+
+
+class Sources:
+    """Reads what a caller names, as far as the fences allow."""
+
+    def __init__(
+        self, roots: Iterable[Path], max_bytes: int, allow_private_urls: bool = False
+    ) -> None:
+        self.roots = [root.resolve() for root in roots]
+        self.max_bytes = max_bytes
+        self.allow_private_urls = allow_private_urls
+
+    def inside(self, path: str | Path) -> Path:
+        """The path with its links resolved, if it lies below a root.
+
+        Raises PathNotAllowed, also for what isn't there: from outside, the two look the same.
+        """
+        try:
+            resolved = Path(path).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links
+            raise PathNotAllowed("The path can't be resolved.") from error
+        if not Path(path).is_absolute():
+            raise PathNotAllowed("The path must be absolute.")
+        if not any(resolved.is_relative_to(root) for root in self.roots):
+            raise PathNotAllowed(
+                "The path lies outside the folders that may be read (BOGV_IMAGE_ROOTS)."
+            )
+        return resolved
+
+    def from_path(self, path: str) -> bytes:
+        """The bytes of a file below a root. Raises what `inside` and `read_file` raise."""
+        return read_file(self.inside(path), self.max_bytes)
+
+    def from_base64(self, text: str) -> bytes:
+        """Raises InvalidBase64, TooLarge."""
+        return decode_base64(text, self.max_bytes)
+
+    def from_url(self, url: str) -> bytes:
+        """The body behind an http or https URL, fetched within FETCH_SECONDS, all told.
+
+        Raises InvalidUrl, UrlNotAllowed, FetchFailed, TooLarge.
+        """
+        try:
+            parsed = httpx.URL(url.strip())
+        except httpx.InvalidURL as error:
+            raise InvalidUrl(f"The URL can't be read: {error}.") from error
+        if parsed.scheme not in {"http", "https"} or not parsed.host:
+            raise InvalidUrl("The URL must begin with http:// or https:// and name a host.")
+        try:
+            return asyncio.run(asyncio.wait_for(self._fetch(parsed), FETCH_SECONDS))
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise FetchFailed(f"The URL gave no image within {FETCH_SECONDS:.0f} s.") from error
+        except httpx.InvalidURL as error:
+            raise FetchFailed(f"The URL leads to one that can't be read: {error}.") from error
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise FetchFailed(f"The URL can't be fetched: {reason}.") from error
+
+    async def _fetch(self, url: httpx.URL) -> bytes:
+        transport = httpx.AsyncHTTPTransport() if self.allow_private_urls else PublicTransport()
+        client = httpx.AsyncClient(
+            transport=transport,
+            timeout=FETCH_SECONDS / 2,
+            follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
+            trust_env=False,  # a proxy would resolve names itself, past the fence
+            headers={"User-Agent": "bogv", "Accept": "image/*", "Accept-Encoding": "identity"},
+        )
+        async with client, client.stream("GET", url) as response:
+            if response.status_code != 200:
+                raise FetchFailed(f"The URL answered with status {response.status_code}.")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                _within(body, self.max_bytes)
+            return bytes(body)
+
+
+class PublicTransport(httpx.AsyncHTTPTransport):
+    """Connects to public addresses alone: each request, each redirect, and the address checked.
+
+    The name is resolved once and the connection goes to the very address that was checked, so a
+    name that changes its mind in between changes nothing. `safehttpx`, which gradio brings, does
+    the same, but drops the time-outs, lets 100.64.0.0/10 pass (some clouds' metadata service is
+    there) and asks a public resolver about names that the local one doesn't know.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises UrlNotAllowed, httpx.ConnectError for an unknown host."""
+        host = request.url.host
+        request.url = request.url.copy_with(host=await _public_address(host))
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        return await super().handle_async_request(request)
+
+
+async def _public_address(host: str) -> str:
+    """One address of the host, if all of them are public."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpx.ConnectError(f"the host {host!r} is unknown") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(map(is_public, addresses)):
+        raise UrlNotAllowed(f"The URL leads to {host!r}, which is not a public address.")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet's: not private, loopback, link-local, shared,
+    multicast or reserved; IPv4 inside IPv6 (mapped, 6to4, NAT64) counts as the IPv4 it carries."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if ip in ipaddress.ip_network("64:ff9b::/96"):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
+
+
+_Bytes = TypeVar("_Bytes", bytes, bytearray)
+
+
+def _within(data: _Bytes, max_bytes: int) -> _Bytes:
+    if len(data) > max_bytes:
+        raise TooLarge(f"The image is larger than the limit of {max_bytes:,} bytes.")
+    return data

@@ -1,0 +1,333 @@
+"""Records and embeddings in Milvus: Milvus Lite in a folder, or a server. The only file that
+imports pymilvus.
+
+The collection `<name>_<fingerprint>` is reached through the alias `<name>`; so the alias tells
+which weights made the gallery, and another set of weights can never be searched by mistake.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch
+from bogv.records import Cursor, Hit, Record, Vectors
+
+log = logging.getLogger(__name__)
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # each error is raised and told by bogv
+
+T = TypeVar("T")
+
+KEY_BYTES = 512
+FILEPATH_BYTES = 2048
+ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
+TEXT_WINDOW = 1_000  # rows read at once when looking for text
+_MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
+_MINUTE, _DAY = 60_000, 86_400_000  # ms
+_FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
+_HNSW = {"M": 16, "efConstruction": 200}
+
+
+class MilvusStore:
+    """One gallery. Safe in threads.
+
+    Every method raises DatabaseUnavailable when Milvus doesn't answer or refuses.
+    """
+
+    def __init__(self, name: str, uri: str, *, lite: bool, **login: str) -> None:
+        self.name = name
+        self.database = "Milvus Lite" if lite else f"Milvus server {uri}"
+        self._lite = lite
+        # Milvus Lite loses rows under concurrent writers, and threads gain nothing on it.
+        self._lock: AbstractContextManager[Any] = threading.RLock() if lite else nullcontext()
+        self._timeout = 30.0 if lite else 10.0
+        self._latest = 0  # the newest row this process has seen: where a listing looks first
+        self._client = self._connect(uri, **login)
+
+    @classmethod
+    def lite(cls, folder: Path, name: str) -> MilvusStore:
+        """Milvus Lite in `folder`. Raises GalleryInUse when another process has it open."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(name, str((folder / "milvus.db").resolve()), lite=True)
+
+    @classmethod
+    def server(
+        cls, host: str, port: int, name: str, user: str = "", password: str = "", token: str = ""
+    ) -> MilvusStore:
+        """A Milvus server or cluster; `host` may be a whole URI (`https://…`)."""
+        uri = host if "://" in host else f"http://{host}:{port}"
+        return cls(name, uri, lite=False, user=user, password=password, token=token)
+
+    # Opening
+
+    def begun_with(self) -> str | None:
+        """The fingerprint of the gallery that is there; None where there is none yet."""
+        if not self._call(self._client.has_collection, self.name):
+            return None
+        collection = self._call(self._client.describe_collection, self.name)["collection_name"]
+        return str(collection).removeprefix(f"{self.name}_")
+
+    def open(self, fingerprint: str, dimension: int) -> None:
+        """Make the gallery if there is none, and load it.
+
+        Raises GalleryMismatch when the one that is there has another fingerprint.
+        """
+        with self._lock:
+            begun_with = self.begun_with()
+            if begun_with is None:
+                self._create(f"{self.name}_{fingerprint}", dimension)
+            elif begun_with != fingerprint:
+                raise GalleryMismatch(
+                    f"The gallery {self.name!r} was made with weights of fingerprint {begun_with},"
+                    f" not {fingerprint}."
+                )
+            self._call(self._client.load_collection, self.name, timeout=120.0)
+            self._flush()
+
+    def _create(self, collection: str, dimension: int) -> None:
+        schema = self._client.create_schema(auto_id=False, description="bogv images")
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        for field, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
+            schema.add_field(field, DataType.VARCHAR, max_length=length)
+        schema.add_field("width", DataType.INT32)
+        schema.add_field("height", DataType.INT32)
+        schema.add_field("size", DataType.INT64)
+        schema.add_field("added_at", DataType.INT64)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
+        index = self._client.prepare_index_params()
+        index.add_index("embedding", index_type="HNSW", metric_type="COSINE", params=_HNSW)
+        # Another server may be starting on the same empty database: what is there is taken.
+        if not self._call(self._client.has_collection, collection):
+            self._call(
+                self._client.create_collection, collection, schema=schema, index_params=index
+            )
+        self._call(self._client.create_alias, collection, self.name)
+
+    def close(self) -> None:
+        """Write out what is in memory and let go of the connection."""
+        with self._lock:
+            self._flush()
+            self._client.close()
+
+    # Writing
+
+    def put(self, records: Sequence[Record], vectors: Vectors) -> None:
+        """Write rows; a row whose id is there is replaced. (n, dimension) float32, unit length."""
+        rows = [
+            {**{field: getattr(record, field) for field in _FIELDS}, "embedding": vector}
+            for record, vector in zip(records, vectors, strict=True)
+        ]
+        with self._lock:
+            for start in range(0, len(rows), ROWS):
+                self._call(self._client.upsert, self.name, rows[start : start + ROWS])
+            self._flush()
+        self._latest = max([self._latest, *(record.added_at for record in records)])
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Delete rows. Milvus counts the ids asked for, not those that were there: ask before."""
+        if ids:
+            with self._lock:
+                self._call(self._client.delete, self.name, ids=list(ids))
+                self._flush()
+
+    # Reading
+
+    def get(self, ids: Sequence[int]) -> list[Record]:
+        """The records with these ids, in their order; an id that isn't there is left out."""
+        if not ids:
+            return []
+        rows = self._call(
+            self._client.get, self.name, ids=list(ids), output_fields=_FIELDS, consistency="Strong"
+        )
+        found = {row["id"]: _record(row) for row in rows}
+        return [found[i] for i in dict.fromkeys(ids) if i in found]
+
+    def known(self, ids: Sequence[int]) -> dict[int, Record]:
+        """As `get`, by id, and as quick as the last write of this process allows."""
+        if not ids:
+            return {}
+        rows = self._call(self._client.get, self.name, ids=list(ids), output_fields=_FIELDS)
+        return {row["id"]: _record(row) for row in rows}
+
+    def vector(self, record_id: int) -> Vectors | None:
+        """The embedding of a record, (dimension,) float32; None if it isn't there."""
+        rows = self._call(self._client.get, self.name, ids=[record_id], output_fields=["embedding"])
+        return np.asarray(rows[0]["embedding"], np.float32) if rows else None
+
+    def with_keys(self, keys: Sequence[str]) -> list[Record]:
+        """Records with one of these keys, at most 16384 of them."""
+        listed = ", ".join(_quoted(key) for key in keys)
+        return self._query(f"key in [{listed}]", _FIELDS, _MAX_ROWS, "Strong") if keys else []
+
+    def count(self) -> int:
+        """Rows in the gallery."""
+        return self._count("", "Strong")
+
+    def search(self, vector: Vectors, limit: int) -> list[Hit]:
+        """The nearest records to a unit vector, (dimension,) float32; best first, ties by id."""
+        found = self._call(
+            self._client.search,
+            self.name,
+            data=[vector],
+            limit=limit,
+            output_fields=_FIELDS,
+            # HNSW's ef must reach the limit; Milvus Lite keeps its own.
+            search_params={"metric_type": "COSINE", "params": {"ef": max(64, limit)}},
+        )[0]
+        hits = [Hit(_record(hit["entity"]), _score(hit["distance"])) for hit in found]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))
+
+    def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
+        """At most `size` records older than `before`, newest first, with `text` in key or filepath.
+
+        Milvus can't sort: rows are read in windows of time and sorted here. It can't look for text
+        everywhere either (2.3 knows prefixes alone), so that is done here too, case ignored: a
+        rare text reads the key and filepath of every row.
+        """
+        found: list[Record] = []
+        needle = text.casefold()
+        for rows in self._windows(before, max(4 * size, TEXT_WINDOW if text else 0)):
+            matching = [row for row in rows if not needle or _mentions(row, needle)]
+            found += sorted(matching, key=lambda row: (-row.added_at, -row.id))
+            if len(found) >= size:
+                break
+        return found[:size]
+
+    def _windows(self, before: Cursor | None, limit: int) -> Iterator[list[Record]]:
+        """All rows before the cursor, in windows of time, newest first, of at most `limit` rows.
+
+        Windows, because Milvus Lite takes 0.16 ms for every row that it reads or counts. Their
+        length follows the density: galleries fill in bursts with long gaps between them. Nearly
+        all rows have a millisecond of their own, so a window can always be made short enough.
+        """
+        older = "added_at >= 0"
+        end, span = int(time.time() * 1000) + _DAY, _MINUTE
+        if before is not None:
+            at, record_id = before.added_at, before.id
+            older = f"(added_at < {at} or (added_at == {at} and id < {record_id}))"
+            end = at + 1
+        latest = self._latest  # what other processes have added since comes first
+        if before is None and latest:
+            span = max(end - latest - 1, 1)
+        dense = 0  # from here to the end there are known to be more than `limit` rows
+        while end > 0:
+            start = max(end - span, 0)
+            window = f"{older} and added_at >= {start} and added_at < {end}"
+            rows = self._query(window, _FIELDS, min(limit + 1, _MAX_ROWS))
+            if len(rows) > limit and span > 1:
+                dense, span = start, max(span // 4, 1)
+                continue
+            self._latest = max([self._latest, *(row.added_at for row in rows)])
+            yield rows
+            end = start
+            if end == latest + 1:
+                span = _MINUTE
+            elif len(rows) < limit // 4:
+                span *= 4
+            if end > dense > 0:
+                span = min(span, max((end - dense) // 2, 1))
+
+    def _count(self, where: str, consistency: str = "Session") -> int:
+        rows = self._query_rows(where, ["count(*)"], consistency)
+        return int(rows[0]["count(*)"])
+
+    def _query(
+        self, where: str, fields: list[str], limit: int, consistency: str = "Session"
+    ) -> list[Record]:
+        return [_record(row) for row in self._query_rows(where, fields, consistency, limit=limit)]
+
+    def _query_rows(self, where: str, fields: list[str], consistency: str, **more: Any) -> Any:
+        return self._call(
+            self._client.query,
+            self.name,
+            filter=where,
+            output_fields=fields,
+            consistency=consistency,
+            **more,
+        )
+
+    # Calling Milvus
+
+    def _connect(self, uri: str, **login: str) -> Any:
+        try:
+            return MilvusClient(uri, timeout=self._timeout, **login)
+        except (MilvusException, grpc.RpcError, OSError) as error:
+            if self._lite and _is_locked(Path(uri) / "LOCK"):
+                raise GalleryInUse(
+                    f"Another process has the gallery in {uri} open; Milvus Lite serves one."
+                    " Stop it, use another BOGV_DATA_DIR, or run a Milvus server (MILVUS_HOST)."
+                ) from error
+            raise DatabaseUnavailable(
+                f"{self.database} can't be opened (is the address right, and the login?): {error}."
+            ) from error
+
+    def _call(
+        self,
+        method: Callable[..., T],
+        *args: Any,
+        consistency: str = "Session",
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """Session consistency: this process reads what it wrote; Strong: what anyone wrote."""
+        for wait in (0.2, 0.5, 1.0, 2.0, None):
+            try:
+                with self._lock:
+                    return method(
+                        *args,
+                        timeout=timeout or self._timeout,
+                        consistency_level=consistency,
+                        **kwargs,
+                    )
+            except (MilvusException, grpc.RpcError) as error:
+                # After a restart the server needs some seconds to load what it has.
+                if self._lite or wait is None or "not loaded" not in str(error):
+                    raise DatabaseUnavailable(f"{self.database} failed: {error}.") from error
+            log.info("%s is loading the gallery; asking again in %.1f s", self.database, wait)
+            time.sleep(wait)
+        raise AssertionError("the last turn returns or raises")
+
+    def _flush(self) -> None:
+        """Milvus Lite searches unflushed rows one by one; a server flushes by itself."""
+        if self._lite:
+            self._call(self._client.flush, self.name)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds Milvus Lite's lock file; pymilvus doesn't pass on that it does."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _quoted(text: str) -> str:
+    """A string literal of Milvus' filter language: JSON's quoting holds on Lite and server."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _record(row: dict[str, Any]) -> Record:
+    return Record(**{field: row[field] for field in _FIELDS})
+
+
+def _score(cosine: float) -> float:
+    return min(max(float(cosine), 0.0), 1.0)
+
+
+def _mentions(record: Record, needle: str) -> bool:
+    return needle in record.key.casefold() or needle in record.filepath.casefold()

@@ -1,0 +1,165 @@
+"""Find, fetch and verify the ResNet50 weights; the fingerprint of what they give."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from tqdm import tqdm
+
+from bogv.errors import GalleryMismatch, WeightsUnavailable
+
+log = logging.getLogger(__name__)
+
+# torchvision's ResNet50_Weights.IMAGENET1K_V1; the name carries the start of the file's SHA-256.
+# V1, not V2: V2's features rank near-identical photos far lower (pytorch/vision#8382).
+URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
+DIMENSION = 2048
+IMAGENET, CUSTOM, UNTRAINED = "imagenet1k-v1", "custom", "untrained"
+_UNTRAINED_SEED = 0
+
+WAYS_OUT = (
+    "To start with other weights, name another BOGV_DATA_DIR (or BOGV_COLLECTION on a server)"
+    " and add the images again."
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights, and the fingerprint of the embeddings they give."""
+
+    name: str
+    """`imagenet1k-v1`, `custom` or `untrained`."""
+    path: Path | None
+    """None: untrained, seeded with `seed`."""
+    fingerprint: str
+    """12 hex digits: embeddings can be compared only where these are equal."""
+    seed: int = _UNTRAINED_SEED
+
+    @property
+    def trained(self) -> bool:
+        """False where the network has learnt nothing and finds near-copies and colours alone."""
+        return self.name != UNTRAINED
+
+
+def resolve(
+    choice: str, begun_with: str | None = None, may_be_untrained: bool = True, url: str = URL
+) -> Weights:
+    """The weights to use.
+
+    choice: `auto`, `imagenet`, `untrained`, or the path of a state dict of torchvision's ResNet50.
+    begun_with: the fingerprint of the gallery that is there; it keeps the weights that it was
+    begun with. may_be_untrained: whether `auto` may go on without trained weights.
+
+    Raises WeightsUnavailable, GalleryMismatch.
+    """
+    weights = _chosen(choice, begun_with, may_be_untrained, url)
+    if begun_with not in {None, weights.fingerprint}:
+        raise GalleryMismatch(
+            f"The gallery was made with weights of fingerprint {begun_with}, but BOGV_WEIGHTS="
+            f"{choice} gives {weights.name} ({weights.fingerprint}). {WAYS_OUT}"
+        )
+    return weights
+
+
+def _chosen(choice: str, begun_with: str | None, may_be_untrained: bool, url: str) -> Weights:
+    untrained = Weights(UNTRAINED, None, _fingerprint(f"untrained-{_UNTRAINED_SEED}"))
+    if choice == "untrained" or (choice == "auto" and begun_with == untrained.fingerprint):
+        return untrained
+    if choice not in {"auto", "imagenet"}:
+        return Weights(CUSTOM, Path(choice), _fingerprint(_digest(Path(choice))))
+    try:
+        path = fetch(url)
+        digest = _digest(path)
+        _check(path, digest)
+        return Weights(IMAGENET, path, _fingerprint(digest))
+    except WeightsUnavailable as error:
+        if choice == "imagenet" or not may_be_untrained:
+            raise
+        if begun_with is not None:
+            raise GalleryMismatch(
+                f"The gallery was made with trained weights that can't be had now: {error}"
+            ) from error
+        log.warning("%s Going on with UNTRAINED weights: near-copies and colours alone.", error)
+        return untrained
+
+
+def fetch(url: str = URL, folder: Path | None = None) -> Path:
+    """The file behind `url`, from torch's own download cache or downloaded into it, verified.
+
+    The download shows its progress, goes to a file of another name, and takes its own only once
+    its SHA-256 begins as its name says. Raises WeightsUnavailable.
+    """
+    target = (folder or hub_folder()) / url.rsplit("/", 1)[1]
+    if target.exists():
+        return target
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check(target, _download(url, partial))
+        partial.replace(target)
+    except (httpx.HTTPError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise WeightsUnavailable(f"The weights can't be fetched from {url}: {reason}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def hub_folder() -> Path:
+    """Where torch.hub keeps downloads; worked out here because importing torch takes seconds."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _download(url: str, target: Path) -> str:
+    digest = hashlib.sha256()
+    timeout = httpx.Timeout(30, connect=10)
+    with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response:
+        response.raise_for_status()
+        total = int(response.headers.get("Content-Length", 0)) or None
+        progress = tqdm(desc="Weights", total=total, unit="B", unit_scale=True, unit_divisor=1024)
+        with target.open("wb") as file, progress:
+            for chunk in response.iter_bytes(1 << 20):
+                file.write(chunk)
+                digest.update(chunk)
+                progress.update(len(chunk))
+    return digest.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise WeightsUnavailable(f"The weights {str(path)!r} can't be read: {error}.") from error
+    return digest.hexdigest()
+
+
+def _check(path: Path, digest: str) -> None:
+    expected = path.stem.rsplit("-", 1)[1]
+    if not digest.startswith(expected):
+        raise WeightsUnavailable(
+            f"The weights {str(path)!r} are damaged: their SHA-256 begins with {digest[:8]}, not"
+            f" with {expected}."
+        )
+
+
+def _fingerprint(weights: str) -> str:
+    """Whatever changes the embeddings changes the fingerprint."""
+    parts = {
+        "weights": weights,
+        "architecture": "resnet50",
+        "layer": "avgpool",
+        "transform": "resize256-bilinear-crop224",
+        "dimension": DIMENSION,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
