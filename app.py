@@ -18,4 +18,6 @@ def create_app() -> FastAPI:
 
 
 if __name__ == "__main__":
-    bootstrap.serve(Settings())
+    from bogv.__main__ import main
+
+    main(["serve"])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bogv.config import Settings
@@ -53,31 +56,36 @@ def open_sources(settings: Settings) -> Sources:
 
 
 def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
-    """The REST API at /api and the demo at /, over one service."""
+    """The REST API at /api and the demo at /, over one service, which is closed with the app.
+
+    What lies in IMAGE_INC_PATH is imported once the app runs.
+    """
     from fastapi import FastAPI
 
     from bogv.api import create_api
     from bogv.ui import mount_demo
 
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if settings.image_inc_path is not None:
+            work = settings.image_inc_path, settings.image_pool_path
+            threading.Thread(target=_import, args=(search, *work), daemon=True).start()
+        yield
+        search.close()
+
     sources = open_sources(settings)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Mounted before the demo, which takes every path that is left.
     app.mount("/api", create_api(settings, search, sources))
     return mount_demo(app, settings, search, sources)
 
 
-def serve(settings: Settings) -> None:
-    """Open the gallery, serve it until SIGTERM or SIGINT, and close it."""
+def serve(settings: Settings, search: ImageSearch) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
-    search = open_search(settings)
-    try:
-        if settings.image_inc_path is not None:
-            threading.Thread(target=_import_at_start, args=(settings, search), daemon=True).start()
-        app = create_app(settings, search)
-        uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=8)
-    finally:
-        search.close()
+    app = create_app(settings, search)
+    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=8)
 
 
 def _open_store(settings: Settings) -> MilvusStore:
@@ -93,9 +101,8 @@ def _open_store(settings: Settings) -> MilvusStore:
     )
 
 
-def _import_at_start(settings: Settings, search: ImageSearch) -> None:
-    assert settings.image_inc_path is not None  # noqa: S101 - the caller asked
+def _import(search: ImageSearch, inc: Path, pool: Path | None) -> None:
     try:
-        import_folder(search, settings.image_inc_path, settings.image_pool_path)
+        import_folder(search, inc, pool)
     except (BogvError, OSError):
-        log.exception("The import from %s stopped", settings.image_inc_path)
+        log.exception("The import from %s stopped", inc)

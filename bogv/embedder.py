@@ -134,8 +134,8 @@ class _TorchEngine:
         return self._torch.cat(parts).numpy()
 
     def _input(self, pixels: Pixels) -> torch.Tensor:
-        # NHWC seen as NCHW is torch's channels_last: no copy.
-        batch = self._torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
+        # NHWC seen as NCHW is torch's channels_last.
+        batch = self._torch.tensor(pixels).to(self._device).permute(0, 3, 1, 2)
         return (batch.float() - self._mean) / self._std
 
 

@@ -73,9 +73,12 @@ class NewImage:
     """An image to be added. `read` is called when its turn comes: a long list stays small."""
 
     read: Callable[[], bytes]
-    filepath: str
+    filepath: str = ""
+    """What the caller wants back. Where the image is in already, the new one replaces the old."""
     key: str | None = None
     """None: the MD5 of the bytes."""
+    origin: str = ""
+    """Where the image came from: stands for the filepath if none is given, and replaces none."""
 
 
 @dataclass(frozen=True)

@@ -72,15 +72,17 @@ class ImageSearch:
 
     # Adding
 
-    def add(self, image: bytes, key: str | None = None, filepath: str = "") -> Added:
+    def add(
+        self, image: bytes, key: str | None = None, filepath: str = "", origin: str = ""
+    ) -> Added:
         """Add an image. The same bytes under the same key are one record, which keeps its id.
 
         key: at most 512 bytes of UTF-8; None or empty: the MD5 of the bytes. filepath: what the
-        caller wants back, at most 2048 bytes; it is never opened.
+        caller wants back, at most 2048 bytes; it is never opened. origin: see `NewImage`.
 
         Raises what decoding raises, InvalidValue, StorageUnavailable.
         """
-        verdict = next(self.add_many([NewImage(lambda: image, filepath, key)]))
+        verdict = next(self.add_many([NewImage(lambda: image, filepath, key, origin)]))
         if verdict.error is not None:
             raise verdict.error
         return verdict
@@ -123,10 +125,10 @@ class ImageSearch:
             candidate.id = image_id(candidate.key, candidate.md5)
         waiting = batch
         while waiting:
-            known = self._store.known([candidate.id for candidate in waiting])
+            there_by_id = {r.id: r for r in self._store.get([c.id for c in waiting])}
             collided = []
             for candidate in waiting:
-                there = known.get(candidate.id)
+                there = there_by_id.get(candidate.id)
                 identity = candidate.key, candidate.md5
                 owner = (there.key, there.md5) if there else claimed.get(candidate.id, identity)
                 if owner != identity:
@@ -191,8 +193,8 @@ class ImageSearch:
                 self._move(replace(there, filepath=filepath))
                 status = "updated"
         except BogvError as error:
-            return Added("failed", filepath, key=candidate.key or None, error=error)
-        return Added(status, filepath, candidate.id, candidate.key)
+            return Added("failed", candidate.filepath, key=candidate.key or None, error=error)
+        return Added(status, candidate.filepath, candidate.id, candidate.key)
 
     def _move(self, record: Record) -> None:
         """Write a row again with its new path."""
@@ -244,9 +246,9 @@ class ImageSearch:
         return self._delete(self._store.get(list(ids)))
 
     def delete_keys(self, keys: Sequence[str]) -> int:
-        """Delete all images under these keys; how many there were."""
+        """Delete all images under these keys; how many there were. Raises InvalidValue."""
         deleted = 0
-        while found := self._store.with_keys(list(keys)):
+        while found := self.with_keys(keys):
             deleted += self._delete(found)
         return deleted
 
@@ -264,7 +266,9 @@ class ImageSearch:
         return self._store.get(list(ids))
 
     def with_keys(self, keys: Sequence[str]) -> list[Record]:
-        """The records under these keys, at most 16384."""
+        """The records under these keys, at most 16384. Raises InvalidValue for what is no key."""
+        for key in keys:
+            _check_text("key", key, KEY_BYTES)
         return self._store.with_keys(list(keys))
 
     def page(self, cursor: Cursor | None = None, size: int = 24, text: str = "") -> Page:
@@ -301,12 +305,16 @@ class _Candidate:
     picture: Picture | None = None
     error: BogvError | None = None
 
+    @property
+    def filepath(self) -> str:
+        return self.image.filepath or self.image.origin
+
 
 def _record(candidate: _Candidate, picture: Picture, added_at: int) -> Record:
     return Record(
         id=candidate.id,
         key=candidate.key,
-        filepath=candidate.image.filepath,
+        filepath=candidate.filepath,
         md5=picture.md5,
         width=picture.width,
         height=picture.height,
@@ -322,7 +330,7 @@ def _read(image: NewImage) -> _Candidate:
         candidate.md5 = md5_of(candidate.data)
         candidate.key = image.key or candidate.md5
         _check_text("key", candidate.key, KEY_BYTES)
-        _check_text("filepath", image.filepath, FILEPATH_BYTES)
+        _check_text("filepath", candidate.filepath, FILEPATH_BYTES)
     except BogvError as error:
         candidate.error = error
     return candidate

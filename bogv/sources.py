@@ -38,20 +38,25 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     Raises FileMissing, PathNotAllowed (a folder, a device, a pipe), TooLarge, StorageUnavailable.
     """
     try:
-        # Opened without waiting, then asked what it is: a pipe would hang the reader, and what is
-        # asked before it is opened can be another file afterwards.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - needs an opener
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileMissing(f"There is no file {str(path)!r}.") from error
+    except IsADirectoryError as error:
+        raise PathNotAllowed(f"{str(path)!r} is a folder, not a regular file.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise PathNotAllowed(f"{str(path)!r} is not a regular file.")
         try:
             return _within(file.read(max_bytes + 1), max_bytes)
         except OSError as error:
             raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe would hang the reader. Asked what it is only when open: it can't change any more."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
@@ -112,7 +117,7 @@ class Sources:
         """
         try:
             parsed = httpx.URL(url.strip())
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise InvalidUrl(f"The URL can't be read: {error}.") from error
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise InvalidUrl("The URL must begin with http:// or https:// and name a host.")

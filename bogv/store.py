@@ -8,7 +8,6 @@ which weights made the gallery, and another set of weights can never be searched
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import threading
 import time
@@ -25,7 +24,10 @@ from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch
 from bogv.records import Cursor, Hit, Record, Vectors
 
 log = logging.getLogger(__name__)
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # each error is raised and told by bogv
+# Each error is raised and told by bogv; the rest is Milvus Lite's traceback for each call that
+# pymilvus makes and it doesn't know.
+for _name in ("pymilvus", "grpc._server"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ _MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _HNSW = {"M": 16, "efConstruction": 200}
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 class MilvusStore:
@@ -153,13 +156,6 @@ class MilvusStore:
         found = {row["id"]: _record(row) for row in rows}
         return [found[i] for i in dict.fromkeys(ids) if i in found]
 
-    def known(self, ids: Sequence[int]) -> dict[int, Record]:
-        """As `get`, by id, and as quick as the last write of this process allows."""
-        if not ids:
-            return {}
-        rows = self._call(self._client.get, self.name, ids=list(ids), output_fields=_FIELDS)
-        return {row["id"]: _record(row) for row in rows}
-
     def vector(self, record_id: int) -> Vectors | None:
         """The embedding of a record, (dimension,) float32; None if it isn't there."""
         rows = self._call(self._client.get, self.name, ids=[record_id], output_fields=["embedding"])
@@ -172,7 +168,7 @@ class MilvusStore:
 
     def count(self) -> int:
         """Rows in the gallery."""
-        return self._count("", "Strong")
+        return int(self._query_rows("", ["count(*)"], "Strong")[0]["count(*)"])
 
     def search(self, vector: Vectors, limit: int) -> list[Hit]:
         """The nearest records to a unit vector, (dimension,) float32; best first, ties by id."""
@@ -221,10 +217,12 @@ class MilvusStore:
         if before is None and latest:
             span = max(end - latest - 1, 1)
         dense = 0  # from here to the end there are known to be more than `limit` rows
+        consistency = "Strong"  # once: what has been seen by one query is seen by the next
         while end > 0:
             start = max(end - span, 0)
             window = f"{older} and added_at >= {start} and added_at < {end}"
-            rows = self._query(window, _FIELDS, min(limit + 1, _MAX_ROWS))
+            rows = self._query(window, _FIELDS, min(limit + 1, _MAX_ROWS), consistency)
+            consistency = "Session"
             if len(rows) > limit and span > 1:
                 dense, span = start, max(span // 4, 1)
                 continue
@@ -238,13 +236,7 @@ class MilvusStore:
             if end > dense > 0:
                 span = min(span, max((end - dense) // 2, 1))
 
-    def _count(self, where: str, consistency: str = "Session") -> int:
-        rows = self._query_rows(where, ["count(*)"], consistency)
-        return int(rows[0]["count(*)"])
-
-    def _query(
-        self, where: str, fields: list[str], limit: int, consistency: str = "Session"
-    ) -> list[Record]:
+    def _query(self, where: str, fields: list[str], limit: int, consistency: str) -> list[Record]:
         return [_record(row) for row in self._query_rows(where, fields, consistency, limit=limit)]
 
     def _query_rows(self, where: str, fields: list[str], consistency: str, **more: Any) -> Any:
@@ -317,8 +309,11 @@ def _is_locked(path: Path) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """A string literal of Milvus' filter language: JSON's quoting holds on Lite and server."""
-    return json.dumps(text, ensure_ascii=False)
+    """A string literal of Milvus' filter language, with the escapes that Lite and server share.
+
+    Not JSON's: Milvus Lite knows no `\\u001f`. All other characters stand for themselves.
+    """
+    return f'"{text.translate(_ESCAPES)}"'
 
 
 def _record(row: dict[str, Any]) -> Record:

@@ -1,0 +1,224 @@
+"""The command line: `python -m bogv --help`.
+
+It belongs to the machine's owner: it reads any path, and its settings are the server's. With
+Milvus Lite it can't run beside a server on the same data folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from bogv.bootstrap import open_search, serve
+from bogv.config import Settings
+from bogv.errors import BogvError
+from bogv.folders import KeyFrom, find_images, new_images
+from bogv.records import Added, Record
+from bogv.samples import make_samples
+from bogv.service import ImageSearch
+from bogv.sources import read_file
+from bogv.weights import fetch
+
+app = typer.Typer(
+    help="Search images by image. Settings come from the environment: see README.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+@app.command("serve")
+def serve_command() -> None:
+    """Serve the demo and the REST API until interrupted."""
+    settings = Settings()
+    serve(settings, open_search(settings))
+
+
+@app.command()
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="Start with the images of this folder, not the samples.")
+    ] = None,
+) -> None:
+    """Fill the gallery with sample images if it is empty, then serve."""
+    settings = Settings()
+    search = open_search(settings)
+    try:
+        samples = str(settings.samples_dir.absolute())
+        if images is not None:
+            _remove_below(search, samples)
+            _add(search, find_images([images]), "md5")
+        elif search.stats().count == 0:
+            _add(search, make_samples(settings.samples_dir), "stem")
+    except BaseException:
+        search.close()
+        raise
+    serve(settings, search)
+
+
+@app.command()
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Images, and folders to walk.")],
+    key_from: Annotated[KeyFrom, typer.Option(help="What each image's key is made from.")] = "md5",
+    as_json: Json = False,
+) -> None:
+    """Add images. What is in already is passed over: run it again after an interruption.
+
+    Exit status 1 if any image failed; the rest are added all the same.
+    """
+    with _gallery() as search:
+        verdicts = _add(search, find_images(paths), key_from)
+    failed = [added for added in verdicts if added.status == "failed"]
+    counts = {
+        status: sum(added.status == status for added in verdicts)
+        for status in ("created", "updated", "unchanged", "failed")
+    }
+    if as_json:
+        _print_json({**counts, "images": [_added_json(added) for added in verdicts]})
+    else:
+        print(", ".join(f"{count} {status}" for status, count in counts.items()))
+        for added in failed:
+            print(f"  failed: {added.filepath}: {added.error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    image: Annotated[Path, typer.Argument(help="The query image.")],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many hits at most.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Find the most similar images."""
+    with _gallery() as gallery:
+        hits = gallery.search(read_file(image, gallery.decoder.max_bytes), limit).hits
+    if as_json:
+        _print_json([{**asdict(hit.record), "score": round(hit.score, 6)} for hit in hits])
+        return
+    for hit in hits:
+        print(f"{hit.score:.4f}  {_line(hit.record)}")
+    if not hits:
+        print("The gallery is empty.")
+
+
+@app.command()
+def delete(
+    ids: Annotated[list[int] | None, typer.Option("--id", help="An id; repeat for more.")] = None,
+    keys: Annotated[list[str] | None, typer.Option("--key", help="A key; repeat for more.")] = None,
+) -> None:
+    """Delete images by id or by key. Exit status 1 if none matched."""
+    if not ids and not keys:
+        raise typer.BadParameter("name at least one --id or --key")
+    with _gallery() as search:
+        deleted = search.delete_ids(ids or []) + search.delete_keys(keys or [])
+    print(f"{deleted} deleted")
+    if not deleted:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_command(
+    text: Annotated[str, typer.Option(help="Only what has this in its key or filepath.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List the gallery, newest first."""
+    with _gallery() as search:
+        records = _newest(search, text, limit)
+    if as_json:
+        _print_json([asdict(record) for record in records])
+        return
+    for record in records:
+        print(_line(record))
+
+
+@app.command()
+def stats(as_json: Json = False) -> None:
+    """How many images there are, and what they were made with."""
+    with _gallery() as search:
+        values = asdict(search.stats())
+    if as_json:
+        _print_json(values)
+        return
+    for name, value in values.items():
+        print(f"{name:12} {value}")
+
+
+@app.command()
+def weights() -> None:
+    """Fetch and verify the ResNet50 weights, and say where they are."""
+    print(fetch())
+
+
+@contextmanager
+def _gallery() -> Iterator[ImageSearch]:
+    search = open_search(Settings())
+    try:
+        yield search
+    finally:
+        search.close()
+
+
+def _add(search: ImageSearch, files: list[Path], key_from: KeyFrom) -> list[Added]:
+    images = new_images(files, search.decoder.max_bytes, key_from)
+    return list(tqdm(search.add_many(images), "Adding", total=len(files), unit="image"))
+
+
+def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:
+    records: list[Record] = []
+    page = search.page(None, min(limit, 500), text)
+    records += page.records
+    while page.next is not None and len(records) < limit:
+        page = search.page(page.next, 500, text)
+        records += page.records
+    return records[:limit]
+
+
+def _remove_below(search: ImageSearch, folder: str) -> None:
+    """Take out what was added from a folder."""
+    while records := search.page(size=1000, text=folder).records:
+        search.delete_ids([record.id for record in records])
+
+
+def _added_json(added: Added) -> dict[str, Any]:
+    values = {name: getattr(added, name) for name in ("status", "filepath", "id", "key")}
+    if added.error is not None:
+        values["error"] = {"type": added.error.type, "detail": str(added.error)}
+    return values
+
+
+def _line(record: Record) -> str:
+    return f"{record.id:16}  {record.key}  {record.filepath}"
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line, by default with the process' arguments; an error is one line."""
+    logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel("WARNING")
+    try:
+        app(arguments, prog_name="bogv")
+    except (BogvError, OSError) as error:
+        sys.exit(f"bogv: {error}")
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        sys.exit("bogv: " + "; ".join(lines))
+
+
+if __name__ == "__main__":
+    main()

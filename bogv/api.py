@@ -1,0 +1,480 @@
+"""The documented REST API: nine routes, their envelope, and health.
+
+A FastAPI of its own, so that everything below its mount, an unknown path or a wrong method too,
+is answered with the envelope.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bogv import __version__
+from bogv.config import Settings
+from bogv.errors import BogvError, InvalidValue, NotFound
+from bogv.records import Hit
+from bogv.service import MAX_LIMIT, ImageSearch
+from bogv.sources import Sources
+
+log = logging.getLogger(__name__)
+
+MESSAGES = {
+    "add": ("存储图片成功!", "存储图片失败!"),
+    "search": ("检索图片成功!", "检索图片失败!"),
+    "del": ("删除图片成功!", "删除图片失败!"),
+    "health": ("服务正常!", "服务异常!"),
+    "": ("请求成功!", "请求失败!"),
+}
+MAX_ITEMS = 10_000  # ids or keys in one delete
+
+_OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
+_TYPES = {400: "invalid-request", 404: "no-such-route", 405: "method-not-allowed", 413: "too-large"}
+_INTEGER = re.compile(r"\s*[+-]?\d{1,30}\s*", re.ASCII)
+
+
+class _Model(BaseModel):
+    # An id that a client took from a hit is a number; it may send it as one.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+_KEY = Field(None, description="Your own primary key; left out: the MD5 of the image's bytes.")
+_IMG_PATH = Field(None, description="A path that you want back; it is stored, never opened.")
+_LIMIT = Field(10, ge=1, le=MAX_LIMIT, description="How many hits at most.")
+_URL = Field(description="An http or https URL.", examples=["https://example.com/cat.jpg"])
+_PATH = Field(
+    description="An absolute path on the server, below BOGV_IMAGE_ROOTS.",
+    examples=["/images/cat.jpg"],
+)
+
+
+class AddUrl(_Model):
+    url: str = _URL
+    key: str | None = _KEY
+    imgPath: str | None = _IMG_PATH  # noqa: N815 - the documented name
+
+
+class AddPath(_Model):
+    path: str = _PATH
+    key: str | None = _KEY
+    imgPath: str | None = _IMG_PATH  # noqa: N815
+
+
+class SearchUrl(_Model):
+    url: str = _URL
+    limit: int | None = _LIMIT
+
+
+class SearchPath(_Model):
+    path: str = _PATH
+    limit: int | None = _LIMIT
+
+
+class SearchBase64(_Model):
+    base64: str = Field(
+        description="The image in Base64, with or without `data:image/png;base64,` before it.",
+        examples=["data:image/png;base64,iVBORw0KGgo…"],
+    )
+    limit: int | None = _LIMIT
+
+
+class DeleteIds(_Model):
+    id: str | list[int] = Field(
+        description="Ids joined by commas; or, beyond the document, a list.",
+        examples=["445085583623111,445085583623112"],
+    )
+
+
+class DeleteKeys(_Model):
+    key: str | list[str] = Field(
+        description="Keys joined by commas; or, for keys that hold a comma, a list.",
+        examples=["f7342ace9ab836f65248ff7e47cb83ea"],
+    )
+
+
+class HitOut(BaseModel):
+    key: str
+    filepath: str
+    id: int = Field(description="Below 2^53.")
+    score: float = Field(description="Cosine similarity, 0 to 1.")
+    width: int
+    height: int
+    size: int = Field(description="Bytes.")
+    added_at: int = Field(description="Milliseconds since 1970.")
+
+
+class ErrorOut(BaseModel):
+    type: str
+    detail: str
+
+
+class Failure(BaseModel):
+    msg: str
+    code: int = 500
+    data: None = None
+    error: ErrorOut
+
+
+def _responses(kind: str, model: type[BaseModel], example: Any) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route for the OpenAPI file: the success, and a failure of each class."""
+    done, failed = MESSAGES[kind]
+    ok = {"msg": done, "code": 200, "data": example}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"model": model, "content": {"application/json": {"example": ok}}}
+    }
+    for status, (name, detail) in _FAILURES.items():
+        failure = {"msg": failed, "code": 500, "data": None}
+        failure["error"] = {"type": name, "detail": detail}
+        responses[status] = {
+            "model": Failure,
+            "content": {"application/json": {"example": failure}},
+        }
+    return responses
+
+
+_FAILURES = {
+    400: ("invalid-base64", "The text is not Base64: Incorrect padding."),
+    401: ("unauthorized", "The token is missing or wrong."),
+    403: ("path-not-allowed", "The path lies outside the folders that may be read."),
+    404: ("not-found", "No image in the gallery matches."),
+    413: ("too-large", "The image has 30,000,000 bytes; the limit is 20,971,520 bytes."),
+    415: ("not-an-image", "The bytes are no image of a known format."),
+    422: ("invalid-value", "limit: Input should be less than or equal to 1000."),
+    502: ("fetch-failed", "The URL answered with status 404."),
+    503: ("database-unavailable", "Milvus doesn't answer."),
+}
+
+
+class AddedOut(BaseModel):
+    msg: str
+    code: int
+    data: bool
+
+
+class HitsOut(BaseModel):
+    msg: str
+    code: int
+    data: list[HitOut]
+
+
+class DeletedOut(BaseModel):
+    msg: str
+    code: int
+    data: int = Field(description="Images that were there and are gone.")
+
+
+class HealthOut(BaseModel):
+    msg: str
+    code: int
+    data: dict[str, str | int]
+
+
+_HIT = {
+    "key": "f7342ace9ab836f65248ff7e47cb83ea",
+    "filepath": "/usr/data/app/file/xxx.jpg",
+    "id": 445085583623111,
+    "score": 0.9731,
+    "width": 640,
+    "height": 480,
+    "size": 48213,
+    "added_at": 1767225600000,
+}
+_ADD = _responses("add", AddedOut, True)
+_SEARCH = _responses("search", HitsOut, [_HIT])
+_DEL = _responses("del", DeletedOut, 3)
+
+
+def create_api(settings: Settings, search: ImageSearch, sources: Sources) -> FastAPI:
+    """The API, to be mounted at `/api`."""
+    token = settings.token.get_secret_value() if settings.token else None
+    api = FastAPIOffline(
+        title="bogv",
+        version=__version__,
+        description="Search images by image: add, search, delete.",
+        redoc_url=None,
+        # For the OpenAPI file alone: _Guard asks for the token, before any body is read.
+        dependencies=[Depends(APIKeyHeader(name="token", auto_error=False))],
+    )
+    answer = _Answers(always_200=settings.http_status == "200")
+    _handle_errors(api, answer)
+    _add_routes(api, search, sources)
+    _search_routes(api, search, sources)
+    _delete_routes(api, search)
+    _health_route(api, search, token)
+    # Base64 takes 4 bytes for 3; the rest is for the other fields and the multipart frame.
+    api.add_middleware(
+        _Guard, token=token, max_body=settings.max_upload * 4 // 3 + 65536, answer=answer
+    )
+    return api
+
+
+# Routes
+
+
+def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
+    def add(image: bytes, key: str | None, path: str | None, origin: str) -> JSONResponse:
+        search.add(image, key or None, path or "", origin)
+        return _success("add", True)
+
+    @api.post("/image/sim/add/file", responses=_ADD, tags=["add"])
+    def add_file(
+        file: Annotated[UploadFile, File(description="The image.")],
+        key: Annotated[str | None, Form(description=_KEY.description)] = None,
+        imgPath: Annotated[str | None, Form(description=_IMG_PATH.description)] = None,  # noqa: N803
+    ) -> JSONResponse:
+        """Add an uploaded image."""
+        return add(file.file.read(), key, imgPath, file.filename or "")
+
+    @api.post("/image/sim/add/url", responses=_ADD, tags=["add"])
+    def add_url(body: AddUrl) -> JSONResponse:
+        """Add the image behind a URL."""
+        return add(sources.from_url(body.url), body.key, body.imgPath, body.url)
+
+    @api.post("/image/sim/add/path", responses=_ADD, tags=["add"])
+    def add_path(body: AddPath) -> JSONResponse:
+        """Add an image that lies on the server."""
+        return add(sources.from_path(body.path), body.key, body.imgPath, body.path)
+
+
+def _search_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
+    def find(image: bytes, limit: int | None) -> JSONResponse:
+        hits = search.search(image, 10 if limit is None else limit).hits
+        return _success("search", [_hit(hit) for hit in hits])
+
+    @api.post("/image/sim/search/file", responses=_SEARCH, tags=["search"])
+    def search_file(
+        file: Annotated[UploadFile, File(description="The query image.")],
+        limit: Annotated[int, Form(ge=1, le=MAX_LIMIT, description=_LIMIT.description)] = 10,
+    ) -> JSONResponse:
+        """Search with an uploaded image."""
+        return find(file.file.read(), limit)
+
+    @api.post("/image/sim/search/url", responses=_SEARCH, tags=["search"])
+    def search_url(body: SearchUrl) -> JSONResponse:
+        """Search with the image behind a URL."""
+        return find(sources.from_url(body.url), body.limit)
+
+    @api.post("/image/sim/search/path", responses=_SEARCH, tags=["search"])
+    def search_path(body: SearchPath) -> JSONResponse:
+        """Search with an image that lies on the server."""
+        return find(sources.from_path(body.path), body.limit)
+
+    @api.post("/image/sim/search/base64", responses=_SEARCH, tags=["search"])
+    def search_base64(body: SearchBase64) -> JSONResponse:
+        """Search with an image in Base64."""
+        return find(sources.from_base64(body.base64), body.limit)
+
+
+def _delete_routes(api: FastAPI, search: ImageSearch) -> None:
+    @api.post("/image/sim/del/id", responses=_DEL, tags=["delete"])
+    def delete_id(body: DeleteIds) -> JSONResponse:
+        """Delete images by the `id` of their hits."""
+        ids = [_integer(item) for item in _items(body.id)]
+        return _deleted(search.delete_ids([i for i in ids if 0 < i < 2**63]))
+
+    @api.post("/image/sim/del/key", responses=_DEL, tags=["delete"])
+    def delete_key(body: DeleteKeys) -> JSONResponse:
+        """Delete all images under these keys."""
+        return _deleted(search.delete_keys(_items(body.key)))
+
+
+def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
+    example = {"msg": MESSAGES["health"][0], "code": 200, "data": {"status": "ok", "count": 372}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"model": HealthOut, "content": {"application/json": {"example": example}}},
+        503: {"model": Failure},
+    }
+
+    @api.get("/health", responses=responses, tags=["health"])
+    def health(request: Request) -> JSONResponse:
+        """Whether the database answers, and, to those who have the token, what is served."""
+        stats = search.stats()
+        shown: dict[str, str | int] = {"status": "ok"}
+        if _has_token(request.scope, token):
+            shown |= {
+                "count": stats.count,
+                "database": stats.database,
+                "collection": stats.collection,
+                "weights": stats.weights,
+                "fingerprint": stats.fingerprint,
+                "engine": stats.engine,
+                "version": stats.version,
+            }
+        return _success("health", shown)
+
+
+def _hit(hit: Hit) -> dict[str, str | int | float]:
+    record = hit.record
+    return {
+        "key": record.key,
+        "filepath": record.filepath,
+        "id": record.id,
+        "score": round(hit.score, 6),
+        "width": record.width,
+        "height": record.height,
+        "size": record.size,
+        "added_at": record.added_at,
+    }
+
+
+def _items(joined: str | Iterable[str | int]) -> list[str]:
+    """`a,b,c`, or a list, to its items. Raises InvalidValue for none, and for too many."""
+    items = joined.split(",") if isinstance(joined, str) else [str(item) for item in joined]
+    items = [item for item in items if item]
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise InvalidValue(f"{len(items)} were named; it must be from 1 to {MAX_ITEMS}.")
+    return items
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise InvalidValue(f"{text[:40]!r} is no id: ids are integers.")
+    return int(text)
+
+
+def _deleted(count: int) -> JSONResponse:
+    if not count:
+        raise NotFound("No image in the gallery matches.")
+    return _success("del", count)
+
+
+# The envelope
+
+
+def _success(kind: str, data: Any) -> JSONResponse:
+    return JSONResponse({"msg": MESSAGES[kind][0], "code": 200, "data": data})
+
+
+class _Answers:
+    """Failures as envelopes."""
+
+    def __init__(self, always_200: bool) -> None:
+        self._always_200 = always_200
+
+    def failure(self, scope: Scope, status: int, name: str, detail: str) -> JSONResponse:
+        """The envelope of a failure, with the message that goes with the path."""
+        kind = _kind(scope)
+        body = {"msg": MESSAGES[kind][1], "code": 500, "data": None}
+        body["error"] = {"type": name, "detail": detail}
+        headers = {"Retry-After": "5"} if status == 503 else None
+        # Health checks read the status alone: it stays true.
+        shown = 200 if self._always_200 and kind != "health" else status
+        return JSONResponse(body, shown, headers)
+
+
+def _path(scope: Scope) -> str:
+    path = str(scope["path"])
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _kind(scope: Scope) -> str:
+    parts = _path(scope).strip("/").split("/")
+    kind = parts[2] if parts[:2] == ["image", "sim"] and len(parts) > 2 else parts[0]
+    return kind if kind in MESSAGES else ""
+
+
+def _handle_errors(api: FastAPI, answer: _Answers) -> None:
+    Handler = Callable[[Request, Any], JSONResponse]  # noqa: N806
+
+    def bogv_error(request: Request, error: BogvError) -> JSONResponse:
+        return answer.failure(request.scope, error.status, error.type, str(error))
+
+    def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        details = "; ".join(_detail(each) for each in error.errors())
+        return answer.failure(request.scope, 422, InvalidValue.type, details)
+
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        name = _TYPES.get(error.status_code, "invalid-request")
+        detail = f"{error.detail.rstrip('.')}."
+        return answer.failure(request.scope, error.status_code, name, detail)
+
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("Unexpected: %s", request.url.path, exc_info=error)
+        detail = "Something went wrong that should not; the server's log says what."
+        return answer.failure(request.scope, 500, BogvError.type, detail)
+
+    handlers: dict[type[Exception], Handler] = {
+        BogvError: bogv_error,
+        RequestValidationError: validation_error,
+        HTTPException: http_error,
+        Exception: unexpected,
+    }
+    for kind, handler in handlers.items():
+        api.add_exception_handler(kind, handler)
+
+
+def _detail(error: dict[str, Any]) -> str:
+    """`limit: Input should be less than or equal to 1000.`"""
+    names = [part for part in error["loc"] if isinstance(part, str) and part != "body"]
+    return f"{'.'.join(names) or 'The body'}: {error['msg']}."
+
+
+# The guard
+
+
+def _has_token(scope: Scope, token: str | None) -> bool:
+    given = dict(scope["headers"]).get(b"token", b"")
+    return token is None or hmac.compare_digest(given, token.encode())
+
+
+class _Guard:
+    """Asks for the token, and stops a body that is too large, before anything is parsed."""
+
+    def __init__(self, app: ASGIApp, token: str | None, max_body: int, answer: _Answers) -> None:
+        self.app = app
+        self.token = token
+        self.max_body = max_body
+        self.answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if not self._may_enter(scope):
+            detail = "The token is missing or wrong."
+            await self.answer.failure(scope, 401, "unauthorized", detail)(scope, receive, send)
+        elif self._declared(scope) > self.max_body:
+            await self.answer.failure(scope, 413, "too-large", self._too_large)(
+                scope, receive, send
+            )
+        else:
+            await self.app(scope, self._limited(receive), send)
+
+    @property
+    def _too_large(self) -> str:
+        return f"The request is larger than the limit of {self.max_body:,} bytes."
+
+    def _may_enter(self, scope: Scope) -> bool:
+        path = _path(scope)
+        is_open = any(path == each or path.startswith(f"{each}/") for each in _OPEN)
+        return is_open or _has_token(scope, self.token)
+
+    @staticmethod
+    def _declared(scope: Scope) -> int:
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        return int(length) if length.isdigit() else 0
+
+    def _limited(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_body:
+                raise HTTPException(413, self._too_large)
+            return message
+
+        return limited

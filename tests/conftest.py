@@ -1,0 +1,55 @@
+"""Fixtures that more than one test file uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bogv.samples import make_samples
+from tests.milvus_server import MilvusServer, available
+
+SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "clothing"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """With BOGV_REQUIRE_ALL=1, as in CI, a test that would be skipped fails."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("BOGV_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but BOGV_REQUIRE_ALL=1: {call.excinfo}"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set on the machine is not for the tests."""
+    for name in list(os.environ):
+        if name.startswith(("BOGV_", "MILVUS_", "IMAGE_")) and name != "BOGV_REQUIRE_ALL":
+            monkeypatch.delenv(name)
+    for name in ("TOKEN", "API_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Real photos: those beside the repository, else the samples."""
+    found = sorted(SHARED_PHOTOS.rglob("*.jpg"))
+    return found or make_samples(tmp_path_factory.mktemp("samples"))
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """A started Milvus server; skips where none can run."""
+    if reason := available():
+        pytest.skip(reason)
+    data = tmp_path_factory.mktemp("milvus")
+    with MilvusServer(data) as server:
+        yield server
+    # 300 MB of unpacked programs, and pytest keeps the folders of three runs. The logs may stay.
+    shutil.rmtree(data / "bin", ignore_errors=True)

@@ -1,0 +1,52 @@
+"""Small deterministic stand-ins."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from bogv.embedder import Embedder
+from bogv.records import Pixels, Vectors
+from bogv.weights import DIMENSION, Weights
+
+
+class FakeEngine:
+    """The colours of an 8 x 8 grid, spread over 2048 numbers: alike pictures stay alike."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self._spread = np.random.default_rng(0).random((192, DIMENSION), np.float32)
+
+    def features(self, pixels: Pixels) -> Vectors:
+        """(n, 224, 224, 3) -> (n, 2048)."""
+        self.batches.append(len(pixels))
+        grid = pixels.reshape(len(pixels), 8, 28, 8, 28, 3).mean(axis=(2, 4)) - 127.5
+        features: Vectors = np.maximum(grid.reshape(len(pixels), 192) @ (self._spread - 0.5), 0)
+        return features.astype(np.float32)
+
+
+def fake_embedder(fingerprint: str = "fake0000") -> Embedder:
+    """An embedder in no time."""
+    return Embedder(Weights("custom", None, fingerprint), FakeEngine())
+
+
+def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """A picture of soft coloured patches; each seed another."""
+    patches = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """The bytes of a picture in a format."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def png(seed: int) -> bytes:
+    """The bytes of `picture(seed)`."""
+    return encoded(picture(seed))

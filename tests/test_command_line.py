@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bogv.samples import make_samples
+from tests.fakes import png
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One data folder for the module: converting the model takes seconds."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def environment(data: Path) -> dict[str, str]:
+    return {**os.environ, "BOGV_DATA_DIR": str(data), "BOGV_WEIGHTS": "untrained"}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    def run_it(*arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bogv", *map(str, arguments)]
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env={**environment, **more},
+        )
+
+    return run_it
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    (folder / "sub").mkdir(parents=True)
+    for seed in range(4):
+        (folder / f"p{seed}.png").write_bytes(png(seed))
+    (folder / "sub" / "bad.jpg").write_bytes(b"no image")
+    (folder / "notes.txt").write_bytes(b"not looked at")
+    (folder / ".hidden.png").write_bytes(png(9))
+    return folder
+
+
+def test_the_commands_do_what_they_say(run: Run, images: Path) -> None:
+    """One story, so that the model is loaded as few times as can be."""
+    first = run("add", images, "--key-from", "stem")
+    assert first.returncode == 1
+    assert first.stdout.strip() == "4 created, 0 updated, 0 unchanged, 1 failed"
+    assert "bad.jpg: The bytes are no image" in first.stderr
+    assert "Adding" in first.stderr
+
+    again = json.loads(run("add", images, "--key-from", "stem", "--json").stdout)
+    assert (again["unchanged"], again["failed"]) == (4, 1)
+    assert {image["key"] for image in again["images"][:4]} == {"p0", "p1", "p2", "p3"}
+    assert again["images"][4]["error"]["type"] == "not-an-image"
+
+    hits = json.loads(run("search", images / "p2.png", "--limit", "2", "--json").stdout)
+    assert [hits[0]["key"], len(hits)] == ["p2", 2]
+    assert hits[0]["filepath"] == str(images / "p2.png")
+    assert "p2" in run("search", images / "p2.png").stdout.splitlines()[0]
+
+    listed = json.loads(run("list", "--json", "--limit", "3").stdout)
+    assert [record["key"] for record in listed] == ["p3", "p2", "p1"]
+    assert len(run("list", "--text", "P1").stdout.splitlines()) == 1
+
+    stats = json.loads(run("stats", "--json").stdout)
+    assert (stats["count"], stats["weights"], stats["database"]) == (4, "untrained", "Milvus Lite")
+
+    deleted = run("delete", "--key", "p0", "--key", "nobody", "--id", str(hits[0]["id"]))
+    assert (deleted.returncode, deleted.stdout) == (0, "2 deleted\n")
+    assert run("delete", "--key", "p0").returncode == 1
+    assert json.loads(run("stats", "--json").stdout)["count"] == 2
+    assert run("delete", "--key", "p1", "--key", "p3").stdout == "2 deleted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "message"),
+    [
+        (["search", "/no/such.jpg"], {}, "There is no file"),
+        (["add", "/no/such"], {}, "There is no file or folder"),
+        (["stats"], {"BOGV_MAX_PIXELS": "many"}, "BOGV_MAX_PIXELS"),
+        (["stats"], {"BOGV_ENGINE": "abacus"}, "BOGV_ENGINE"),
+        (["stats"], {"BOGV_WEIGHTS": "/no/such.pth"}, "can't be read"),
+        (["stats"], {"MILVUS_HOST": "127.0.0.1", "MILVUS_PORT": "1"}, "can't be opened"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    run: Run, arguments: list[str], variables: dict[str, str], message: str
+) -> None:
+    done = run(*arguments, **variables)
+    assert done.returncode != 0
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("bogv: ")]
+    assert message in line
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_every_command(run: Run) -> None:
+    text = run("--help").stdout
+    for command in ("serve", "demo", "add", "search", "delete", "list", "stats", "weights"):
+        assert command in text
+
+
+class Server:
+    """`python -m bogv …` or `python app.py` in a process of its own."""
+
+    def __init__(self, environment: dict[str, str], *command: str, **more: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.base = f"http://127.0.0.1:{port}"
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**environment, "API_PORT": str(port), **more},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Once it answers."""
+        for _ in range(600):
+            assert self.process.poll() is None, "the server has stopped"
+            try:
+                return dict(httpx.get(f"{self.base}/api/health").json()["data"])
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise AssertionError("the server doesn't answer")
+
+    def stop(self, how: signal.Signals) -> int:
+        """Its exit status."""
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def server(environment: dict[str, str]) -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(*command: str, **more: str) -> Server:
+        servers.append(Server(environment, *command, **more))
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.process.kill()
+        each.process.wait()
+
+
+def test_nothing_acknowledged_is_lost_by_kill_9(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    folder = {"BOGV_DATA_DIR": str(tmp_path)}
+    first = server("app.py", **folder)
+    first.health()
+    for seed in range(5):
+        form = {"key": f"k{seed}"}
+        files = {"file": ("a.png", png(seed))}
+        answer = httpx.post(f"{first.base}/api/image/sim/add/file", files=files, data=form)
+        assert answer.json()["code"] == 200
+    deleted = httpx.post(f"{first.base}/api/image/sim/del/key", json={"key": "k0,k1"})
+    assert deleted.json()["data"] == 2
+    first.stop(signal.SIGKILL)
+
+    second = server("-m", "bogv", "serve", **folder)
+    assert second.health()["count"] == 3
+    found = httpx.post(
+        f"{second.base}/api/image/sim/search/file", files={"file": ("q.png", png(3))}
+    ).json()["data"]
+    assert found[0]["key"] == "k3"
+    # uvicorn shuts down in order, then ends by the signal that it was sent.
+    assert second.stop(signal.SIGTERM) in {0, -signal.SIGTERM}
+
+
+def test_the_import_at_start_adds_and_moves(
+    server: Callable[..., Server], images: Path, tmp_path: Path
+) -> None:
+    pool = tmp_path / "pool"
+    running = server(
+        "app.py",
+        IMAGE_INC_PATH=str(images),
+        IMAGE_POOL_PATH=str(pool),
+        BOGV_DATA_DIR=str(tmp_path / "data"),
+    )
+    for _ in range(300):
+        if running.health()["count"] == 4 and len(list(pool.glob("*.png"))) == 4:
+            break
+        time.sleep(0.1)
+    assert sorted(path.name for path in pool.iterdir()) == [f"p{i}.png" for i in range(4)]
+    assert (images / "sub" / "bad.jpg").exists()
+    # What is in the pool may be named by path, and is what the record points to.
+    body = {"path": str(pool / "p1.png"), "limit": 1}
+    [hit] = httpx.post(f"{running.base}/api/image/sim/search/path", json=body).json()["data"]
+    assert hit["filepath"] == str(pool / "p1.png")
+
+
+def test_the_demo_starts_with_samples_or_with_a_folder(
+    server: Callable[..., Server], environment: dict[str, str], images: Path, tmp_path: Path
+) -> None:
+    folder = {"BOGV_DATA_DIR": str(tmp_path / "demo")}
+    samples = make_samples(tmp_path / "samples")
+    first = server("-m", "bogv", "demo", **folder)
+    assert first.health()["count"] == len(samples) >= 60
+    assert httpx.get(first.base).status_code == 200
+    first.stop(signal.SIGTERM)
+    second = server("-m", "bogv", "demo", "--images", str(images), **folder)
+    assert second.health()["count"] == 4
+    second.stop(signal.SIGTERM)

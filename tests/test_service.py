@@ -1,0 +1,407 @@
+"""One suite for both: Milvus Lite, and a real server where one can run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bogv import service as module
+from bogv.errors import (
+    DamagedImage,
+    GalleryInUse,
+    GalleryMismatch,
+    InvalidValue,
+    NotAnImage,
+    NotFound,
+    StorageUnavailable,
+)
+from bogv.images import Decoder, md5_of
+from bogv.records import NewImage, image_id
+from bogv.service import ImageSearch
+from bogv.store import MilvusStore
+from bogv.thumbnails import Thumbnails
+from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
+
+OpenStore = Callable[[], MilvusStore]
+
+
+@pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.server)])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    """Opens the gallery of this test; again after it was closed, too."""
+    if request.param == "lite":
+        return lambda: MilvusStore.lite(tmp_path / "lite", "images")
+    host, port = request.getfixturevalue("milvus_server").address
+    name = f"images_{uuid4().hex}"
+    return lambda: MilvusStore.server(host, port, name)
+
+
+@pytest.fixture
+def thumbnails(tmp_path: Path) -> Thumbnails:
+    return Thumbnails(str(tmp_path / "thumbnails"))
+
+
+@pytest.fixture
+def start(open_store: OpenStore, thumbnails: Thumbnails) -> Callable[[], ImageSearch]:
+    decoder = Decoder(1_000_000, 10_000_000)
+    return lambda: ImageSearch(decoder, fake_embedder(), open_store(), thumbnails)
+
+
+@pytest.fixture
+def search(start: Callable[[], ImageSearch]) -> Iterator[ImageSearch]:
+    service = start()
+    yield service
+    service.close()
+
+
+def fill(search: ImageSearch, count: int) -> list[int]:
+    """Add pictures 0 to count - 1 under the keys k0, k1, …; their ids."""
+    images = (NewImage(partial(png, i), f"/photos/{i}.png", f"k{i}") for i in range(count))
+    return [added.id or 0 for added in search.add_many(images)]
+
+
+def test_an_empty_gallery_answers_with_nothing(search: ImageSearch) -> None:
+    assert search.search(png(1)).hits == []
+    assert search.page().records == []
+    assert search.stats().count == 0
+    assert search.get([1]) == []
+    assert search.delete_ids([1]) == search.delete_keys(["k"]) == search.delete_keys([]) == 0
+
+
+def test_what_was_added_is_found_first_at_once(search: ImageSearch) -> None:
+    fill(search, 12)
+    added = search.add(png(99), "mine", "/a/b.png")
+    found = search.search(png(99), limit=3)
+    assert len(found.hits) == 3
+    best = found.hits[0]
+    assert best.score == pytest.approx(1, abs=1e-5)
+    record = best.record
+    assert (record.id, record.key, record.filepath) == (added.id, "mine", "/a/b.png")
+    assert (record.width, record.height, record.size) == (320, 240, len(png(99)))
+    assert record.md5 == md5_of(png(99))
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert set(found.seconds) == {"decode", "embed", "search"}
+    assert search.stats().count == 13
+
+
+def test_without_a_key_the_md5_is_the_key(search: ImageSearch) -> None:
+    assert search.add(png(1)).key == search.add(png(1), "").key == md5_of(png(1))
+
+
+def test_adding_twice_changes_nothing_but_the_path(search: ImageSearch) -> None:
+    first = search.add(png(1), "k", "/old", origin="upload.png")
+    before = search.get([first.id or 0])
+    again = search.add(png(1), "k", origin="other.png")
+    assert (first.status, again.status, again.id) == ("created", "unchanged", first.id)
+    assert search.get([first.id or 0]) == before
+    moved = search.add(png(1), "k", "/new")
+    assert (moved.status, moved.id) == ("updated", first.id)
+    [record] = search.get([first.id or 0])
+    assert record.filepath == "/new"
+    assert record.added_at == before[0].added_at
+    assert search.stats().count == 1
+    assert search.search(png(1), 1).hits[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_the_origin_stands_for_a_path_that_was_not_given(search: ImageSearch) -> None:
+    added = search.add(png(1), origin="upload.png")
+    assert search.get([added.id or 0])[0].filepath == "upload.png"
+
+
+def test_other_bytes_under_the_same_key_are_another_record(search: ImageSearch) -> None:
+    one, two = search.add(png(1), "product"), search.add(png(2), "product")
+    assert one.id != two.id
+    assert {record.id for record in search.with_keys(["product"])} == {one.id, two.id}
+    assert search.delete_keys(["product"]) == 2
+
+
+def test_an_id_is_the_same_everywhere_and_exact_in_a_browser(search: ImageSearch) -> None:
+    added = search.add(png(1), "k")
+    assert added.id == image_id("k", md5_of(png(1)))
+    assert 0 < (added.id or 0) < 2**53
+
+
+def test_colliding_ids_give_way_to_each_other(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every id the same to begin with: in one batch, and against what is there."""
+    monkeypatch.setattr(module, "image_id", lambda *_: 2**53 - 1)
+    ids = [search.add(png(0), "first").id, *fill(search, 3)]
+    assert ids == [2**53 - 1, 1, 2, 3]
+    assert search.add(png(0), "first").status == "unchanged"
+    assert [search.search(png(i), 1).hits[0].record.key for i in range(3)]
+    assert search.stats().count == 4
+
+
+def test_one_bad_image_never_stops_the_rest(search: ImageSearch, thumbnails: Thumbnails) -> None:
+    def gone() -> bytes:
+        raise StorageUnavailable("The disk is gone.")
+
+    images = [
+        NewImage(lambda: png(1), "good"),
+        NewImage(lambda: b"no image", "bad"),
+        NewImage(lambda: png(2)[:500], "short"),
+        NewImage(gone, "gone"),
+        NewImage(lambda: png(3), "long", "k" * 513),
+        NewImage(lambda: png(4), "surrogate", "\ud800"),
+        NewImage(lambda: png(1), "again"),
+        NewImage(lambda: png(5), "last"),
+    ]
+    verdicts = list(search.add_many(images))
+    assert [added.filepath for added in verdicts] == [image.filepath for image in images]
+    assert [added.status for added in verdicts] == (
+        ["created"] + ["failed"] * 5 + ["updated", "created"]
+    )
+    errors = [type(added.error) for added in verdicts[1:6]]
+    assert errors == [NotAnImage, DamagedImage, StorageUnavailable, InvalidValue, InvalidValue]
+    assert search.stats().count == 2
+    assert search.with_keys([md5_of(png(1))])[0].filepath == "again"
+
+
+def test_many_images_are_added_in_batches_and_in_order(search: ImageSearch) -> None:
+    ids = fill(search, 70)
+    assert len(set(ids)) == search.stats().count == 70
+    assert [record.id for record in search.page(size=100).records] == ids[::-1]
+    engine = search.embedder._engine
+    assert isinstance(engine, FakeEngine)
+    assert max(engine.batches) == module.BATCH
+    assert [added.status for added in search.add_many([NewImage(lambda: png(3), "", "k3")])] == [
+        "unchanged"
+    ]
+
+
+def test_reading_runs_no_further_ahead_than_two_batches(search: ImageSearch) -> None:
+    read: list[int] = []
+
+    def images() -> Iterator[NewImage]:
+        for i in range(5 * module.BATCH):
+            read.append(i)
+            yield NewImage(partial(png, i % 4), key=str(i))
+
+    next(search.add_many(images()))
+    assert len(read) <= 2 * module.BATCH
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001])
+def test_a_limit_out_of_range_is_refused(search: ImageSearch, limit: int) -> None:
+    with pytest.raises(InvalidValue, match="1 to 1000"):
+        search.search(png(1), limit)
+
+
+def test_the_least_score_leaves_out_the_rest(search: ImageSearch) -> None:
+    fill(search, 8)
+    hits = search.search(png(3), 8).hits
+    least = (hits[2].score + hits[3].score) / 2
+    assert search.search(png(3), 8, min_score=least).hits == hits[:3]
+
+
+def test_more_hits_than_hnsw_usually_visits(search: ImageSearch) -> None:
+    fill(search, 150)
+    hits = search.search(png(3), 140).hits
+    assert len({hit.record.id for hit in hits}) == 140
+
+
+def test_similar_leaves_the_image_itself_out(search: ImageSearch) -> None:
+    ids = fill(search, 6)
+    found = search.similar(ids[2], limit=3).hits
+    assert len(found) == 3
+    assert ids[2] not in {hit.record.id for hit in found}
+    expected = [hit.record.id for hit in search.search(png(2), 4).hits[1:]]
+    assert [hit.record.id for hit in found] == expected
+    with pytest.raises(NotFound):
+        search.similar(12345)
+
+
+def test_deleting_counts_what_was_there(search: ImageSearch, thumbnails: Thumbnails) -> None:
+    ids = fill(search, 6)
+    assert search.delete_ids([ids[0], ids[0], ids[1], 424242]) == 2
+    assert search.delete_ids([ids[0]]) == 0
+    assert search.delete_keys(["k2", "k3", "nobody"]) == 2
+    assert search.stats().count == 2
+    assert {hit.record.key for hit in search.search(png(0), 10).hits} == {"k4", "k5"}
+    assert [thumbnails.read(i) is not None for i in ids] == [False] * 4 + [True] * 2
+
+
+def test_a_deleted_image_can_be_added_again(search: ImageSearch) -> None:
+    first = search.add(png(1), "k")
+    assert search.delete_ids([first.id or 0]) == 1
+    again = search.add(png(1), "k")
+    assert (again.status, again.id) == ("created", first.id)
+    assert search.stats().count == 1
+
+
+def test_pages_run_from_the_newest_to_the_oldest(search: ImageSearch) -> None:
+    ids = fill(search, 25)
+    seen, cursor, pages = [], None, 0
+    while True:
+        page = search.page(cursor, size=10)
+        seen += [record.id for record in page.records]
+        pages += 1
+        if page.next is None:
+            break
+        cursor = page.next
+    assert seen == ids[::-1]
+    assert pages == 3
+
+
+def test_pages_cross_long_gaps_and_dense_bursts(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Years between bursts of a row a millisecond; what another process wrote comes first."""
+    times = [1_500_000_000_000 + i for i in range(60)] + [1_700_000_000_000 + i for i in range(60)]
+    times.append(1_790_000_000_000)
+    moments = iter(times)
+    monkeypatch.setattr(search._clock, "now", lambda: next(moments))
+    ids = fill(search, len(times))
+    search._store._latest = 0  # as after a restart
+    for _ in range(2):
+        seen: list[int] = []
+        cursor = None
+        while cursor or not seen:
+            page = search.page(cursor, size=7)
+            seen += [record.id for record in page.records]
+            cursor = page.next
+        assert seen == ids[::-1]
+        search._store._latest = times[70]  # what this process saw is not the newest
+
+
+def test_rows_of_the_same_millisecond_are_all_paged(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search._clock, "now", lambda: 1_700_000_000_000)
+    ids = fill(search, 20)
+    first = search.page(size=15)
+    second = search.page(first.next, size=15)
+    seen = [record.id for record in first.records + second.records]
+    assert sorted(seen) == sorted(ids)
+
+
+def test_a_page_is_filtered_by_key_or_path(search: ImageSearch) -> None:
+    search.add(png(1), "Red Shoe 50%", "/shop/a_1.png")
+    search.add(png(2), "blue", "/shop/SHOE/2.png")
+    search.add(png(3), "hat", "/shop/3.png")
+    keys = {record.key for record in search.page(text="shoe").records}
+    assert keys == {"Red Shoe 50%", "blue"}
+    for text, count in (("50%", 1), ("_1", 1), ("shop", 3), ("nothing", 0)):
+        assert len(search.page(text=text).records) == count
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text(min_size=1, max_size=120).filter(lambda text: not _has_surrogate(text)))
+def test_any_key_goes_in_is_found_and_is_deleted_alone(search: ImageSearch, key: str) -> None:
+    search.add(png(0), "bystander")
+    added = search.add(png(1), key, key)
+    if added.key == "bystander":
+        return
+    assert [record.key for record in search.with_keys([key])] == [key]
+    assert search.get([added.id or 0])[0].filepath == key
+    assert search.delete_keys([key]) == 1
+    assert [record.key for record in search.page().records] == ["bystander"]
+
+
+def _has_surrogate(text: str) -> bool:
+    return any(0xD800 <= ord(character) < 0xE000 for character in text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ['" or key != "', "a'b\\", "%", "k\n\t\r\x1f\0", "猫🐱", "\u202eabc", "x" * 512, "猫" * 170],
+)
+def test_a_hostile_key_stays_a_key(search: ImageSearch, key: str) -> None:
+    fill(search, 2)
+    assert search.add(png(9), key).status == "created"
+    assert search.delete_keys([key]) == 1
+    assert search.stats().count == 2
+
+
+def test_all_is_there_after_a_restart(
+    start: Callable[[], ImageSearch], thumbnails: Thumbnails
+) -> None:
+    first = start()
+    ids = fill(first, 5)
+    first.delete_ids(ids[:1])
+    first.close()
+    second = start()
+    try:
+        assert second.stats().count == 4
+        assert second.search(png(3), 1).hits[0].record.id == ids[3]
+        assert [record.id for record in second.page().records] == ids[:0:-1]
+    finally:
+        second.close()
+
+
+def test_a_gallery_from_other_weights_is_refused(
+    start: Callable[[], ImageSearch], open_store: OpenStore, thumbnails: Thumbnails
+) -> None:
+    start().close()
+    store = open_store()
+    assert store.begun_with() == "fake0000"
+    with pytest.raises(GalleryMismatch):
+        ImageSearch(Decoder(1, 1), fake_embedder("other000"), store, thumbnails)
+    store.close()
+
+
+def test_threads_add_search_and_delete_at_once(search: ImageSearch) -> None:
+    errors: list[Exception] = []
+
+    def work(worker: int) -> None:
+        try:
+            for i in range(6):
+                added = search.add(png(100 * worker + i), f"w{worker}")
+                assert search.search(png(100 * worker + i), 1).hits
+                if i % 2:
+                    assert search.delete_ids([added.id or 0]) == 1
+        except Exception as error:  # noqa: BLE001 - told below
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert search.stats().count == 4 * 3
+    assert len(search.page(size=100).records) == 12
+
+
+def test_a_thumbnail_that_cannot_be_written_leaves_no_row(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(image_id: int, data: bytes) -> None:
+        raise StorageUnavailable("No space left on device.")
+
+    monkeypatch.setattr(search.thumbnails, "write", full)
+    with pytest.raises(StorageUnavailable):
+        search.add(png(1))
+    assert search.stats().count == 0
+
+
+def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    store = MilvusStore.lite(tmp_path, "images")
+    script = (
+        "import sys; from pathlib import Path; from bogv.store import MilvusStore;"
+        "MilvusStore.lite(Path(sys.argv[1]), 'images')"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    store.close()
+    assert done.returncode == 1
+    assert GalleryInUse.__name__ in done.stderr
+    assert "Another process" in done.stderr
+
+
+def test_the_shape_of_an_image_does_not_matter(search: ImageSearch) -> None:
+    search.add(encoded(picture(1, (30, 900)), "JPEG"), "tall")
+    assert search.search(encoded(picture(1, (30, 900))), 1).hits[0].record.key == "tall"

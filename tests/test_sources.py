@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bogv import sources as module
+from bogv.errors import (
+    FetchFailed,
+    FileMissing,
+    InvalidBase64,
+    InvalidUrl,
+    PathNotAllowed,
+    TooLarge,
+    UrlNotAllowed,
+)
+from bogv.sources import Sources, is_public
+from tests.web import reply, serving
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "cat.jpg").write_bytes(b"cat")
+    (tmp_path / "images-private").mkdir()
+    (tmp_path / "images-private" / "dog.jpg").write_bytes(b"dog")
+    return folder
+
+
+@pytest.fixture
+def fenced(root: Path) -> Sources:
+    return Sources([root], LIMIT)
+
+
+@pytest.fixture
+def open_to_private(root: Path) -> Sources:
+    return Sources([root], LIMIT, allow_private_urls=True)
+
+
+def test_a_file_below_a_root_is_read(fenced: Sources, root: Path) -> None:
+    assert fenced.from_path(str(root / "cat.jpg")) == b"cat"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../images-private/dog.jpg", "/etc/passwd", "../images-private", "x\0y", "/proc/self/environ"],
+)
+def test_a_path_outside_the_roots_is_refused(fenced: Sources, root: Path, path: str) -> None:
+    with pytest.raises(PathNotAllowed):
+        fenced.from_path(str(root / path))
+
+
+def test_a_relative_path_is_refused(
+    fenced: Sources, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(PathNotAllowed, match="absolute"):
+        fenced.from_path("cat.jpg")
+
+
+def test_a_link_out_of_the_roots_is_refused(fenced: Sources, root: Path) -> None:
+    (root / "link.jpg").symlink_to("/etc/passwd")
+    (root / "loop.jpg").symlink_to(root / "loop.jpg")
+    for name in ("link.jpg", "loop.jpg"):
+        with pytest.raises((PathNotAllowed, FileMissing)):
+            fenced.from_path(str(root / name))
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(fenced: Sources, root: Path) -> None:
+    os.mkfifo(root / "pipe.jpg")
+    for path in (root / "pipe.jpg", root):
+        with pytest.raises(PathNotAllowed, match="not a regular file"):
+            fenced.from_path(str(path))
+
+
+def test_a_missing_file_below_a_root_is_called_that(fenced: Sources, root: Path) -> None:
+    with pytest.raises(FileMissing):
+        fenced.from_path(str(root / "no.jpg"))
+
+
+def test_a_file_over_the_limit_is_refused(fenced: Sources, root: Path) -> None:
+    (root / "big.jpg").write_bytes(b"x" * (LIMIT + 1))
+    with pytest.raises(TooLarge):
+        fenced.from_path(str(root / "big.jpg"))
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:;base64,", "\n "])
+@pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
+def test_base64_comes_back_as_it_was(fenced: Sources, prefix: str, data: bytes) -> None:
+    for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
+        assert fenced.from_base64(prefix + encode(data).decode()) == data
+    assert fenced.from_base64(prefix + base64.b64encode(data).decode().rstrip("=")) == data
+
+
+@pytest.mark.parametrize("text", ["é", "a", "ab*c", "data:image/png;base64,!!!!"])
+def test_what_is_no_base64_is_called_that(fenced: Sources, text: str) -> None:
+    with pytest.raises(InvalidBase64):
+        fenced.from_base64(text)
+
+
+def test_base64_over_the_limit_is_refused(fenced: Sources) -> None:
+    for size in (LIMIT + 1, 100 * LIMIT):
+        with pytest.raises(TooLarge):
+            fenced.from_base64(base64.b64encode(b"x" * size).decode())
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700:4700::1111", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.100.100.200", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:8.8.8.8", True),
+        ("64:ff9b::a00:1", False),
+        ("2002:7f00:1::", False),
+    ],
+)
+def test_only_the_internets_addresses_are_public(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+def test_a_url_to_this_machine_is_refused(fenced: Sources, host: str) -> None:
+    with pytest.raises(UrlNotAllowed):
+        fenced.from_url(f"http://{host}:9/cat.jpg")
+
+
+def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, ["8.8.8.8", "10.0.0.1"])
+    with pytest.raises(UrlNotAllowed):
+        asyncio.run(module._public_address("two.example"))
+
+
+def test_the_connection_goes_to_the_address_that_was_checked(
+    fenced: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is resolved once; a second, private answer would find nobody asking."""
+    answers = iter([["93.184.216.34"], ["127.0.0.1"]])
+    resolve_to(monkeypatch, answers)
+    connected: list[str] = []
+
+    async def connect(self: Any, request: Any) -> Any:
+        connected.append(request.url.host)
+        assert request.headers["Host"] == "rebind.example"
+        assert request.extensions["sni_hostname"] == "rebind.example"
+        assert request.extensions["timeout"]["read"]
+        raise httpx.ConnectError("enough seen")
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", connect)
+    with pytest.raises(FetchFailed, match="enough seen"):
+        fenced.from_url("http://rebind.example/cat.jpg")
+    assert connected == ["93.184.216.34"]
+    assert next(answers) == ["127.0.0.1"]
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, answers: Any) -> None:
+    """Every name resolves to these addresses, or to the next of several answers."""
+
+    async def getaddrinfo(self: Any, host: str, port: object, **more: object) -> list[Any]:
+        addresses = next(answers) if hasattr(answers, "__next__") else answers
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in addresses]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "cat.jpg",
+        "ftp://example.com/a",
+        "file:///etc/passwd",
+        "http://",
+        "http://[::1",
+        "gopher://x",
+    ],
+)
+def test_only_http_and_https_are_urls(fenced: Sources, url: str) -> None:
+    with pytest.raises(InvalidUrl):
+        fenced.from_url(url)
+
+
+def test_an_image_is_fetched_through_a_redirect(open_to_private: Sources) -> None:
+    def answer(handler: Any) -> None:
+        if handler.path == "/old":
+            reply(handler, b"", 302, Location="/new")
+        else:
+            reply(handler, b"cat")
+
+    with serving(answer) as base:
+        assert open_to_private.from_url(f"{base}/old") == b"cat"
+
+
+def test_a_redirect_inward_is_refused(fenced: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request is let through to a server here that sends the client inward."""
+    checked = module._public_address
+
+    async def first_is_public(host: str) -> str:
+        return "127.0.0.1" if host == "public.example" else await checked(host)
+
+    monkeypatch.setattr(module, "_public_address", first_is_public)
+    with serving(lambda h: reply(h, b"", 302, Location="http://127.0.0.1:1/secret")) as base:
+        port = base.rsplit(":", 1)[1]
+        with pytest.raises(UrlNotAllowed):
+            fenced.from_url(f"http://public.example:{port}/")
+
+
+@pytest.mark.parametrize("status", [204, 403, 404, 500])
+def test_an_answer_without_an_image_is_a_failed_fetch(
+    open_to_private: Sources, status: int
+) -> None:
+    with serving(lambda h: reply(h, b"", status)) as base, pytest.raises(FetchFailed):
+        open_to_private.from_url(base)
+
+
+def test_a_dead_url_is_a_failed_fetch(open_to_private: Sources) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(FetchFailed):
+            open_to_private.from_url(f"http://127.0.0.1:{closed.getsockname()[1]}/")
+
+
+def test_an_endless_redirect_is_a_failed_fetch(open_to_private: Sources) -> None:
+    with serving(lambda h: reply(h, b"", 302, Location="/")) as base, pytest.raises(FetchFailed):
+        open_to_private.from_url(base)
+
+
+def test_a_body_over_the_limit_is_stopped(open_to_private: Sources) -> None:
+    with serving(lambda h: reply(h, b"x" * (LIMIT + 1))) as base, pytest.raises(TooLarge):
+        open_to_private.from_url(base)
+
+
+def test_a_slow_body_is_given_up(open_to_private: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time; all of them together don't."""
+    monkeypatch.setattr(module, "FETCH_SECONDS", 0.5)
+
+    def drip(handler: Any) -> None:
+        import threading
+
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(40):
+            try:
+                handler.wfile.write(b"x")
+                handler.wfile.flush()
+            except OSError:
+                return
+            threading.Event().wait(0.1)
+
+    with serving(drip) as base, pytest.raises(FetchFailed, match="within"):
+        open_to_private.from_url(base)
