@@ -27,6 +27,7 @@ from bogv.errors import BogvError, InvalidValue, NotFound
 from bogv.records import Hit
 from bogv.service import MAX_LIMIT, ImageSearch
 from bogv.sources import Sources
+from bogv.weights import UNTRAINED_WARNING
 
 log = logging.getLogger(__name__)
 
@@ -311,6 +312,8 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
                 "engine": stats.engine,
                 "version": stats.version,
             }
+            if not search.embedder.weights.trained:
+                shown["warning"] = UNTRAINED_WARNING
         return _success("health", shown)
 
 

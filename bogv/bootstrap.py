@@ -18,7 +18,7 @@ from bogv.service import ImageSearch
 from bogv.sources import Sources
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails
-from bogv.weights import resolve
+from bogv.weights import UNTRAINED_WARNING, resolve
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,6 +39,8 @@ def open_search(settings: Settings) -> ImageSearch:
             begun_with=store.begun_with(),
             may_be_untrained=settings.milvus_host is None,
         )
+        if not weights.trained:
+            log.warning(UNTRAINED_WARNING)
         return ImageSearch(
             decoder=Decoder(settings.max_upload, settings.max_pixels),
             embedder=load_embedder(weights, settings.engine, settings.cache_dir),

@@ -27,6 +27,10 @@ WAYS_OUT = (
     "To start with other weights, name another BOGV_DATA_DIR (or BOGV_COLLECTION on a server)"
     " and add the images again."
 )
+UNTRAINED_WARNING = (
+    "The weights are UNTRAINED: the network has learnt nothing and finds near-copies and similar"
+    f" colours, no more. {WAYS_OUT}"
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _chosen(choice: str, begun_with: str | None, may_be_untrained: bool, url: st
             raise GalleryMismatch(
                 f"The gallery was made with trained weights that can't be had now: {error}"
             ) from error
-        log.warning("%s Going on with UNTRAINED weights: near-copies and colours alone.", error)
+        log.warning("%s Going on with untrained weights.", error)
         return untrained
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from bogv.embedder import MEAN, STD, Embedder, load_embedder
 from bogv.errors import WeightsUnavailable
-from bogv.images import Decoder, Pixels
+from bogv.images import Decoder
+from bogv.records import Pixels
 from bogv.weights import Weights, resolve
 
 DECODER = Decoder(20 << 20, 64_000_000)
@@ -49,7 +50,8 @@ def test_mean_and_deviation_are_torchvisions() -> None:
 
 def test_embeddings_are_2048_floats_of_length_one(openvino: Embedder, pixels: Pixels) -> None:
     vectors = openvino.embed(pixels[:3])
-    assert (vectors.shape, vectors.dtype) == ((3, 2048), np.float32)
+    assert vectors.shape == (3, 2048)
+    assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
     assert openvino.embed(pixels[:0]).shape == (0, 2048)
 
