@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from os import cpu_count
@@ -94,53 +94,50 @@ class ImageSearch:
         """
         rest = iter(images)
         with ThreadPoolExecutor(1, thread_name_prefix="bogv-prepare") as ahead:
-            following: Future[list[_Candidate]] | None = ahead.submit(
-                self._prepared, list(islice(rest, BATCH))
-            )
-            while following is not None and (batch := following.result()):
-                more = list(islice(rest, BATCH))
-                following = ahead.submit(self._prepared, more) if more else None
+            following = ahead.submit(self._prepared, list(islice(rest, BATCH)), [])
+            while batch := following.result():
+                following = ahead.submit(self._prepared, list(islice(rest, BATCH)), batch)
                 yield from self._written(batch)
 
-    def _prepared(self, images: list[NewImage]) -> list[_Candidate]:
-        """Read, hash, look up; decode what is new."""
+    def _prepared(self, images: list[NewImage], previous: list[_Candidate]) -> list[_Candidate]:
+        """Read, hash, look up; decode what is new. The previous batch is not written yet."""
         batch = list(self._each(_read, images))
+        readable = [candidate for candidate in batch if candidate.error is None]
         try:
-            self._identify([candidate for candidate in batch if candidate.error is None])
+            self._identify(readable, previous)
         except BogvError as error:
-            return [replace(candidate, error=candidate.error or error) for candidate in batch]
+            for candidate in readable:
+                candidate.error = error
         return list(self._each(self._decoded, batch))
 
     def _each(self, work: Callable[[T], _Candidate], items: Sequence[T]) -> Iterable[_Candidate]:
         return self._threads.map(work, items) if len(items) > 1 else map(work, items)
 
-    def _identify(self, batch: list[_Candidate]) -> None:
-        """Give each its id, and the record that is there under it.
+    def _identify(self, batch: list[_Candidate], previous: list[_Candidate]) -> None:
+        """Give each its id, the record that is there under it, or the candidate that it repeats.
 
         Ids are 53 bits of a hash. An id taken by other bytes or another key is a collision: then
         the next one is tried.
         """
-        claimed: dict[int, tuple[str, str]] = {}
+        claimed = {candidate.id: candidate.repeats or candidate for candidate in previous}
         for candidate in batch:
             candidate.id = image_id(candidate.key, candidate.md5)
         waiting = batch
         while waiting:
-            there_by_id = {r.id: r for r in self._store.get([c.id for c in waiting])}
+            there = {record.id: record for record in self._store.get([c.id for c in waiting])}
             collided = []
             for candidate in waiting:
-                there = there_by_id.get(candidate.id)
-                identity = candidate.key, candidate.md5
-                owner = (there.key, there.md5) if there else claimed.get(candidate.id, identity)
-                if owner != identity:
+                holder = there.get(candidate.id) or claimed.get(candidate.id, candidate)
+                if (holder.key, holder.md5) == (candidate.key, candidate.md5):
+                    candidate.there = there.get(candidate.id)
+                    candidate.repeats = claimed.setdefault(candidate.id, candidate)
+                else:
                     candidate.id = candidate.id % (2**ID_BITS - 1) + 1
                     collided.append(candidate)
-                else:
-                    claimed[candidate.id] = identity
-                    candidate.there = there
             waiting = collided
 
     def _decoded(self, candidate: _Candidate) -> _Candidate:
-        if candidate.error is None and candidate.there is None:
+        if candidate.is_new:
             try:
                 candidate.picture = self.decoder.decode(candidate.data, thumbnail=True)
             except BogvError as error:
@@ -150,38 +147,34 @@ class ImageSearch:
 
     def _written(self, batch: list[_Candidate]) -> Iterator[Added]:
         """Embed and write the new ones of a batch; a verdict for each."""
-        first: dict[int, _Candidate] = {}
+        new = [candidate for candidate in batch if candidate.picture is not None]
+        if new:
+            try:
+                self._write(new)
+            except BogvError as error:
+                for candidate in new:
+                    candidate.error = error
         for candidate in batch:
-            if candidate.picture is not None:
-                first.setdefault(candidate.id, candidate)
-        records = self._write(list(first.values()))
-        for candidate in batch:
-            owner = first.get(candidate.id, candidate)
-            if owner is not candidate:  # the same image twice in one batch
-                candidate.there, candidate.error = records.get(candidate.id), owner.error
+            first = candidate.repeats
+            if first is not None and first is not candidate and candidate.there is None:
+                candidate.there, candidate.error = first.record, first.error
             yield self._verdict(candidate)
+            candidate.picture = None
 
-    def _write(self, candidates: list[_Candidate]) -> dict[int, Record]:
-        """Embed, then thumbnails, then rows; the records written, by id."""
+    def _write(self, candidates: list[_Candidate]) -> None:
+        """Embed, then thumbnails, then rows."""
         pictures = [c.picture for c in candidates if c.picture is not None]
-        if not pictures:
-            return {}
         vectors = self.embedder.embed(np.stack([picture.pixels for picture in pictures]))
-        try:
-            with self._writing:
-                for candidate, picture in zip(candidates, pictures, strict=True):
-                    if picture.thumbnail is not None:
-                        self.thumbnails.write(candidate.id, picture.thumbnail)
-                records = [
-                    _record(candidate, picture, self._clock.now())
-                    for candidate, picture in zip(candidates, pictures, strict=True)
-                ]
-                self._store.put(records, vectors)
-        except BogvError as error:
-            for candidate in candidates:
-                candidate.error = error
-            return {}
-        return {record.id: record for record in records}
+        with self._writing:
+            for candidate, picture in zip(candidates, pictures, strict=True):
+                self.thumbnails.write(candidate.id, picture.thumbnail or b"")
+            records = [
+                _record(candidate, picture, self._clock.now())
+                for candidate, picture in zip(candidates, pictures, strict=True)
+            ]
+            self._store.put(records, vectors)
+        for candidate, record in zip(candidates, records, strict=True):
+            candidate.record = record
 
     def _verdict(self, candidate: _Candidate) -> Added:
         there, filepath = candidate.there, candidate.image.filepath
@@ -302,8 +295,17 @@ class _Candidate:
     key: str = ""
     id: int = 0
     there: Record | None = None
+    """The record that is in the gallery already."""
+    repeats: _Candidate | None = None
+    """The first with the same key and bytes: itself, or one before it that is not written yet."""
     picture: Picture | None = None
+    record: Record | None = None
+    """What was written."""
     error: BogvError | None = None
+
+    @property
+    def is_new(self) -> bool:
+        return self.error is None and self.there is None and self.repeats is self
 
     @property
     def filepath(self) -> str:

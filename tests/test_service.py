@@ -177,6 +177,19 @@ def test_many_images_are_added_in_batches_and_in_order(search: ImageSearch) -> N
     ]
 
 
+def test_an_image_that_comes_twice_is_created_once(search: ImageSearch) -> None:
+    """In the same batch, in the next, and long after; the last path holds."""
+    places = {0: 0, 5: 0, module.BATCH + 3: 0, module.BATCH + 4: 0, 3 * module.BATCH: 0}
+    images = [
+        NewImage(partial(png, places.get(i, 1 + i % 4)), f"/{i}", str(places.get(i, f"k{i}")))
+        for i in range(3 * module.BATCH + 1)
+    ]
+    verdicts = list(search.add_many(images))
+    assert [verdicts[i].status for i in places] == ["created"] + ["updated"] * 4
+    assert sum(added.status == "created" for added in verdicts) == search.stats().count
+    assert search.with_keys(["0"])[0].filepath == f"/{3 * module.BATCH}"
+
+
 def test_reading_runs_no_further_ahead_than_two_batches(search: ImageSearch) -> None:
     read: list[int] = []
 
