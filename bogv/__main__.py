@@ -6,6 +6,7 @@ Milvus Lite it can't run beside a server on the same data folder.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -56,10 +57,10 @@ def demo(
     settings = Settings()
     search = open_search(settings)
     try:
-        samples = str(settings.samples_dir.absolute())
         if images is not None:
-            _remove_below(search, samples)
-            _add(search, find_images([images]), "md5")
+            found = find_images([images])
+            _remove_below(search, settings.samples_dir.absolute())
+            _add(search, found, "md5")
         elif search.stats().count == 0:
             _add(search, make_samples(settings.samples_dir), "stem")
     except BaseException:
@@ -186,10 +187,11 @@ def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:
     return records[:limit]
 
 
-def _remove_below(search: ImageSearch, folder: str) -> None:
+def _remove_below(search: ImageSearch, folder: Path) -> None:
     """Take out what was added from a folder."""
-    while records := search.page(size=1000, text=folder).records:
-        search.delete_ids([record.id for record in records])
+    found = _newest(search, str(folder), sys.maxsize)
+    inside = [each.id for each in found if Path(each.filepath).is_relative_to(folder)]
+    search.delete_ids(inside)
 
 
 def _added_json(added: Added) -> dict[str, Any]:
@@ -209,11 +211,13 @@ def _print_json(value: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, by default with the process' arguments; an error is one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel("WARNING")
     try:
         app(arguments, prog_name="bogv")
-    except (BogvError, OSError) as error:
+    except (BogvError, OSError, ImportError) as error:
         sys.exit(f"bogv: {error}")
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]

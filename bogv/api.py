@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -91,14 +92,14 @@ class SearchBase64(_Model):
 
 
 class DeleteIds(_Model):
-    id: str | list[int] = Field(
+    id: str | Annotated[list[int], Field(max_length=MAX_ITEMS)] = Field(
         description="Ids joined by commas; or, beyond the document, a list.",
         examples=["445085583623111,445085583623112"],
     )
 
 
 class DeleteKeys(_Model):
-    key: str | list[str] = Field(
+    key: str | Annotated[list[str], Field(max_length=MAX_ITEMS)] = Field(
         description="Keys joined by commas; or, for keys that hold a comma, a list.",
         examples=["f7342ace9ab836f65248ff7e47cb83ea"],
     )
@@ -204,6 +205,7 @@ def create_api(settings: Settings, search: ImageSearch, sources: Sources) -> Fas
         version=__version__,
         description="Search images by image: add, search, delete.",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect is no envelope
         # For the OpenAPI file alone: _Guard asks for the token, before any body is read.
         dependencies=[Depends(APIKeyHeader(name="token", auto_error=False))],
     )
@@ -237,10 +239,12 @@ def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
         """Add an uploaded image."""
         return add(file.file.read(), key, imgPath, file.filename or "")
 
+    # A coroutine: a thread that waits for somebody else's server is one fewer for the rest.
     @api.post("/image/sim/add/url", responses=_ADD, tags=["add"])
-    def add_url(body: AddUrl) -> JSONResponse:
+    async def add_url(body: AddUrl) -> JSONResponse:
         """Add the image behind a URL."""
-        return add(sources.from_url(body.url), body.key, body.imgPath, body.url)
+        image = await sources.fetch(body.url)
+        return await run_in_threadpool(add, image, body.key, body.imgPath, body.url)
 
     @api.post("/image/sim/add/path", responses=_ADD, tags=["add"])
     def add_path(body: AddPath) -> JSONResponse:
@@ -262,9 +266,9 @@ def _search_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
         return find(file.file.read(), limit)
 
     @api.post("/image/sim/search/url", responses=_SEARCH, tags=["search"])
-    def search_url(body: SearchUrl) -> JSONResponse:
+    async def search_url(body: SearchUrl) -> JSONResponse:
         """Search with the image behind a URL."""
-        return find(sources.from_url(body.url), body.limit)
+        return await run_in_threadpool(find, await sources.fetch(body.url), body.limit)
 
     @api.post("/image/sim/search/path", responses=_SEARCH, tags=["search"])
     def search_path(body: SearchPath) -> JSONResponse:
@@ -394,13 +398,15 @@ def _handle_errors(api: FastAPI, answer: _Answers) -> None:
         return answer.failure(request.scope, error.status, error.type, str(error))
 
     def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-        details = "; ".join(_detail(each) for each in error.errors())
+        details = "; ".join(_detail(each) for each in error.errors()[:3])
         return answer.failure(request.scope, 422, InvalidValue.type, details)
 
     def http_error(request: Request, error: HTTPException) -> JSONResponse:
         name = _TYPES.get(error.status_code, "invalid-request")
         detail = f"{error.detail.rstrip('.')}."
-        return answer.failure(request.scope, error.status_code, name, detail)
+        response = answer.failure(request.scope, error.status_code, name, detail)
+        response.headers.update(error.headers or {})
+        return response
 
     def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("Unexpected: %s", request.url.path, exc_info=error)

@@ -6,8 +6,11 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
 from bogv.config import Settings
 from bogv.embedder import load_embedder
@@ -69,16 +72,19 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if settings.image_inc_path is not None:
-            work = settings.image_inc_path, settings.image_pool_path
-            threading.Thread(target=_import, args=(search, *work), daemon=True).start()
+        stop = threading.Event()
+        importing = threading.Thread(target=_import_at_start, args=(settings, search, stop))
+        importing.start()
         yield
+        stop.set()
+        await run_in_threadpool(importing.join)
         search.close()
 
     sources = open_sources(settings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Mounted before the demo, which takes every path that is left.
     app.mount("/api", create_api(settings, search, sources))
+    app.add_route("/api", _to_docs, ["GET", "POST", "PUT", "PATCH", "DELETE"])
     return mount_demo(app, settings, search, sources)
 
 
@@ -88,6 +94,10 @@ def serve(settings: Settings, search: ImageSearch) -> None:
 
     app = create_app(settings, search)
     uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=8)
+
+
+def _to_docs(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/api/docs")
 
 
 def _open_store(settings: Settings) -> MilvusStore:
@@ -103,8 +113,10 @@ def _open_store(settings: Settings) -> MilvusStore:
     )
 
 
-def _import(search: ImageSearch, inc: Path, pool: Path | None) -> None:
-    try:
-        import_folder(search, inc, pool)
-    except (BogvError, OSError):
-        log.exception("The import from %s stopped", inc)
+def _import_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
+    inc, pool = settings.image_inc_path, settings.image_pool_path
+    if inc is not None:
+        try:
+            import_folder(search, inc, pool, stop)
+        except (BogvError, OSError):
+            log.exception("The import from %s stopped", inc)

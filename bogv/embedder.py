@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bogv.config import Engine
-from bogv.errors import StorageUnavailable, WeightsUnavailable
+from bogv.errors import EngineFailed, StorageUnavailable, WeightsUnavailable
 from bogv.images import INPUT_SIZE
 from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION, Weights
@@ -49,10 +49,16 @@ class Embedder:
         self._engine = engine
 
     def embed(self, pixels: Pixels) -> Vectors:
-        """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, each row of length 1."""
+        """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, each row of length 1.
+
+        Raises EngineFailed when the engine does: out of memory, a lost GPU.
+        """
         if len(pixels) == 0:
             return np.empty((0, DIMENSION), np.float32)
-        features = self._engine.features(np.ascontiguousarray(pixels))
+        try:
+            features = self._engine.features(np.ascontiguousarray(pixels))
+        except RuntimeError as error:
+            raise EngineFailed(f"{self.engine} failed: {error}.") from error
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         vectors: Vectors = features / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors

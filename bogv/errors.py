@@ -24,7 +24,8 @@ is one clear sentence. Errors of other libraries are translated into these once,
         ├── GalleryMismatch            gallery-mismatch      503
         ├── GalleryInUse               gallery-in-use        503
         ├── StorageUnavailable         storage-unavailable   503
-        └── WeightsUnavailable         weights-unavailable   503
+        ├── WeightsUnavailable         weights-unavailable   503
+        └── EngineFailed               engine-failed         503
 """
 
 from __future__ import annotations
@@ -166,3 +167,9 @@ class WeightsUnavailable(Unavailable):
     """The weights can't be found, fetched or trusted."""
 
     type = "weights-unavailable"
+
+
+class EngineFailed(Unavailable):
+    """The network could not be run: out of memory, a lost GPU."""
+
+    type = "engine-failed"

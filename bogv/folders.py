@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -58,29 +61,43 @@ def new_images(
         yield NewImage(partial(read_file, path, max_bytes), str(path), _KEYS[key_from](path))
 
 
-def import_folder(search: ImageSearch, inc: Path, pool: Path | None) -> list[Added]:
+def import_folder(
+    search: ImageSearch, inc: Path, pool: Path | None, stop: threading.Event | None = None
+) -> list[Added]:
     """Add all images below `inc`; each that is in is moved to `pool`, where its record points.
 
-    Interrupted anywhere, it does the rest when called again. Raises OSError where `pool` can't be
-    written to.
+    Interrupted anywhere, also by `stop`, it does the rest when called again. Raises OSError where
+    `pool` can't be written to.
     """
     verdicts = []
-    files = find_images([inc])
-    targets = [_target(path, inc, pool) if pool else path for path in files]
+    files = [(path, _target(path, inc, pool) if pool else path) for path in find_images([inc])]
     images = (
         NewImage(partial(read_file, path, search.decoder.max_bytes), str(target))
-        for path, target in zip(files, targets, strict=True)
+        for path, target in takewhile(lambda _: stop is None or not stop.is_set(), files)
     )
-    for path, target, added in zip(files, targets, search.add_many(images), strict=True):
+    for (path, target), added in zip(files, search.add_many(images), strict=False):
         verdicts.append(added)
         if added.error is not None:
             log.warning("Not imported: %s: %s", path, added.error)
         elif target != path:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
+            _move(path, target)
     failed = sum(added.error is not None for added in verdicts)
     log.info("Imported %d images from %s, %d failed", len(verdicts) - failed, inc, failed)
     return verdicts
+
+
+def _move(path: Path, target: Path) -> None:
+    """Also to another disk; and at no moment is a part of a file called `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy = target.with_name(f"{target.name}.partial")
+        shutil.copy2(path, copy)
+        copy.replace(target)
+        path.unlink()
 
 
 def _target(path: Path, inc: Path, pool: Path) -> Path:

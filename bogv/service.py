@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from os import cpu_count
 from typing import TypeVar
@@ -16,7 +16,7 @@ import numpy as np
 
 from bogv import __version__
 from bogv.embedder import Embedder
-from bogv.errors import BogvError, InvalidValue, NotFound
+from bogv.errors import BogvError, InvalidValue, StorageUnavailable
 from bogv.images import Decoder, md5_of
 from bogv.records import (
     ID_BITS,
@@ -59,8 +59,9 @@ class ImageSearch:
         self.thumbnails = thumbnails
         self._store = store
         self._clock = _Clock()
-        # A thumbnail and its row are written, and removed, together: without the lock, a delete
-        # between an add's two writes would leave a row without its picture.
+        # Looking up and writing belong together, and so do a thumbnail and its row: without the
+        # lock, two deletes would count the same image, and a delete between an add's two writes
+        # would leave a row without its picture.
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="bogv-decode")
         store.open(embedder.weights.fingerprint, DIMENSION)
@@ -94,108 +95,109 @@ class ImageSearch:
         """
         rest = iter(images)
         with ThreadPoolExecutor(1, thread_name_prefix="bogv-prepare") as ahead:
-            following = ahead.submit(self._prepared, list(islice(rest, BATCH)), [])
+            following = ahead.submit(self._prepared, list(islice(rest, BATCH)))
             while batch := following.result():
-                following = ahead.submit(self._prepared, list(islice(rest, BATCH)), batch)
-                yield from self._written(batch)
+                following = ahead.submit(self._prepared, list(islice(rest, BATCH)))
+                self._write(batch)
+                yield from map(_verdict, batch)
 
-    def _prepared(self, images: list[NewImage], previous: list[_Candidate]) -> list[_Candidate]:
-        """Read, hash, look up; decode what is new. The previous batch is not written yet."""
+    def _prepared(self, images: list[NewImage]) -> list[_Candidate]:
+        """Read and hash; decode what seems to be new. What is new is settled by `_put`."""
         batch = list(self._each(_read, images))
         readable = [candidate for candidate in batch if candidate.error is None]
         try:
-            self._identify(readable, previous)
+            seen = self._store.get([candidate.id for candidate in readable], latest=False)
         except BogvError as error:
-            for candidate in readable:
-                candidate.error = error
-        return list(self._each(self._decoded, batch))
+            return _failed(batch, error)
+        known = {(record.key, record.md5) for record in seen}
+        new = [candidate for candidate in readable if candidate.identity not in known]
+        list(self._each(self._decode, new))
+        return batch
 
     def _each(self, work: Callable[[T], _Candidate], items: Sequence[T]) -> Iterable[_Candidate]:
         return self._threads.map(work, items) if len(items) > 1 else map(work, items)
 
-    def _identify(self, batch: list[_Candidate], previous: list[_Candidate]) -> None:
-        """Give each its id, the record that is there under it, or the candidate that it repeats.
+    def _decode(self, candidate: _Candidate) -> _Candidate:
+        try:
+            data = candidate.data or candidate.image.read()
+            candidate.picture = self.decoder.decode(data, thumbnail=True)
+        except BogvError as error:
+            candidate.error = error
+        candidate.data = b""
+        return candidate
+
+    def _write(self, batch: list[_Candidate]) -> None:
+        new = [candidate for candidate in batch if candidate.picture is not None]
+        try:
+            self._embed(new)
+        except BogvError as error:
+            _failed(new, error)
+        try:
+            with self._writing:
+                self._put([candidate for candidate in batch if candidate.error is None])
+        except BogvError as error:
+            _failed([candidate for candidate in batch if candidate.status != "unchanged"], error)
+
+    def _embed(self, candidates: list[_Candidate]) -> None:
+        pictures = [c.picture for c in candidates if c.picture is not None]
+        if pictures:
+            vectors = self.embedder.embed(np.stack([picture.pixels for picture in pictures]))
+            for candidate, vector in zip(candidates, vectors, strict=True):
+                candidate.vector = vector
+
+    def _put(self, batch: list[_Candidate]) -> None:
+        """Write what is new or has a new path, in one go; under the lock."""
+        there = self._identify(batch)
+        vectors: dict[int, Vectors] = {}
+        for candidate in batch:
+            record, filepath = there.get(candidate.id), candidate.image.filepath
+            if record is not None and filepath in {"", record.filepath}:
+                candidate.status = "unchanged"
+                continue
+            if record is None:
+                if not self._store_thumbnail(candidate):
+                    continue
+                there[candidate.id] = candidate.record(self._clock.now())
+                vectors[candidate.id] = candidate.vector
+                candidate.status = "created"
+            else:
+                there[candidate.id] = replace(record, filepath=filepath)
+                if candidate.id not in vectors:
+                    vectors[candidate.id] = self._store.vector(candidate.id)
+                candidate.status = "updated"
+        if vectors:
+            self._store.put([there[each] for each in vectors], np.stack(list(vectors.values())))
+
+    def _store_thumbnail(self, candidate: _Candidate) -> bool:
+        """False if the image, deleted a moment ago, had to be decoded now and could not be."""
+        if candidate.picture is None and self._decode(candidate).error is None:
+            self._embed([candidate])
+        if candidate.picture is None:
+            return False
+        self.thumbnails.write(candidate.id, candidate.picture.thumbnail or b"")
+        return True
+
+    def _identify(self, batch: list[_Candidate]) -> dict[int, Record]:
+        """Give each its id; the records that are there, by id.
 
         Ids are 53 bits of a hash. An id taken by other bytes or another key is a collision: then
         the next one is tried.
         """
-        claimed = {candidate.id: candidate.repeats or candidate for candidate in previous}
-        for candidate in batch:
-            candidate.id = image_id(candidate.key, candidate.md5)
+        there: dict[int, Record] = {}
+        holders: dict[int, tuple[str, str]] = {}
         waiting = batch
         while waiting:
-            there = {record.id: record for record in self._store.get([c.id for c in waiting])}
+            for record in self._store.get([candidate.id for candidate in waiting]):
+                there[record.id] = record
+                holders[record.id] = record.key, record.md5
             collided = []
             for candidate in waiting:
-                holder = there.get(candidate.id) or claimed.get(candidate.id, candidate)
-                if (holder.key, holder.md5) == (candidate.key, candidate.md5):
-                    candidate.there = there.get(candidate.id)
-                    candidate.repeats = claimed.setdefault(candidate.id, candidate)
-                else:
+                holder = holders.setdefault(candidate.id, candidate.identity)
+                if holder != candidate.identity:
                     candidate.id = candidate.id % (2**ID_BITS - 1) + 1
                     collided.append(candidate)
             waiting = collided
-
-    def _decoded(self, candidate: _Candidate) -> _Candidate:
-        if candidate.is_new:
-            try:
-                candidate.picture = self.decoder.decode(candidate.data, thumbnail=True)
-            except BogvError as error:
-                candidate.error = error
-        candidate.data = b""
-        return candidate
-
-    def _written(self, batch: list[_Candidate]) -> Iterator[Added]:
-        """Embed and write the new ones of a batch; a verdict for each."""
-        new = [candidate for candidate in batch if candidate.picture is not None]
-        if new:
-            try:
-                self._write(new)
-            except BogvError as error:
-                for candidate in new:
-                    candidate.error = error
-        for candidate in batch:
-            first = candidate.repeats
-            if first is not None and first is not candidate and candidate.there is None:
-                candidate.there, candidate.error = first.record, first.error
-            yield self._verdict(candidate)
-            candidate.picture = None
-
-    def _write(self, candidates: list[_Candidate]) -> None:
-        """Embed, then thumbnails, then rows."""
-        pictures = [c.picture for c in candidates if c.picture is not None]
-        vectors = self.embedder.embed(np.stack([picture.pixels for picture in pictures]))
-        with self._writing:
-            for candidate, picture in zip(candidates, pictures, strict=True):
-                self.thumbnails.write(candidate.id, picture.thumbnail or b"")
-            records = [
-                _record(candidate, picture, self._clock.now())
-                for candidate, picture in zip(candidates, pictures, strict=True)
-            ]
-            self._store.put(records, vectors)
-        for candidate, record in zip(candidates, records, strict=True):
-            candidate.record = record
-
-    def _verdict(self, candidate: _Candidate) -> Added:
-        there, filepath = candidate.there, candidate.image.filepath
-        status: Status = "created" if there is None else "unchanged"
-        try:
-            if candidate.error is not None:
-                raise candidate.error
-            if there is not None and filepath not in {"", there.filepath}:
-                self._move(replace(there, filepath=filepath))
-                status = "updated"
-        except BogvError as error:
-            return Added("failed", candidate.filepath, key=candidate.key or None, error=error)
-        return Added(status, candidate.filepath, candidate.id, candidate.key)
-
-    def _move(self, record: Record) -> None:
-        """Write a row again with its new path."""
-        with self._writing:
-            vector = self._store.vector(record.id)
-            if vector is None:
-                raise NotFound(f"The image {record.id} was deleted meanwhile.")
-            self._store.put([record], vector[np.newaxis])
+        return there
 
     # Searching
 
@@ -223,8 +225,6 @@ class ImageSearch:
         _check_limit(limit)
         start = time.perf_counter()
         vector = self._store.vector(record_id)
-        if vector is None:
-            raise NotFound(f"There is no image with the id {record_id}.")
         hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score)
         others = [hit for hit in hits if hit.record.id != record_id][:limit]
         return SearchResult(others, {"search": time.perf_counter() - start})
@@ -236,20 +236,25 @@ class ImageSearch:
 
     def delete_ids(self, ids: Sequence[int]) -> int:
         """Delete images by id; how many there were. Those that aren't there don't matter."""
-        return self._delete(self._store.get(list(ids)))
+        with self._writing:
+            return self._delete(self._store.get(list(ids)))
 
     def delete_keys(self, keys: Sequence[str]) -> int:
         """Delete all images under these keys; how many there were. Raises InvalidValue."""
         deleted = 0
-        while found := self.with_keys(keys):
-            deleted += self._delete(found)
+        with self._writing:
+            while found := self.with_keys(keys):
+                deleted += self._delete(found)
         return deleted
 
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
-        with self._writing:
-            self._store.delete(ids)
+        self._store.delete(ids)
+        try:
             self.thumbnails.remove(ids)
+        except StorageUnavailable as error:
+            # The images are gone from the gallery: a stray file is no reason to say otherwise.
+            log.warning("Deleted images have left thumbnails behind: %s", error)
         return len(ids)
 
     # Looking
@@ -294,35 +299,31 @@ class _Candidate:
     md5: str = ""
     key: str = ""
     id: int = 0
-    there: Record | None = None
-    """The record that is in the gallery already."""
-    repeats: _Candidate | None = None
-    """The first with the same key and bytes: itself, or one before it that is not written yet."""
     picture: Picture | None = None
-    record: Record | None = None
-    """What was written."""
+    vector: Vectors = field(default_factory=lambda: np.empty(0, np.float32))
+    status: Status = "failed"
     error: BogvError | None = None
 
     @property
-    def is_new(self) -> bool:
-        return self.error is None and self.there is None and self.repeats is self
+    def identity(self) -> tuple[str, str]:
+        return self.key, self.md5
 
     @property
     def filepath(self) -> str:
         return self.image.filepath or self.image.origin
 
-
-def _record(candidate: _Candidate, picture: Picture, added_at: int) -> Record:
-    return Record(
-        id=candidate.id,
-        key=candidate.key,
-        filepath=candidate.filepath,
-        md5=picture.md5,
-        width=picture.width,
-        height=picture.height,
-        size=picture.size,
-        added_at=added_at,
-    )
+    def record(self, added_at: int) -> Record:
+        assert self.picture is not None  # noqa: S101 - what is not decoded is not recorded
+        return Record(
+            id=self.id,
+            key=self.key,
+            filepath=self.filepath,
+            md5=self.md5,
+            width=self.picture.width,
+            height=self.picture.height,
+            size=self.picture.size,
+            added_at=added_at,
+        )
 
 
 def _read(image: NewImage) -> _Candidate:
@@ -333,9 +334,22 @@ def _read(image: NewImage) -> _Candidate:
         candidate.key = image.key or candidate.md5
         _check_text("key", candidate.key, KEY_BYTES)
         _check_text("filepath", candidate.filepath, FILEPATH_BYTES)
+        candidate.id = image_id(candidate.key, candidate.md5)
     except BogvError as error:
         candidate.error = error
     return candidate
+
+
+def _failed(candidates: list[_Candidate], error: BogvError) -> list[_Candidate]:
+    for candidate in candidates:
+        candidate.error = candidate.error or error
+    return candidates
+
+
+def _verdict(candidate: _Candidate) -> Added:
+    if candidate.error is not None:
+        return Added("failed", candidate.filepath, key=candidate.key or None, error=candidate.error)
+    return Added(candidate.status, candidate.filepath, candidate.id, candidate.key)
 
 
 def _check_text(name: str, text: str, limit: int) -> None:

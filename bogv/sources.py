@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import ipaddress
 import os
 import re
@@ -44,6 +45,8 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     except IsADirectoryError as error:
         raise PathNotAllowed(f"{str(path)!r} is a folder, not a regular file.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            raise FileMissing("There is no file with so long a name.") from error
         raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -111,6 +114,10 @@ class Sources:
         return decode_base64(text, self.max_bytes)
 
     def from_url(self, url: str) -> bytes:
+        """As `fetch`, for callers that are no coroutines."""
+        return asyncio.run(self.fetch(url))
+
+    async def fetch(self, url: str) -> bytes:
         """The body behind an http or https URL, fetched within FETCH_SECONDS, all told.
 
         Raises InvalidUrl, UrlNotAllowed, FetchFailed, TooLarge.
@@ -122,7 +129,7 @@ class Sources:
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise InvalidUrl("The URL must begin with http:// or https:// and name a host.")
         try:
-            return asyncio.run(asyncio.wait_for(self._fetch(parsed), FETCH_SECONDS))
+            return await asyncio.wait_for(self._fetch(parsed), FETCH_SECONDS)
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise FetchFailed(f"The URL gave no image within {FETCH_SECONDS:.0f} s.") from error
         except httpx.InvalidURL as error:
@@ -163,9 +170,16 @@ class PublicTransport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Raises UrlNotAllowed, httpx.ConnectError for an unknown host."""
         host = request.url.host
-        request.url = request.url.copy_with(host=await _public_address(host))
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        return await super().handle_async_request(request)
+        address = await _public_address(host)
+        # A request of its own: httpx reads the caller's again, to follow a relative redirect.
+        pinned = httpx.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": host},
+        )
+        return await super().handle_async_request(pinned)
 
 
 async def _public_address(host: str) -> str:
@@ -185,8 +199,9 @@ def is_public(address: str) -> bool:
     multicast or reserved; IPv4 inside IPv6 (mapped, 6to4, NAT64) counts as the IPv4 it carries."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
-        ip = inner or ip
+        if ip.is_site_local:
+            return False
+        ip = ip.ipv4_mapped or ip.sixtofour or _nat64(ip) or ip
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

@@ -20,7 +20,7 @@ import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch
+from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
 from bogv.records import Cursor, Hit, Record, Vectors
 
 log = logging.getLogger(__name__)
@@ -75,10 +75,18 @@ class MilvusStore:
     # Opening
 
     def begun_with(self) -> str | None:
-        """The fingerprint of the gallery that is there; None where there is none yet."""
+        """The fingerprint of the gallery that is there; None where there is none yet.
+
+        Raises GalleryMismatch where the name is taken by a collection that is none of bogv's.
+        """
         if not self._call(self._client.has_collection, self.name):
             return None
         collection = self._call(self._client.describe_collection, self.name)["collection_name"]
+        if not collection.startswith(f"{self.name}_"):
+            raise GalleryMismatch(
+                f"{self.database} has a collection {collection!r} that is no gallery of bogv's;"
+                " name another BOGV_COLLECTION."
+            )
         return str(collection).removeprefix(f"{self.name}_")
 
     def open(self, fingerprint: str, dimension: int) -> None:
@@ -146,20 +154,30 @@ class MilvusStore:
 
     # Reading
 
-    def get(self, ids: Sequence[int]) -> list[Record]:
-        """The records with these ids, in their order; an id that isn't there is left out."""
+    def get(self, ids: Sequence[int], latest: bool = True) -> list[Record]:
+        """The records with these ids, in their order; an id that isn't there is left out.
+
+        latest: what any process wrote or deleted up to now. Without, a server answers in a few ms
+        instead of some hundred, with what it has at hand.
+        """
         if not ids:
             return []
         rows = self._call(
-            self._client.get, self.name, ids=list(ids), output_fields=_FIELDS, consistency="Strong"
+            self._client.get,
+            self.name,
+            ids=list(ids),
+            output_fields=_FIELDS,
+            consistency="Strong" if latest else "Session",
         )
         found = {row["id"]: _record(row) for row in rows}
         return [found[i] for i in dict.fromkeys(ids) if i in found]
 
-    def vector(self, record_id: int) -> Vectors | None:
-        """The embedding of a record, (dimension,) float32; None if it isn't there."""
+    def vector(self, record_id: int) -> Vectors:
+        """The embedding of a record, (dimension,) float32. Raises NotFound."""
         rows = self._call(self._client.get, self.name, ids=[record_id], output_fields=["embedding"])
-        return np.asarray(rows[0]["embedding"], np.float32) if rows else None
+        if not rows:
+            raise NotFound(f"There is no image with the id {record_id}.")
+        return np.asarray(rows[0]["embedding"], np.float32)
 
     def with_keys(self, keys: Sequence[str]) -> list[Record]:
         """Records with one of these keys, at most 16384 of them."""

@@ -13,10 +13,10 @@ class Thumbnails:
     """WebP files named `<id>.webp`. Raises StorageUnavailable where they can't be kept."""
 
     def __init__(self, url: str) -> None:
-        self._fs, self._root = fsspec.url_to_fs(url)
         try:
+            self._fs, self._root = fsspec.url_to_fs(url)
             self._fs.makedirs(self._root, exist_ok=True)
-        except OSError as error:
+        except (OSError, ImportError, ValueError) as error:  # an unknown or uninstalled scheme
             raise StorageUnavailable(f"Thumbnails can't be kept in {url}: {error}.") from error
 
     def write(self, image_id: int, data: bytes) -> None:

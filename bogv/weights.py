@@ -73,7 +73,8 @@ def resolve(
 
 def _chosen(choice: str, begun_with: str | None, may_be_untrained: bool, url: str) -> Weights:
     untrained = Weights(UNTRAINED, None, _fingerprint(f"untrained-{_UNTRAINED_SEED}"))
-    if choice == "untrained" or (choice == "auto" and begun_with == untrained.fingerprint):
+    keeps_untrained = may_be_untrained and begun_with == untrained.fingerprint
+    if choice == "untrained" or (choice == "auto" and keeps_untrained):
         return untrained
     if choice not in {"auto", "imagenet"}:
         return Weights(CUSTOM, Path(choice), _fingerprint(_digest(Path(choice))))
@@ -104,7 +105,6 @@ def fetch(url: str = URL, folder: Path | None = None) -> Path:
         return target
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         _check(target, _download(url, partial))
         partial.replace(target)
     except (httpx.HTTPError, OSError) as error:
@@ -128,6 +128,8 @@ def _download(url: str, target: Path) -> str:
     with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response:
         response.raise_for_status()
         total = int(response.headers.get("Content-Length", 0)) or None
+        # Only now: a folder that stays empty would keep Docker from filling a volume there.
+        target.parent.mkdir(parents=True, exist_ok=True)
         progress = tqdm(desc="Weights", total=total, unit="B", unit_scale=True, unit_divisor=1024)
         with target.open("wb") as file, progress:
             for chunk in response.iter_bytes(1 << 20):

@@ -82,7 +82,8 @@ def fails(response: Any, kind: str, status: int, name: str) -> str:
     body = response.json()
     assert (response.status_code, body["error"]["type"]) == (status, name), body
     assert list(body) == ["msg", "code", "data", "error"]
-    assert (body["msg"], body["code"]) == (f"{MESSAGES.get(kind, '请求')}失败!", 500)
+    message = "服务异常!" if kind == "health" else f"{MESSAGES.get(kind, '请求')}失败!"
+    assert (body["msg"], body["code"]) == (message, 500)
     assert body["data"] is None
     detail = body["error"]["detail"]
     assert detail.endswith(".")
@@ -223,9 +224,19 @@ def test_delete_by_key(client: TestClient, search: ImageSearch) -> None:
     assert succeeds(client.post(f"{BASE}/del/key", json={"key": ["c,d"]}), "del") == 1
 
 
-def test_too_many_keys_are_refused(client: TestClient) -> None:
-    body = {"key": ",".join(map(str, range(10_001)))}
-    fails(client.post(f"{BASE}/del/key", json=body), "del", 422, "invalid-value")
+@pytest.mark.parametrize("keys", [",".join(map(str, range(10_001))), ["x"] * 10_001])
+def test_too_many_keys_are_refused(client: TestClient, keys: Any) -> None:
+    fails(client.post(f"{BASE}/del/key", json={"key": keys}), "del", 422, "invalid-value")
+
+
+def test_many_mistakes_make_no_long_answer(client: TestClient) -> None:
+    response = client.post(f"{BASE}/del/id", json={"id": ["x"] * 30_000})
+    fails(response, "del", 422, "invalid-value")
+    assert len(response.content) < 1000
+
+
+def test_a_wrong_method_is_told_the_right_one(client: TestClient) -> None:
+    assert client.get(f"{BASE}/add/file").headers["Allow"] == "POST"
 
 
 @pytest.mark.parametrize(
@@ -321,6 +332,8 @@ def test_a_body_that_is_no_json_is_told(client: TestClient, content: bytes) -> N
         ("DELETE", f"{BASE}/del/id", "del", 405, "method-not-allowed"),
         ("POST", f"{BASE}/search/nothing", "search", 404, "no-such-route"),
         ("GET", "/api/", "", 404, "no-such-route"),
+        ("GET", "/api/health/", "health", 404, "no-such-route"),
+        ("POST", f"{BASE}/add/file/", "add", 404, "no-such-route"),
         ("POST", "/api/nothing/here", "", 404, "no-such-route"),
     ],
 )

@@ -220,7 +220,14 @@ def test_the_demo_starts_with_samples_or_with_a_folder(
     first = server("-m", "bogv", "demo", **folder)
     assert first.health()["count"] == len(samples) >= 60
     assert httpx.get(first.base).status_code == 200
+    # The samples give way; what the user has added stays.
+    mine = tmp_path / "demo" / "samples-of-mine.png"
+    mine.write_bytes(png(7))
+    body = {"path": str(mine)}
+    assert httpx.post(f"{first.base}/api/image/sim/add/path", json=body).json()["code"] == 200
     first.stop(signal.SIGTERM)
     second = server("-m", "bogv", "demo", "--images", str(images), **folder)
-    assert second.health()["count"] == 4
+    assert second.health()["count"] == 5
+    assert httpx.get(f"{second.base}/api").url.path == "/api"
+    assert httpx.get(f"{second.base}/api", follow_redirects=True).url.path == "/api/docs"
     second.stop(signal.SIGTERM)

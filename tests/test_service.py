@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from bogv import service as module
 from bogv.errors import (
     DamagedImage,
+    EngineFailed,
     GalleryInUse,
     GalleryMismatch,
     InvalidValue,
@@ -188,6 +190,51 @@ def test_an_image_that_comes_twice_is_created_once(search: ImageSearch) -> None:
     assert [verdicts[i].status for i in places] == ["created"] + ["updated"] * 4
     assert sum(added.status == "created" for added in verdicts) == search.stats().count
     assert search.with_keys(["0"])[0].filepath == f"/{3 * module.BATCH}"
+
+
+def test_the_last_path_wins(search: ImageSearch) -> None:
+    images = [NewImage(partial(png, 1), path, "k") for path in ("/a", "/b", "/a", "", "/c")]
+    statuses = [added.status for added in search.add_many(images)]
+    assert statuses == ["created", "updated", "updated", "unchanged", "updated"]
+    assert search.with_keys(["k"])[0].filepath == "/c"
+
+
+def test_an_image_deleted_while_it_is_looked_up_is_added_again(search: ImageSearch) -> None:
+    """The next batch is looked up early; what counts is what is there when it is written."""
+    first = search.add(png(0), "k")
+    images = [NewImage(partial(png, 1 + i), key=f"k{i}") for i in range(module.BATCH)]
+    verdicts = search.add_many([*images, NewImage(partial(png, 0), key="k")])
+    next(verdicts)
+    search._threads.submit(bool).result()
+    assert search.delete_ids([first.id or 0]) == 1
+    assert list(verdicts)[-1].status == "created"
+    assert search.get([first.id or 0])[0].key == "k"
+    assert search.thumbnails.read(first.id or 0) is not None
+
+
+def at_once(*calls: Callable[[], object]) -> list[object]:
+    """What the calls give, each in a thread of its own."""
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [future.result() for future in [threads.submit(call) for call in calls]]
+
+
+def test_concurrent_deletes_count_each_image_once(search: ImageSearch) -> None:
+    for _ in range(4):
+        added = search.add(png(1), "k")
+        by_id = partial(search.delete_ids, [added.id or 0])
+        by_key = partial(search.delete_keys, ["k"])
+        assert sorted(map(str, at_once(by_id, by_key, by_id, by_key))) == ["0", "0", "0", "1"]
+
+
+def test_concurrent_adds_create_once_and_keep_the_path(search: ImageSearch) -> None:
+    for i in range(4):
+        plain = partial(search.add, png(i), f"k{i}", origin="upload.png")
+        given = partial(search.add, png(i), f"k{i}", "/given")
+        verdicts = at_once(plain, given, plain, plain)
+        statuses = [getattr(verdict, "status", None) for verdict in verdicts]
+        assert statuses.count("created") == 1
+        assert search.with_keys([f"k{i}"])[0].filepath == "/given"
+    assert search.stats().count == 4
 
 
 def test_reading_runs_no_further_ahead_than_two_batches(search: ImageSearch) -> None:
@@ -396,6 +443,47 @@ def test_a_thumbnail_that_cannot_be_written_leaves_no_row(
     with pytest.raises(StorageUnavailable):
         search.add(png(1))
     assert search.stats().count == 0
+
+
+def test_a_thumbnail_that_cannot_be_removed_is_no_failed_delete(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read_only(ids: object) -> None:
+        raise StorageUnavailable("Read-only file system.")
+
+    added = search.add(png(1))
+    monkeypatch.setattr(search.thumbnails, "remove", read_only)
+    assert search.delete_ids([added.id or 0]) == 1
+    assert "Read-only" in caplog.text
+
+
+def test_a_failing_engine_fails_the_images_and_stops_nothing(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(pixels: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    search.add(png(1), "there")
+    with monkeypatch.context() as patched:
+        patched.setattr(search.embedder._engine, "features", out_of_memory)
+        images = [NewImage(partial(png, i), key="there") for i in (1, 2)]
+        known, new = search.add_many(images)
+    assert (known.status, type(new.error)) == ("unchanged", EngineFailed)
+    assert search.stats().count == 1
+
+
+@pytest.mark.parametrize("url", ["nothing://x", "s3://bucket/thumbnails"])
+def test_thumbnails_that_cannot_be_kept_there_are_told(url: str) -> None:
+    with pytest.raises(StorageUnavailable):
+        Thumbnails(url)
+
+
+def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    store = MilvusStore.lite(tmp_path, "images")
+    store._client.create_collection("images", dimension=4)
+    with pytest.raises(GalleryMismatch, match="BOGV_COLLECTION"):
+        store.begun_with()
+    store.close()
 
 
 def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:

@@ -87,6 +87,11 @@ def test_a_missing_file_below_a_root_is_called_that(fenced: Sources, root: Path)
         fenced.from_path(str(root / "no.jpg"))
 
 
+def test_a_name_too_long_for_any_file_is_a_missing_file(fenced: Sources, root: Path) -> None:
+    with pytest.raises(FileMissing):
+        fenced.from_path(str(root / ("x" * 300)))
+
+
 def test_a_file_over_the_limit_is_refused(fenced: Sources, root: Path) -> None:
     (root / "big.jpg").write_bytes(b"x" * (LIMIT + 1))
     with pytest.raises(TooLarge):
@@ -131,6 +136,7 @@ def test_base64_over_the_limit_is_refused(fenced: Sources) -> None:
         ("::", False),
         ("fe80::1%eth0", False),
         ("fc00::1", False),
+        ("fec0::1", False),
         ("::ffff:127.0.0.1", False),
         ("::ffff:8.8.8.8", True),
         ("64:ff9b::a00:1", False),
@@ -236,6 +242,30 @@ def test_a_redirect_inward_is_refused(fenced: Sources, monkeypatch: pytest.Monke
         port = base.rsplit(":", 1)[1]
         with pytest.raises(UrlNotAllowed):
             fenced.from_url(f"http://public.example:{port}/")
+
+
+def test_a_relative_redirect_stays_with_the_name(
+    fenced: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the address that the name was pinned to: no certificate is made out for that."""
+    asked: list[str] = []
+
+    async def here(host: str) -> str:
+        asked.append(host)
+        return "127.0.0.1"
+
+    def answer(handler: Any) -> None:
+        asked.append(handler.headers["Host"])
+        if handler.path == "/a":
+            reply(handler, b"", 302, Location="/b")
+        else:
+            reply(handler, b"cat")
+
+    monkeypatch.setattr(module, "_public_address", here)
+    with serving(answer) as base:
+        name = f"public.example:{base.rsplit(':', 1)[1]}"
+        assert fenced.from_url(f"http://{name}/a") == b"cat"
+    assert asked == ["public.example", name] * 2
 
 
 @pytest.mark.parametrize("status", [204, 403, 404, 500])

@@ -105,6 +105,13 @@ def test_a_gallery_begun_untrained_stays_so_and_asks_nobody() -> None:
     )
 
 
+def test_a_server_goes_on_untrained_only_when_asked() -> None:
+    untrained = resolve("untrained")
+    with serving(lambda h: reply(h, b"", 404)) as base, pytest.raises(WeightsUnavailable):
+        resolve("auto", untrained.fingerprint, may_be_untrained=False, url=f"{base}/{NAME}")
+    assert resolve("untrained", untrained.fingerprint, may_be_untrained=False) == untrained
+
+
 def test_a_gallery_begun_trained_is_not_searched_untrained() -> None:
     with serving(lambda h: reply(h, b"", 404)) as base, pytest.raises(GalleryMismatch):
         resolve("auto", begun_with="0123456789ab", url=f"{base}/{NAME}")

@@ -1,0 +1,169 @@
+"""The web demo: four tabs over the service, in English and Chinese."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable, Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+
+from bogv.config import Settings
+from bogv.service import ImageSearch
+from bogv.sources import Sources
+from bogv.ui.add import AddTab
+from bogv.ui.delete import DeleteTab
+from bogv.ui.endpoints import add_endpoints
+from bogv.ui.fence import FencedBlocks, GradioFence
+from bogv.ui.gallery import GalleryTab
+from bogv.ui.parts import PRIVATE, Shared, Updates, guarded, i18n, label, language
+from bogv.ui.search import SearchTab
+from bogv.ui.theme import theme
+from bogv.ui.words import LOG_IN, WORDS, Language, count_of, say
+
+HERE = Path(__file__).parent
+HOUR = 3600  # seconds
+
+
+def mount_demo(app: FastAPI, settings: Settings, search: ImageSearch, sources: Sources) -> FastAPI:
+    """Serve the demo at /, over everything that was not mounted before it.
+
+    With a token, it asks for a login first: any user name, the token as password.
+    """
+    # What is uploaded lies with the rest of the data, not in a /tmp that others share.
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir.absolute() / "gradio"))
+    token = settings.token.get_secret_value() if settings.token else ""
+    app = gr.mount_gradio_app(
+        app,
+        build_demo(search, sources, settings.samples_dir),
+        path="/",
+        auth=_login(token) if token else None,
+        auth_message=LOG_IN,
+        max_file_size=settings.max_upload,
+        show_error=False,  # errors made for users are shown all the same
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        i18n=i18n,
+        theme=theme(),
+        css_paths=HERE / "style.css",
+        favicon_path=str(HERE / "favicon.svg"),
+    )
+    app.add_middleware(GradioFence)
+    return app
+
+
+def build_demo(search: ImageSearch, sources: Sources, samples_dir: Path) -> FencedBlocks:
+    """The page."""
+    demo = FencedBlocks(
+        title="bogv", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True
+    )
+    with demo:
+        add_endpoints(search)  # first: the screens' handlers of the same names yield to them
+        header = gr.HTML(elem_id="bogv-header", padding=False)
+        changed = gr.State(0)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            shared = Shared(search, sources, samples_dir, tabs, changed)
+            with gr.Tab(label("tab_search"), id="search"):
+                searching = SearchTab(shared)
+            with gr.Tab(label("tab_add"), id="add"):
+                adding = AddTab(shared)
+            with gr.Tab(label("tab_delete"), id="delete"):
+                deleting = DeleteTab(shared)
+            with gr.Tab(label("tab_gallery"), id="gallery") as gallery_tab:
+                looking = GalleryTab(shared)
+
+        @guarded
+        def head(request: gr.Request) -> str:
+            return header_html(search, language(request))
+
+        demo.load(head, None, header, show_progress="hidden", **PRIVATE)
+        changed.change(head, None, header, show_progress="hidden", **PRIVATE)
+        _open(demo, searching.open, [searching.status, searching.examples])
+        _open(demo, adding.open, [adding.verdicts])
+        _open(demo, deleting.open, deleting.outputs)
+        gallery_tab.select(
+            looking.same,
+            [looking.place, looking.text, looking.size, looking.picked],
+            [*looking.outputs, *looking.panel.outputs],
+            **PRIVATE,
+        )
+        _join(shared, searching, deleting, looking)
+    demo.queue(default_concurrency_limit=8, api_open=False)
+    return demo
+
+
+def header_html(search: ImageSearch, spoken: Language) -> str:
+    """Name, count, database, engine and weights; a banner while the weights are untrained."""
+    stats = search.stats()
+    named = f"weights_{stats.weights}"
+    weights = say(spoken, named) if named in WORDS else stats.weights
+    facts: Iterable[tuple[str, str]] = (
+        ("database", stats.database),
+        ("engine", stats.engine),
+        ("weights", weights),
+    )
+    chips = "".join(
+        f'<span class="bogv-fact">{say(spoken, word)} <b>{escape(value)}</b></span>'
+        for word, value in facts
+    )
+    banner = ""
+    if stats.weights == "untrained":
+        title, text = say(spoken, "untrained_title"), say(spoken, "untrained")
+        banner = f'<div class="bogv-banner" role="note"><b>{title}</b> {text}</div>'
+    return (
+        f'<div class="bogv-head"><h1>bogv</h1>'
+        f'<span class="bogv-tagline">{say(spoken, "tagline")}</span>'
+        f'<span class="bogv-fact" id="image-count" data-count="{stats.count}">'
+        f"<b>{count_of(spoken, 'images', stats.count)}</b></span>{chips}</div>{banner}"
+    )
+
+
+def _open(demo: gr.Blocks, handler: Callable[..., Updates], outputs: list[Any]) -> None:
+    demo.load(handler, None, outputs, show_progress="hidden", **PRIVATE)
+
+
+def _join(shared: Shared, searching: SearchTab, deleting: DeleteTab, looking: GalleryTab) -> None:
+    """What leads from one tab to another."""
+
+    def to(tab: str) -> gr.Tabs:
+        return gr.Tabs(selected=tab)
+
+    @guarded
+    def preview(ids: list[int], request: gr.Request) -> Updates:
+        names = ", ".join(map(str, ids))
+        records = shared.search.get(ids)
+        there = {record.id for record in records}
+        missing = [str(each) for each in ids if each not in there]
+        return {
+            deleting.text: names,
+            deleting.by: "ids",
+            **deleting.previewed(records, missing, language(request)),
+        }
+
+    looking.panel.similar.click(lambda: to("search"), None, shared.tabs, **PRIVATE).then(
+        searching.by_record,
+        [looking.panel.id, searching.limit, searching.least],
+        [searching.image, *searching.results],
+        **PRIVATE,
+    )
+    looking.delete.click(lambda: to("delete"), None, shared.tabs, **PRIVATE).then(
+        preview, looking.picked, [deleting.text, deleting.by, *deleting.outputs], **PRIVATE
+    )
+    deleting.pick.click(
+        lambda: (to("gallery"), True), None, [shared.tabs, looking.several], **PRIVATE
+    )
+
+
+def _login(token: str) -> Callable[[str, str], bool]:
+    def allowed(_user: str, password: str) -> bool:
+        return hmac.compare_digest(password.encode(), token.encode())
+
+    return allowed

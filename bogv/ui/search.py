@@ -1,0 +1,291 @@
+"""The Search tab: an image in, the most similar ones out."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from bogv.errors import BogvError, NotFound
+from bogv.records import Hit, SearchResult
+from bogv.samples import SAMPLE_QUERIES
+from bogv.sources import read_file
+from bogv.ui.parts import (
+    PRIVATE,
+    RecordPanel,
+    Shared,
+    Updates,
+    cached,
+    chosen,
+    explain,
+    guarded,
+    label,
+    language,
+    note,
+    pictures,
+    thumbnail,
+    uploaded,
+)
+from bogv.ui.words import Language, count_of, say
+
+EXAMPLE_SIZE = 128  # pixels
+
+Look = Callable[[int, float], SearchResult]
+"""A search, given how many and the least score."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What was searched with last: a file that is kept, or an image of the gallery."""
+
+    path: Path | None = None
+    record_id: int | None = None
+
+
+class SearchTab:
+    """Inputs on the left, results in the middle, the chosen one's record on the right."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.query = gr.State(None)  # Query | None
+        self.hits = gr.State([])  # list[tuple[int, float]]: ids and scores
+        with gr.Row(elem_classes="bogv-columns"):
+            with gr.Column(scale=2, min_width=260, elem_classes="bogv-inputs"):
+                self._inputs()
+            with gr.Column(scale=5, min_width=320, elem_classes="bogv-results"):
+                self.status = gr.HTML(elem_id="search-status", padding=False)
+                self.gallery = gr.Gallery(
+                    label=label("results"),
+                    elem_id="search-results",
+                    elem_classes="bogv-gallery",
+                    columns=4,
+                    object_fit="contain",
+                    allow_preview=False,
+                    interactive=False,
+                    buttons=[],
+                    show_label=False,
+                )
+            self.panel = RecordPanel("search", "search_with")
+        self.results = [self.query, self.hits, self.status, self.gallery, *self.panel.outputs]
+        self._listen()
+
+    def _inputs(self) -> None:
+        self.image = gr.Image(
+            label=label("query"),
+            placeholder=label("query_drop"),
+            sources=["upload", "clipboard", "webcam"],
+            type="filepath",
+            elem_id="query-image",
+            height=260,
+            buttons=[],
+        )
+        with gr.Row(elem_classes="bogv-url"):
+            self.url = gr.Textbox(
+                label=label("query_url"),
+                placeholder="https://…",
+                elem_id="query-url",
+                max_lines=1,
+                max_length=4096,
+                scale=3,
+                min_width=140,
+            )
+            self.fetch = gr.Button(label("fetch"), elem_id="query-fetch", size="sm", min_width=90)
+        self.limit = gr.Slider(
+            1, 100, 12, step=1, label=label("limit"), elem_id="limit", buttons=[]
+        )
+        self.least = gr.Slider(
+            0, 1, 0, step=0.01, label=label("least"), elem_id="least", buttons=[]
+        )
+        self.examples = gr.Gallery(
+            label=label("examples"),
+            elem_id="examples",
+            elem_classes="bogv-gallery bogv-small",
+            columns=5,
+            object_fit="cover",
+            allow_preview=False,
+            interactive=False,
+            buttons=[],
+            visible=bool(self._samples()),
+        )
+
+    def _listen(self) -> None:
+        asked = [self.limit, self.least]
+        shown = [self.image, *self.results]
+        raw: dict[str, Any] = {**PRIVATE, "preprocess": False}
+        self.image.input(self.by_image, [self.image, *asked], self.results, **raw)
+        for trigger in (self.url.submit, self.fetch.click):
+            trigger(self.by_url, [self.url, *asked], shown, **PRIVATE)
+        self.examples.select(self.by_example, asked, shown, **PRIVATE)
+        for slider in (self.limit, self.least):
+            slider.release(self.again, [self.query, *asked], self.results, **PRIVATE)
+        self.gallery.select(self.choose, self.hits, self.panel.outputs, **PRIVATE).then(
+            None, js=self.panel.SCROLL, **PRIVATE
+        )
+        self.panel.similar.click(self.by_record, [self.panel.id, *asked], shown, **PRIVATE)
+        self.panel.yes.click(
+            self.delete,
+            [self.panel.id, self.hits],
+            [self.shared.changed, self.hits, self.status, self.gallery, *self.panel.outputs],
+            **PRIVATE,
+        )
+
+    # Handlers
+
+    @guarded
+    def open(self, request: gr.Request) -> Updates:
+        """When the page is loaded: where to begin, and the examples."""
+        words = "start" if self.shared.search.stats().count else "empty_gallery"
+        samples = [(cached(_small(path), f"{path.stem}.webp"), None) for path in self._samples()]
+        return {self.status: note(say(language(request), words)), self.examples: samples}
+
+    @guarded
+    def by_image(
+        self, file: dict[str, Any] | None, limit: int, least: float, request: gr.Request
+    ) -> Updates:
+        """Search with what was uploaded, pasted or photographed; taken out: show nothing."""
+        spoken = language(request)
+        if file is None:
+            return self._nothing(note(say(spoken, "start")))
+        return self._by_path(uploaded(file)[0], limit, least, spoken)
+
+    @guarded
+    def by_url(self, url: str, limit: int, least: float, request: gr.Request) -> Updates:
+        """Search with the image behind a URL, and show it."""
+        spoken = language(request)
+        try:
+            data = self.shared.sources.from_url(url)
+            picture = self.shared.search.decoder.decode(data, thumbnail=True).thumbnail
+        except BogvError as error:
+            return {self.image: None, **self._nothing(note(explain(error, spoken), "bad"))}
+        found = self._by_path(Path(cached(data, "query")), limit, least, spoken)
+        return {self.image: cached(picture or b"", "query.webp"), **found}
+
+    @guarded
+    def by_example(
+        self, limit: int, least: float, event: gr.SelectData, request: gr.Request
+    ) -> Updates:
+        """Search with one of the sample images."""
+        path = self._samples()[int(event.index)]
+        copy = cached(read_file(path, self.shared.sources.max_bytes), path.name)
+        return {self.image: copy, **self._by_path(Path(copy), limit, least, language(request))}
+
+    @guarded
+    def by_record(
+        self, record_id: int | None, limit: int, least: float, request: gr.Request
+    ) -> Updates:
+        """Search with an image of the gallery."""
+        if record_id is None:
+            return {}
+        picture = cached(thumbnail(self.shared.search, record_id), f"{record_id}.webp")
+        found = self._by_id(record_id, limit, least, language(request))
+        return {self.image: picture, **found}
+
+    @guarded
+    def again(self, query: Query | None, limit: int, least: float, request: gr.Request) -> Updates:
+        """Search as before, after a slider was moved."""
+        spoken = language(request)
+        if query is not None and query.path is not None:
+            return self._by_path(query.path, limit, least, spoken)
+        if query is not None and query.record_id is not None:
+            return self._by_id(query.record_id, limit, least, spoken)
+        return {self.query: None}
+
+    @guarded
+    def choose(
+        self, hits: list[tuple[int, float]], event: gr.SelectData, request: gr.Request
+    ) -> Updates:
+        """Show the record of the result that was clicked."""
+        record_id = chosen(event, [hit[0] for hit in hits])
+        score = dict(hits).get(record_id) if record_id is not None else None
+        return self.panel.shown(self.shared.search, record_id, score, language(request))
+
+    @guarded
+    def delete(
+        self, record_id: int | None, hits: list[tuple[int, float]], request: gr.Request
+    ) -> Updates:
+        """Delete the chosen image, and take it out of the results."""
+        deleted = self.shared.search.delete_ids([] if record_id is None else [record_id])
+        left = [hit for hit in hits if hit[0] != record_id]
+        records = {each.id: each for each in self.shared.search.get([hit[0] for hit in left])}
+        still = [Hit(records[each], score) for each, score in left if each in records]
+        return {
+            self.shared.changed: time.time_ns(),
+            self.status: note(count_of(language(request), "deleted", deleted), "good"),
+            **self._pictures(still),
+            **self.panel.hidden(),
+        }
+
+    # What they share
+
+    def _samples(self) -> list[Path]:
+        paths = (self.shared.samples_dir / name for name in SAMPLE_QUERIES)
+        return [path for path in paths if path.is_file()]
+
+    def _by_path(self, path: Path, limit: int, least: float, spoken: Language) -> Updates:
+        def look(limit: int, least: float) -> SearchResult:
+            data = read_file(path, self.shared.sources.max_bytes)
+            return self.shared.search.search(data, limit, least)
+
+        return {self.query: Query(path=path), **self._found(look, limit, least, spoken)}
+
+    def _by_id(self, record_id: int, limit: int, least: float, spoken: Language) -> Updates:
+        look = partial(self.shared.search.similar, record_id)
+        return {self.query: Query(record_id=record_id), **self._found(look, limit, least, spoken)}
+
+    def _found(self, look: Look, limit: int, least: float, spoken: Language) -> Updates:
+        try:
+            result = look(int(limit), float(least))
+        except NotFound as error:
+            return self._nothing(note(explain(error, spoken), "bad"), keep_query=True)
+        except BogvError as error:
+            return self._nothing(note(explain(error, spoken), "bad"))
+        status = self._told(result, float(least), spoken)
+        return {self.status: status, **self._pictures(result.hits), **self.panel.hidden()}
+
+    def _told(self, result: SearchResult, least: float, spoken: Language) -> str:
+        """How many were found, among how many, and how long each stage took."""
+        total = self.shared.search.stats().count
+        if not total:
+            return note(say(spoken, "empty_gallery"))
+        if not result.hits and not least:
+            return note(say(spoken, "none_similar"))
+        if not result.hits:
+            return note(escape(say(spoken, "no_match", least=f"{least:.2f}")))
+        images = count_of(spoken, "images", total)
+        found = say(spoken, "found", found=len(result.hits), total=images)
+        stages = (
+            say(spoken, stage, ms=f"{seconds * 1000:.1f}")
+            for stage, seconds in result.seconds.items()
+        )
+        return note(f"<b>{found}</b> <span>{' · '.join(stages)}</span>")
+
+    def _pictures(self, hits: list[Hit]) -> Updates:
+        records = [hit.record for hit in hits]
+        captions = [f"{hit.score:.3f} · {hit.record.key}" for hit in hits]
+        items = pictures(self.shared.search, records, captions)
+        return {
+            self.hits: [(hit.record.id, hit.score) for hit in hits],
+            self.gallery: gr.Gallery(value=items, selected_index=None),
+        }
+
+    def _nothing(self, status: str, keep_query: bool = False) -> Updates:
+        kept: Updates = {} if keep_query else {self.query: None}
+        return {**kept, self.status: status, **self._pictures([]), **self.panel.hidden()}
+
+
+@lru_cache(maxsize=16)
+def _small(path: Path) -> bytes:
+    """A sample as a WebP of at most EXAMPLE_SIZE pixels."""
+    out = io.BytesIO()
+    with Image.open(path) as image:
+        image.thumbnail((EXAMPLE_SIZE * 2, EXAMPLE_SIZE * 2))
+        image.save(out, "WEBP", quality=80)
+    return out.getvalue()

@@ -1,0 +1,212 @@
+"""The demo as its users meet it: chromium, a real server, a gallery of sample images."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bogv.samples import make_samples
+from tests.browser.conftest import serving_app
+
+pytestmark = pytest.mark.browser
+
+PHOTOS = ("cat", "coffee", "pagoda", "rocket")  # 8 images each
+TOKEN = "let me in"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 sample images, a broken one beside them, and one more to add later."""
+    everything, folder = tmp_path_factory.mktemp("all"), tmp_path_factory.mktemp("photos")
+    for path in make_samples(everything):
+        if path.name.startswith(PHOTOS):
+            shutil.copy(path, folder)
+    (folder.parent / "broken.jpg").write_bytes(b"this is no image")
+    shutil.copy(everything / "flower.jpg", folder.parent / "flower.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def url(home: Path, folder: Path) -> Iterator[str]:
+    with serving_app(home, folder) as url:
+        yield url
+
+
+def tab(page: Any, place: int) -> None:
+    page.get_by_role("tab").nth(place).click()
+
+
+def field(page: Any, elem_id: str) -> Any:
+    return page.locator(f"#{elem_id} input:not([type=file]), #{elem_id} textarea").first
+
+
+def captions(page: Any, elem_id: str) -> list[str]:
+    texts: list[str] = page.locator(f"#{elem_id} .caption-label").all_inner_texts()
+    return texts
+
+
+def says(page: Any, elem_id: str, text: str) -> None:
+    page.locator(f"#{elem_id}", has_text=text).wait_for()
+
+
+def counts(page: Any, count: int) -> None:
+    page.wait_for_selector(f"#image-count[data-count='{count}']")
+
+
+def search_with(page: Any, path: Path) -> None:
+    page.set_input_files("#query-image input[type=file]", path)
+
+
+def test_a_visitor_adds_searches_pages_filters_and_deletes(
+    url: str, folder: Path, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(url, locale="en-GB")
+    counts(page, 0)
+    says(page, "search-status", "The gallery is empty")
+    says(page, "bogv-header", "learnt nothing")
+    _adds(page, folder)
+    _searches(page, folder)
+    _pages_and_filters(page)
+    _deletes(page)
+
+
+def _adds(page: Any, folder: Path) -> None:
+    tab(page, 1)
+    field(page, "add-folder").fill(str(folder))
+    page.click("#add-button")
+    says(page, "add-summary", "created 32")
+    counts(page, 32)
+    files = [folder.parent / "flower.jpg", folder.parent / "broken.jpg", folder / "cat.jpg"]
+    page.set_input_files("#add-files input[type=file]", files)
+    page.locator("#add-files", has_text="broken").wait_for()
+    field(page, "add-key").fill("<b>my</b> flower")
+    page.click("#add-button")
+    says(page, "add-summary", "created 2 failed 1")  # cat.jpg has another key now
+    says(page, "verdicts", "This is no image that can be read")
+    says(page, "verdicts", "<b>my</b> flower")
+    counts(page, 34)
+    field(page, "add-folder").fill("/etc")
+    page.click("#add-button")
+    page.locator(".toast-body", has_text="may not be read").wait_for()
+    counts(page, 34)
+
+
+def _searches(page: Any, folder: Path) -> None:
+    tab(page, 0)
+    search_with(page, folder / "rocket-rotated.jpg")
+    says(page, "search-status", "Best 12 of 34 images")
+    says(page, "search-status", "embed")
+    page.locator("#search-results .thumbnail-lg").first.click()
+    says(page, "search-card", "rocket-rotated.jpg")
+    assert float(page.inner_text("#search-card [data-field=score]")) > 0.999
+    page.click("#search-similar")
+    page.wait_for_selector("#search-record", state="hidden")
+    says(page, "search-status", "Best 12 of 34 images")
+    page.locator("#search-results .thumbnail-lg").first.click()
+    says(page, "search-card", "rocket")
+    assert "rotated" not in page.inner_text("#search-card")
+    least = page.locator("#least input[type=number]")
+    least.fill("1")
+    least.blur()
+    says(page, "search-status", "No image reaches a score of 1.00")
+    assert captions(page, "search-results") == []
+
+
+def _pages_and_filters(page: Any) -> None:
+    tab(page, 3)
+    says(page, "gallery-status", "Page 1: 24 of 34 images")
+    assert captions(page, "gallery")[:2] == ["<b>my</b> flower"] * 2  # newest first, as text
+    page.click("#page-next")
+    says(page, "gallery-status", "Page 2: 10 of 34 images")
+    page.click("#page-previous")
+    says(page, "gallery-status", "Page 1: 24 of 34 images")
+    page.click("#page-size input")
+    page.get_by_role("option", name="12").click()
+    says(page, "gallery-status", "Page 1: 12 of 34 images")
+    field(page, "filter").fill("coffee")
+    field(page, "filter").press("Enter")
+    says(page, "gallery-status", "Page 1: 8 with “coffee”; 34 images in all")
+
+
+def _deletes(page: Any) -> None:
+    page.locator("#gallery .thumbnail-lg").first.click()
+    says(page, "gallery-card", "coffee")
+    page.click("#gallery-delete")
+    page.click("#gallery-no")
+    counts(page, 34)
+    page.click("#gallery-delete")
+    page.click("#gallery-yes")
+    says(page, "gallery-status", "1 image was deleted")
+    counts(page, 33)
+    page.locator("#several input").check()
+    for place, selected in ((0, 1), (1, 2), (2, 3), (1, 2)):
+        page.locator("#gallery .thumbnail-lg").nth(place).click()
+        says(page, "delete-selected", f"({selected})")
+    page.click("#delete-selected")
+    says(page, "delete-status", "2 images will go")
+    page.click("#delete-button")
+    page.click("#delete-yes")
+    says(page, "delete-status", "2 images were deleted")
+    counts(page, 31)
+    field(page, "delete-names").fill("<b>my</b> flower\nno such key")
+    page.get_by_label("Keys", exact=True).check()
+    page.click("#delete-show")
+    says(page, "delete-status", "2 images will go")
+    says(page, "delete-status", "Not in the gallery: no such key")
+    page.click("#delete-button")
+    page.click("#delete-yes")
+    says(page, "delete-status", "2 images were deleted")
+    counts(page, 29)
+    tab(page, 3)
+    says(page, "gallery-status", "5 with “coffee”; 29 images in all")
+
+
+def test_a_broken_file_gets_plain_words(
+    url: str, folder: Path, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(url)
+    page.wait_for_selector("#search-status .bogv-note")
+    search_with(page, folder.parent / "broken.jpg")
+    says(page, "search-status", "This is no image that can be read")
+
+
+def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
+    url: str, folder: Path, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(url, locale="zh-CN", viewport={"width": 390, "height": 844})
+    says(page, "bogv-header", "网络尚未学习任何内容")
+    assert page.get_by_role("tab").all_inner_texts() == ["搜索", "添加", "删除", "图库"]
+    search_with(page, folder.parent / "broken.jpg")
+    says(page, "search-status", "这不是可读取的图片")
+    for place in range(4):
+        tab(page, place)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.usefixtures("url")
+def test_the_token_is_asked_for_first(
+    home: Path, tmp_path: Path, folder: Path, open_page: Callable[..., Any]
+) -> None:
+    shutil.copytree(home / "data" / "cache", tmp_path / "data" / "cache")  # starts sooner
+    with serving_app(tmp_path, folder, TOKEN=TOKEN) as url:
+        page = open_page(url)
+        user, password = page.locator("input").nth(0), page.locator("input[type=password]")
+        user.fill("anyone")
+        password.fill("a guess")
+        page.get_by_role("button", name="Login").click()
+        page.get_by_text("Incorrect").wait_for()
+        assert page.locator("#query-image").count() == 0
+        page.failures.clear()  # the browser itself notes the refusal
+        user.fill("anyone")
+        password.fill(TOKEN)
+        page.get_by_role("button", name="Login").click()
+        counts(page, 0)
