@@ -270,8 +270,10 @@ class MilvusStore:
     # Calling Milvus
 
     def _connect(self, uri: str, **login: str) -> Any:
+        # Milvus Lite takes the pings of an idle client for an attack, and hangs up.
+        options = {"grpc.keepalive_permit_without_calls": False} if self._lite else {}
         try:
-            return MilvusClient(uri, timeout=self._timeout, **login)
+            return MilvusClient(uri, timeout=self._timeout, grpc_options=options, **login)
         except (MilvusException, grpc.RpcError, OSError) as error:
             if self._lite and _is_locked(Path(uri) / "LOCK"):
                 raise GalleryInUse(

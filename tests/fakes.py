@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from bogv.embedder import Embedder
+from bogv.images import Decoder
 from bogv.records import Pixels, Vectors
+from bogv.service import ImageSearch
+from bogv.store import MilvusStore
+from bogv.thumbnails import Thumbnails
 from bogv.weights import DIMENSION, Weights
 
 
@@ -32,6 +37,16 @@ class FakeEngine:
 def fake_embedder(fingerprint: str = "fake0000") -> Embedder:
     """An embedder in no time."""
     return Embedder(Weights("custom", None, fingerprint), FakeEngine())
+
+
+def lite_search(folder: Path, max_bytes: int = 100_000) -> ImageSearch:
+    """A service on an empty gallery in Milvus Lite, with the fake embedder."""
+    return ImageSearch(
+        Decoder(max_bytes, 1_000_000),
+        fake_embedder(),
+        MilvusStore.lite(folder, "images"),
+        Thumbnails(str(folder / "thumbnails")),
+    )
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

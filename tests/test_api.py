@@ -13,12 +13,10 @@ from fastapi.testclient import TestClient
 from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
-from bogv.images import Decoder, md5_of
+from bogv.images import md5_of
 from bogv.service import ImageSearch
 from bogv.sources import Sources
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
-from tests.fakes import fake_embedder, png
+from tests.fakes import lite_search, png
 from tests.web import reply, serving
 
 BASE = "/api/image/sim"
@@ -29,12 +27,7 @@ LIMIT = 100_000
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     folder = tmp_path_factory.mktemp("api")
-    service = ImageSearch(
-        Decoder(LIMIT, 1_000_000),
-        fake_embedder(),
-        MilvusStore.lite(folder, "images"),
-        Thumbnails(str(folder / "thumbnails")),
-    )
+    service = lite_search(folder, LIMIT)
     yield service
     service.close()
 

@@ -3,22 +3,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from bogv.samples import make_samples
 from tests.fakes import png
+from tests.running import ROOT, running
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -119,115 +117,53 @@ def test_help_names_every_command(run: Run) -> None:
         assert command in text
 
 
-class Server:
-    """`python -m bogv …` or `python app.py` in a process of its own."""
-
-    def __init__(self, environment: dict[str, str], *command: str, **more: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.base = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env={**environment, "API_PORT": str(port), **more},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def health(self) -> dict[str, Any]:
-        """Once it answers."""
-        for _ in range(600):
-            assert self.process.poll() is None, "the server has stopped"
-            try:
-                return dict(httpx.get(f"{self.base}/api/health").json()["data"])
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError("the server doesn't answer")
-
-    def stop(self, how: signal.Signals) -> int:
-        """Its exit status."""
-        self.process.send_signal(how)
-        return self.process.wait(20)
+def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as first:
+        for seed in range(5):
+            form, files = {"key": f"k{seed}"}, {"file": ("a.png", png(seed))}
+            answer = httpx.post(f"{first.url}/api/image/sim/add/file", files=files, data=form)
+            assert answer.json()["code"] == 200
+        deleted = httpx.post(f"{first.url}/api/image/sim/del/key", json={"key": "k0,k1"})
+        assert deleted.json()["data"] == 2
+        first.stop(signal.SIGKILL)
+    with running(data, "-m", "bogv", "serve") as second:
+        assert second.health()["count"] == 3
+        files = {"file": ("q.png", png(3))}
+        found = httpx.post(f"{second.url}/api/image/sim/search/file", files=files).json()["data"]
+        assert found[0]["key"] == "k3"
+        # uvicorn shuts down in order, then ends by the signal that it was sent.
+        assert second.stop() in {0, -signal.SIGTERM}
 
 
-@pytest.fixture
-def server(environment: dict[str, str]) -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(*command: str, **more: str) -> Server:
-        servers.append(Server(environment, *command, **more))
-        return servers[-1]
-
-    yield start
-    for each in servers:
-        each.process.kill()
-        each.process.wait()
-
-
-def test_nothing_acknowledged_is_lost_by_kill_9(
-    server: Callable[..., Server], tmp_path: Path
-) -> None:
-    folder = {"BOGV_DATA_DIR": str(tmp_path)}
-    first = server("app.py", **folder)
-    first.health()
-    for seed in range(5):
-        form = {"key": f"k{seed}"}
-        files = {"file": ("a.png", png(seed))}
-        answer = httpx.post(f"{first.base}/api/image/sim/add/file", files=files, data=form)
-        assert answer.json()["code"] == 200
-    deleted = httpx.post(f"{first.base}/api/image/sim/del/key", json={"key": "k0,k1"})
-    assert deleted.json()["data"] == 2
-    first.stop(signal.SIGKILL)
-
-    second = server("-m", "bogv", "serve", **folder)
-    assert second.health()["count"] == 3
-    found = httpx.post(
-        f"{second.base}/api/image/sim/search/file", files={"file": ("q.png", png(3))}
-    ).json()["data"]
-    assert found[0]["key"] == "k3"
-    # uvicorn shuts down in order, then ends by the signal that it was sent.
-    assert second.stop(signal.SIGTERM) in {0, -signal.SIGTERM}
-
-
-def test_the_import_at_start_adds_and_moves(
-    server: Callable[..., Server], images: Path, tmp_path: Path
-) -> None:
+def test_the_import_at_start_adds_and_moves(images: Path, tmp_path: Path) -> None:
     pool = tmp_path / "pool"
-    running = server(
-        "app.py",
-        IMAGE_INC_PATH=str(images),
-        IMAGE_POOL_PATH=str(pool),
-        BOGV_DATA_DIR=str(tmp_path / "data"),
-    )
-    for _ in range(300):
-        if running.health()["count"] == 4 and len(list(pool.glob("*.png"))) == 4:
-            break
-        time.sleep(0.1)
-    assert sorted(path.name for path in pool.iterdir()) == [f"p{i}.png" for i in range(4)]
-    assert (images / "sub" / "bad.jpg").exists()
-    # What is in the pool may be named by path, and is what the record points to.
-    body = {"path": str(pool / "p1.png"), "limit": 1}
-    [hit] = httpx.post(f"{running.base}/api/image/sim/search/path", json=body).json()["data"]
-    assert hit["filepath"] == str(pool / "p1.png")
+    folders = {"IMAGE_INC_PATH": str(images), "IMAGE_POOL_PATH": str(pool)}
+    with running(tmp_path / "data", **folders) as server:
+        for _ in range(300):
+            if server.health()["count"] == 4 and len(list(pool.glob("*.png"))) == 4:
+                break
+            time.sleep(0.1)
+        assert sorted(path.name for path in pool.iterdir()) == [f"p{i}.png" for i in range(4)]
+        assert (images / "sub" / "bad.jpg").exists()
+        # What is in the pool may be named by path, and is what the record points to.
+        body = {"path": str(pool / "p1.png"), "limit": 1}
+        [hit] = httpx.post(f"{server.url}/api/image/sim/search/path", json=body).json()["data"]
+        assert hit["filepath"] == str(pool / "p1.png")
 
 
-def test_the_demo_starts_with_samples_or_with_a_folder(
-    server: Callable[..., Server], environment: dict[str, str], images: Path, tmp_path: Path
-) -> None:
-    folder = {"BOGV_DATA_DIR": str(tmp_path / "demo")}
+def test_the_demo_starts_with_samples_or_with_a_folder(images: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
     samples = make_samples(tmp_path / "samples")
-    first = server("-m", "bogv", "demo", **folder)
-    assert first.health()["count"] == len(samples) >= 60
-    assert httpx.get(first.base).status_code == 200
-    # The samples give way; what the user has added stays.
-    mine = tmp_path / "demo" / "samples-of-mine.png"
-    mine.write_bytes(png(7))
-    body = {"path": str(mine)}
-    assert httpx.post(f"{first.base}/api/image/sim/add/path", json=body).json()["code"] == 200
-    first.stop(signal.SIGTERM)
-    second = server("-m", "bogv", "demo", "--images", str(images), **folder)
-    assert second.health()["count"] == 5
-    assert httpx.get(f"{second.base}/api").url.path == "/api"
-    assert httpx.get(f"{second.base}/api", follow_redirects=True).url.path == "/api/docs"
-    second.stop(signal.SIGTERM)
+    with running(data, "-m", "bogv", "demo") as first:
+        assert first.health()["count"] == len(samples) >= 60
+        assert httpx.get(first.url).status_code == 200
+        # The samples give way; what the user has added stays.
+        mine = data / "samples-of-mine.png"
+        mine.write_bytes(png(7))
+        added = httpx.post(f"{first.url}/api/image/sim/add/path", json={"path": str(mine)})
+        assert added.json()["code"] == 200
+    with running(data, "-m", "bogv", "demo", "--images", str(images)) as second:
+        assert second.health()["count"] == 5
+        docs = httpx.get(f"{second.url}/api", follow_redirects=True)
+        assert (docs.url.path, docs.status_code) == ("/api/docs", 200)

@@ -6,22 +6,13 @@ from pathlib import Path
 import pytest
 
 from bogv.folders import find_images, import_folder, new_images
-from bogv.images import Decoder
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
-from tests.fakes import fake_embedder, png
+from tests.fakes import lite_search, png
 
 
 @pytest.fixture
 def search(tmp_path: Path) -> Iterator[ImageSearch]:
-    data = tmp_path / "data"
-    service = ImageSearch(
-        Decoder(1_000_000, 10_000_000),
-        fake_embedder(),
-        MilvusStore.lite(data, "images"),
-        Thumbnails(str(data / "thumbnails")),
-    )
+    service = lite_search(tmp_path / "data")
     yield service
     service.close()
 

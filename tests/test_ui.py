@@ -18,19 +18,16 @@ from fastapi.testclient import TestClient
 from bogv import errors
 from bogv.config import Settings
 from bogv.errors import BogvError, InvalidValue, NotAnImage, PathNotAllowed
-from bogv.images import Decoder
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources import Sources
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
 from bogv.ui import header_html, mount_demo
 from bogv.ui.add import AddTab
 from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.parts import Shared, cached, card, explain, guarded, readable, uploaded
 from bogv.ui.words import ERRORS, LOG_IN, WORDS, count_of, labels, language_of, say, why
-from tests.fakes import fake_embedder, png
+from tests.fakes import lite_search, png
 
 TOKEN = "s3cret-令牌"
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
@@ -43,12 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' i
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     folder = tmp_path_factory.mktemp("ui")
-    service = ImageSearch(
-        Decoder(100_000, 1_000_000),
-        fake_embedder(),
-        MilvusStore.lite(folder, "images"),
-        Thumbnails(str(folder / "thumbnails")),
-    )
+    service = lite_search(folder)
     yield service
     service.close()
 

@@ -11,7 +11,17 @@ import gradio as gr
 
 from bogv.errors import InvalidValue
 from bogv.records import ID_BITS, Record
-from bogv.ui.parts import PRIVATE, Shared, Updates, guarded, label, language, note, pictures
+from bogv.ui.parts import (
+    PRIVATE,
+    Shared,
+    Updates,
+    guarded,
+    label,
+    language,
+    note,
+    picture_grid,
+    pictures,
+)
 from bogv.ui.words import Language, count_of, say
 
 SHOWN = 60
@@ -44,17 +54,7 @@ class DeleteTab:
             with gr.Column(scale=5, min_width=320, elem_classes="bogv-results"):
                 self.status = gr.HTML(elem_id="delete-status", padding=False)
                 self._question()
-                self.gallery = gr.Gallery(
-                    label=label("will_go"),
-                    elem_id="delete-preview",
-                    elem_classes="bogv-gallery",
-                    columns=6,
-                    object_fit="contain",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
-                    show_label=False,
-                )
+                self.gallery = picture_grid("will_go", "delete-preview", columns=6)
         self.outputs = [self.ids, self.status, self.gallery, self.delete, self.question]
         self._listen()
 

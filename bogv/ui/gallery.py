@@ -19,6 +19,7 @@ from bogv.ui.parts import (
     label,
     language,
     note,
+    picture_grid,
     pictures,
 )
 from bogv.ui.words import Language, count_of, say
@@ -48,17 +49,7 @@ class GalleryTab:
         self._selection()
         with gr.Row(elem_classes="bogv-columns"):
             with gr.Column(scale=6, min_width=320, elem_classes="bogv-results"):
-                self.gallery = gr.Gallery(
-                    label=label("newest"),
-                    elem_id="gallery",
-                    elem_classes="bogv-gallery",
-                    columns=6,
-                    object_fit="contain",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
-                    show_label=False,
-                )
+                self.gallery = picture_grid("newest", "gallery", columns=6)
                 with gr.Row(elem_classes="bogv-pages"):
                     self.previous = gr.Button(label("previous"), elem_id="page-previous", size="sm")
                     self.next = gr.Button(label("next"), elem_id="page-next", size="sm")
@@ -94,16 +85,7 @@ class GalleryTab:
 
     def _selection(self) -> None:
         with gr.Column(visible=False, elem_classes="bogv-selection") as self.selection:
-            self.selected = gr.Gallery(
-                label=label("selection"),
-                elem_id="selected",
-                elem_classes="bogv-gallery bogv-small",
-                columns=10,
-                object_fit="cover",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-            )
+            self.selected = picture_grid("selection", "selected", columns=10, small=True)
             with gr.Row():
                 self.delete = gr.Button(
                     "", variant="stop", size="sm", min_width=120, elem_id="delete-selected"

@@ -149,6 +149,21 @@ def pictures(
     ]
 
 
+def picture_grid(word: str, elem_id: str, columns: int, small: bool = False) -> gr.Gallery:
+    """Pictures to choose from: large ones whole, small ones filled, with their label."""
+    return gr.Gallery(
+        label=label(word),
+        show_label=small,
+        elem_id=elem_id,
+        elem_classes="bogv-gallery bogv-small" if small else "bogv-gallery",
+        columns=columns,
+        object_fit="cover" if small else "contain",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+    )
+
+
 def data_url(webp: bytes) -> str:
     """A picture inside the page itself."""
     return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"

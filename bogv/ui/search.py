@@ -30,6 +30,7 @@ from bogv.ui.parts import (
     label,
     language,
     note,
+    picture_grid,
     pictures,
     thumbnail,
     uploaded,
@@ -62,17 +63,7 @@ class SearchTab:
                 self._inputs()
             with gr.Column(scale=5, min_width=320, elem_classes="bogv-results"):
                 self.status = gr.HTML(elem_id="search-status", padding=False)
-                self.gallery = gr.Gallery(
-                    label=label("results"),
-                    elem_id="search-results",
-                    elem_classes="bogv-gallery",
-                    columns=4,
-                    object_fit="contain",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
-                    show_label=False,
-                )
+                self.gallery = picture_grid("results", "search-results", columns=4)
             self.panel = RecordPanel("search", "search_with")
         self.results = [self.query, self.hits, self.status, self.gallery, *self.panel.outputs]
         self._listen()
@@ -104,17 +95,7 @@ class SearchTab:
         self.least = gr.Slider(
             0, 1, 0, step=0.01, label=label("least"), elem_id="least", buttons=[]
         )
-        self.examples = gr.Gallery(
-            label=label("examples"),
-            elem_id="examples",
-            elem_classes="bogv-gallery bogv-small",
-            columns=5,
-            object_fit="cover",
-            allow_preview=False,
-            interactive=False,
-            buttons=[],
-            visible=bool(self._samples()),
-        )
+        self.examples = picture_grid("examples", "examples", columns=5, small=True)
 
     def _listen(self) -> None:
         asked = [self.limit, self.least]
@@ -144,7 +125,8 @@ class SearchTab:
         """When the page is loaded: where to begin, and the examples."""
         words = "start" if self.shared.search.stats().count else "empty_gallery"
         samples = [(cached(_small(path), f"{path.stem}.webp"), None) for path in self._samples()]
-        return {self.status: note(say(language(request), words)), self.examples: samples}
+        examples = gr.Gallery(value=samples, visible=bool(samples))
+        return {self.status: note(say(language(request), words)), self.examples: examples}
 
     @guarded
     def by_image(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bogv.samples import make_samples
-from tests.browser.conftest import serving_app
+from tests.running import running
 
 pytestmark = pytest.mark.browser
 
@@ -37,8 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(home: Path, folder: Path) -> Iterator[str]:
-    with serving_app(home, folder) as url:
-        yield url
+    with running(home / "data", BOGV_IMAGE_ROOTS=str(folder)) as server:
+        yield server.url
 
 
 def tab(page: Any, place: int) -> None:
@@ -194,11 +194,11 @@ def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
 
 @pytest.mark.usefixtures("url")
 def test_the_token_is_asked_for_first(
-    home: Path, tmp_path: Path, folder: Path, open_page: Callable[..., Any]
+    home: Path, tmp_path: Path, open_page: Callable[..., Any]
 ) -> None:
     shutil.copytree(home / "data" / "cache", tmp_path / "data" / "cache")  # starts sooner
-    with serving_app(tmp_path, folder, TOKEN=TOKEN) as url:
-        page = open_page(url)
+    with running(tmp_path / "data", TOKEN=TOKEN) as server:
+        page = open_page(server.url)
         user, password = page.locator("input").nth(0), page.locator("input[type=password]")
         user.fill("anyone")
         password.fill("a guess")
