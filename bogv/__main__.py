@@ -59,7 +59,7 @@ def demo(
     try:
         if images is not None:
             found = find_images([images])
-            _remove_below(search, settings.samples_dir.absolute())
+            _remove_below(search, settings.samples_dir)
             _add(search, found, "md5")
         elif search.stats().count == 0:
             _add(search, make_samples(settings.samples_dir), "stem")
@@ -214,7 +214,8 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel("WARNING")
+    for name in ("httpx", "faiss", "milvus_lite"):
+        logging.getLogger(name).setLevel("WARNING")
     try:
         app(arguments, prog_name="bogv")
     except (BogvError, OSError, ImportError) as error:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Engine = Literal["auto", "openvino", "torch"]
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     port: int = Field(7000, validation_alias="API_PORT", ge=0, le=65535)
     http_status: Literal["200"] | None = Field(None, validation_alias="BOGV_HTTP_STATUS")
 
-    data_dir: Path = Field(Path("data"), validation_alias="BOGV_DATA_DIR")
+    data_dir: Path = Field(Path("data"), validation_alias="BOGV_DATA_DIR", validate_default=True)
     thumbnails: str | None = Field(None, validation_alias="BOGV_THUMBNAILS")
     weights: str = Field("auto", validation_alias="BOGV_WEIGHTS")
     engine: Engine = Field("auto", validation_alias="BOGV_ENGINE")
@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     allow_private_urls: bool = Field(False, validation_alias="BOGV_ALLOW_PRIVATE_URLS")
     image_inc_path: Path | None = Field(None, validation_alias="IMAGE_INC_PATH")
     image_pool_path: Path | None = Field(None, validation_alias="IMAGE_POOL_PATH")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        """What is stored of its files must hold wherever the next process is started."""
+        return folder.absolute()
 
     @property
     def max_upload(self) -> int:

@@ -35,7 +35,7 @@ def mount_demo(app: FastAPI, settings: Settings, search: ImageSearch, sources: S
     With a token, it asks for a login first: any user name, the token as password.
     """
     # What is uploaded lies with the rest of the data, not in a /tmp that others share.
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir.absolute() / "gradio"))
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "gradio"))
     token = settings.token.get_secret_value() if settings.token else ""
     app = gr.mount_gradio_app(
         app,

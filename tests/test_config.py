@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bogv.config import Settings
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields.values():
+        monkeypatch.setenv(str(field.validation_alias), "")
+    assert Settings() == Settings(data_dir=Path("data"))
+    assert (Settings().milvus_host, Settings().token, Settings().port) == (None, None, 7000)
+
+
+def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"MILVUS_HOST": "db", "MILVUS_PORT": "1", "TOKEN": "t", "API_PORT": "2"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert (settings.milvus_host, settings.milvus_port, settings.port) == ("db", 1, 2)
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == "t"
+    assert "'t'" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_PORT", "70000"),
+        ("BOGV_MAX_UPLOAD_MB", "0"),
+        ("BOGV_ENGINE", "abacus"),
+        ("BOGV_HTTP_STATUS", "201"),
+        ("BOGV_COLLECTION", "a-b"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+
+
+def test_paths_may_be_read_below_the_named_roots_else_below_bogvs_own(tmp_path: Path) -> None:
+    named = Settings(image_roots=os.pathsep.join(["/a", "/b"]))
+    assert named.roots == [Path("/a"), Path("/b")]
+    own = Settings(data_dir=tmp_path, image_pool_path=Path("/pool"))
+    assert own.roots == [tmp_path, Path("/pool")]
+
+
+def test_the_data_folder_is_the_same_wherever_one_looks_from() -> None:
+    assert Settings().data_dir == Path("data").absolute()
+    assert Settings(data_dir=Path("x")).samples_dir == Path("x").absolute() / "samples"
