@@ -1,0 +1,321 @@
+"""Retrieval metrics: pure functions over the judged ranking of one query.
+
+`order` ranks, `judge` says which of the ranked images are right, the others count. `rel` is always
+what `judge` gave: one boolean per image, best first, the query and junk taken out. It may be the
+whole gallery or its first few; a relevant image that it does not hold counts as never found.
+`total` is the number of relevant images in the gallery, found or not, the query and junk left out.
+It is at least 1: a query without a relevant image says nothing, so the caller leaves it out and
+says how many there were. A `k` beyond the ranking's end is fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Relevance = NDArray[np.bool_]
+Id = int | str
+Ids = NDArray[Any] | Iterable[Id]
+
+
+def order(scores: ArrayLike, ids: Ids) -> NDArray[np.intp]:
+    """Indices that rank by (-score, id): the highest score first, of equals the smallest id.
+
+    Ties by id and not by place, so that the order of the files changes nothing.
+
+    Raises ValueError where a score is not a number, or scores and ids differ in length.
+
+    >>> order([0.5, 0.9, 0.9], [1, 8, 3])
+    array([2, 1, 0])
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    names = _array(ids)
+    if values.shape != names.shape:
+        raise ValueError(f"There are {values.size} scores for {names.size} ids.")
+    if np.isnan(values).any():
+        raise ValueError("A score is not a number; such an image has no place in a ranking.")
+    return np.lexsort((names, -values))
+
+
+def judge(ranked_ids: Ids, relevant: Ids, query_id: Id | None, junk: Ids = ()) -> Relevance:
+    """Which of the ranked images are relevant, best first, without the query and without junk.
+
+    The query goes by its id, wherever it stands: an exact duplicate may stand before it, and then
+    the first place is not the query's. Junk is neither right nor wrong, and what stands behind it
+    moves up (revisited Oxford and Paris, arXiv:1803.11285). An empty ranking gives an empty array.
+    query_id: None where the query is no part of the gallery.
+
+    Raises ValueError for an id that is ranked twice: it would be counted twice.
+
+    >>> judge([7, 2, 9, 4], relevant={2, 4}, query_id=9)
+    array([False,  True,  True])
+    >>> judge([7, 2, 9, 4], relevant={2, 4}, query_id=9, junk={7})
+    array([ True,  True])
+    """
+    ranked = _unique(ranked_ids)
+    out = _among(ranked, junk)
+    if query_id is not None:
+        out |= _among(ranked, [query_id])
+    return _among(ranked[~out], relevant)
+
+
+def count_relevant(relevant: Ids, query_id: Id | None, junk: Ids = ()) -> int:
+    """How many relevant images there are to find: `total`, by the same rules as `judge`.
+
+    Neither the query, though its own label makes it one of them, nor junk counts. 0 means that
+    the query has to be left out.
+
+    >>> count_relevant({2, 4, 9}, query_id=9)
+    2
+    """
+    return int(judge(np.unique(_array(relevant)), relevant, query_id, junk).sum())
+
+
+def hit_rate(rel: Relevance, k: int) -> float:
+    """1 if any of the first k is relevant, else 0. Metric learning calls its mean "recall@k".
+
+    max of rel[:k]; no denominator. Nothing ranked: 0.
+    Source: Song, Xiang, Jegelka, Savarese, Deep Metric Learning via Lifted Structured Feature
+    Embedding, arXiv:1511.06452.
+
+    >>> rel = np.array([0, 1, 1, 0, 1], dtype=bool)
+    >>> hit_rate(rel, 1), hit_rate(rel, 2)
+    (0.0, 1.0)
+    """
+    return float(_first(rel, k).any())
+
+
+def recall(rel: Relevance, total: int, k: int) -> float:
+    """Share of the relevant images that are among the first k: found / relevant.
+
+    sum(rel[:k]) / total. Nothing ranked: 0. It stays below 1 where k < total.
+    Source: Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 8.3.
+
+    Two of four among the first three:
+
+    >>> recall(np.array([0, 1, 1, 0, 1], dtype=bool), total=4, k=3)
+    0.5
+    """
+    _check_total(rel, total)
+    return float(_first(rel, k).sum() / total)
+
+
+def precision(rel: Relevance, k: int) -> float:
+    """Share of the first k places that hold a relevant image.
+
+    sum(rel[:k]) / k. The denominator is k even where fewer are ranked; nothing ranked: 0.
+    Source: Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 8.4.
+
+    >>> rel = np.array([0, 1, 1, 0, 1], dtype=bool)
+    >>> precision(rel, 4), precision(rel, 10)
+    (0.5, 0.3)
+    """
+    return float(_first(rel, k).sum() / k)
+
+
+def r_precision(rel: Relevance, total: int) -> float:
+    """Precision at R = total, where precision and recall are the same number.
+
+    sum(rel[:R]) / R. Nothing ranked: 0.
+    Source: Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 8.4.
+
+    Three relevant, two of them among the first three:
+
+    >>> round(r_precision(np.array([0, 1, 1, 0, 1], dtype=bool), total=3), 6)
+    0.666667
+    """
+    _check_total(rel, total)
+    return precision(rel, total)
+
+
+def map_at_r(rel: Relevance, total: int) -> float:
+    """Average precision over the first R = total places: R-precision that minds the order.
+
+    sum over i <= R of rel[i] * precision at i, / R. Nothing ranked: 0.
+    Source: Musgrave, Belongie, Lim, A Metric Learning Reality Check, arXiv:2003.08505.
+
+    Precision is 1/2 at the second place and 2/3 at the third: (1/2 + 2/3) / 3.
+
+    >>> round(map_at_r(np.array([0, 1, 1, 0, 1], dtype=bool), total=3), 6)
+    0.388889
+    """
+    _check_total(rel, total)
+    return average_precision(rel[:total], total)
+
+
+def average_precision(rel: Relevance, total: int) -> float:
+    """Mean over the relevant images of the precision at their places; the curve in rectangles.
+
+    sum of rel[i] * precision at i, / total: one that is not ranked adds 0. Nothing ranked: 0.
+    Source: scikit-learn's `average_precision_score`; trec_eval's `map`.
+
+    Precision is 1/2, 2/3 and 3/5 at the three that are found: (1/2 + 2/3 + 3/5) / 3.
+
+    >>> round(average_precision(np.array([0, 1, 1, 0, 1], dtype=bool), total=3), 6)
+    0.588889
+    """
+    _check_total(rel, total)
+    places = np.flatnonzero(rel)  # counted from 0
+    found = np.arange(1, places.size + 1)
+    return float((found / (places + 1)).sum() / total)
+
+
+def average_precision_trapezoid(rel: Relevance, total: int) -> float:
+    """Area under the precision-recall curve in trapezoids; the papers' mAP on Oxford and Holidays.
+
+    sum over the relevant that are ranked, the j-th (from 0) at place r (from 0), of
+    (j / r + (j + 1) / (r + 1)) / 2, / total, where j / r is 1 for r = 0. Nothing ranked: 0.
+    At most `average_precision`: each trapezoid starts at the precision just before its image.
+    Source: `compute_ap` of the revisited Oxford and Paris, github.com/filipradenovic/revisitop.
+
+    ((0 + 1/2) / 2 + (1/2 + 2/3) / 2 + (2/4 + 3/5) / 2) / 3:
+
+    >>> round(average_precision_trapezoid(np.array([0, 1, 1, 0, 1], dtype=bool), total=3), 6)
+    0.461111
+    """
+    _check_total(rel, total)
+    places = np.flatnonzero(rel)  # counted from 0
+    found = np.arange(places.size)
+    before = np.where(places == 0, 1.0, found / np.maximum(places, 1))
+    after = (found + 1) / (places + 1)
+    return float(((before + after) / 2).sum() / total)
+
+
+def reciprocal_rank(rel: Relevance) -> float:
+    """1 / place of the first relevant image, counted from 1. Its mean is the MRR.
+
+    None ranked: 0.
+    Source: Voorhees, The TREC-8 Question Answering Track Report, 1999.
+
+    >>> reciprocal_rank(np.array([0, 1, 1, 0, 1], dtype=bool))
+    0.5
+    """
+    places = np.flatnonzero(rel)
+    return float(1 / (places[0] + 1)) if places.size else 0.0
+
+
+def ndcg(rel: Relevance, total: int, k: int) -> float:
+    """Discounted gain among the first k, as a share of the best that is possible.
+
+    (sum over i <= k of rel[i] / log2(i + 1)) / (the same sum with a relevant image at each of the
+    first min(k, total) places), i counted from 1. Gains are 0 or 1. Nothing ranked: 0.
+    Source: Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002, in the
+    form with log2(i + 1) that scikit-learn, ranx and trec_eval use.
+
+    (1 / log2(3) + 1 / log2(4)) / (1 / log2(2) + 1 / log2(3) + 1 / log2(4)):
+
+    >>> round(ndcg(np.array([0, 1, 1, 0, 1], dtype=bool), total=3, k=3), 6)
+    0.530721
+    """
+    _check_total(rel, total)
+    first = _first(rel, k)
+    ideal = min(k, total)
+    discounts = 1 / np.log2(np.arange(2, max(first.size, ideal) + 2))
+    return float(discounts[: first.size][first].sum() / discounts[:ideal].sum())
+
+
+def ukbench_ns(rel: Relevance) -> float:
+    """UKBench's N-S score: how many of the query's group of four are among the first four; 1 to 4.
+
+    1 + sum(rel[:3]): the query is counted as found, since `judge` took it out of the ranking.
+    That is the official number, hits among the first four with the query left in, wherever the
+    query stands in those four: then the other three are the first three here. Were four exact
+    duplicates to push the query out, the official number could be lower; here they can't.
+    Not a share: no denominator. Nothing ranked: 1.
+    Source: Nistér, Stewénius, Scalable Recognition with a Vocabulary Tree, CVPR 2006.
+
+    The query itself, and two more among the next three:
+
+    >>> ukbench_ns(np.array([0, 1, 1, 0, 1], dtype=bool))
+    3.0
+    """
+    return float(1 + rel[:3].sum())
+
+
+def ann_recall(found_ids: Ids, exact_ids: Ids) -> float:
+    """Share of the true nearest neighbours that an approximate index found.
+
+    |found and exact| / |exact|, for one query; the two as sets, so their order is free. Nothing
+    found: 0. Says nothing of relevance. Of several images with the score of the last place the
+    index may give another one: that counts as missed.
+    Source: Aumüller, Bernhardsson, Faithfull, ANN-Benchmarks, arXiv:1807.05614 (there by distance).
+
+    Raises ValueError where an id comes twice, where nothing is exact, and where more were found
+    than are exact: the longer answer would score better.
+
+    >>> ann_recall([5, 3, 9, 1], [3, 5, 8, 1])
+    0.75
+    """
+    found, exact = _unique(found_ids), _unique(exact_ids)
+    if not exact.size:
+        raise ValueError("The exact search found nothing to compare with.")
+    if found.size > exact.size:
+        raise ValueError(f"{found.size} were found, to be compared with only {exact.size}.")
+    return float(_among(found, exact).sum() / exact.size)
+
+
+def score_query(rel: Relevance, total: int, ks: Sequence[int]) -> dict[str, float]:
+    """One query's values, each under the name that its mean over queries has in the results.
+
+    `hit_rate@k` is the metric learner's recall@k and `recall@k` is found / relevant: nothing here
+    is called plain "recall". `map` is the rectangle, `map_trapezoid` the trapezoids.
+
+    >>> scores = score_query(np.array([0, 1, 1, 0, 1], dtype=bool), total=3, ks=[1, 2])
+    >>> scores["hit_rate@2"], round(scores["recall@2"], 6), scores["precision@2"], scores["mrr"]
+    (1.0, 0.333333, 0.5, 0.5)
+    """
+    scores: dict[str, float] = {}
+    for k in ks:
+        scores[f"hit_rate@{k}"] = hit_rate(rel, k)
+        scores[f"recall@{k}"] = recall(rel, total, k)
+        scores[f"precision@{k}"] = precision(rel, k)
+        scores[f"ndcg@{k}"] = ndcg(rel, total, k)
+    scores["r_precision"] = r_precision(rel, total)
+    scores["map"] = average_precision(rel, total)
+    scores["map_trapezoid"] = average_precision_trapezoid(rel, total)
+    scores["map@r"] = map_at_r(rel, total)
+    scores["mrr"] = reciprocal_rank(rel)
+    return scores
+
+
+def _first(rel: Relevance, k: int) -> Relevance:
+    if k < 1:
+        raise ValueError(f"k is {k}; it counts places and is at least 1.")
+    return rel[:k]
+
+
+def _check_total(rel: Relevance, total: int) -> None:
+    if total < 1:
+        raise ValueError("A query without a relevant image has no score; leave it out.")
+    if (found := int(rel.sum())) > total:
+        raise ValueError(f"{found} relevant images are ranked, but only {total} are said to exist.")
+
+
+def _array(ids: Ids) -> NDArray[Any]:
+    """Ids as int64 or as text; whatever else would be compared by its rounding or its spelling."""
+    as_is = isinstance(ids, np.ndarray) and ids.dtype != object
+    array = np.asarray(ids if as_is else list(ids))
+    if not array.size:
+        return array
+    if array.dtype.kind not in "iuU":
+        raise ValueError(f"Ids are whole numbers or text, not {array.dtype}.")
+    return array if array.dtype.kind == "U" else array.astype(np.int64)
+
+
+def _unique(ids: Ids) -> NDArray[Any]:
+    array = _array(ids)
+    values, counts = np.unique(array, return_counts=True)
+    if values.size < array.size:
+        raise ValueError(f"The id {values[counts > 1][0]} comes more than once in one ranking.")
+    return array
+
+
+def _among(ids: NDArray[Any], others: Ids) -> Relevance:
+    array = _array(others)
+    # NumPy would compare them as text, and find 1 among ["1"] but not among ["01"].
+    if ids.size and array.size and ids.dtype.kind != array.dtype.kind:
+        raise ValueError("Ids are numbers in one place and text in another.")
+    return np.isin(ids, array)

@@ -1,0 +1,209 @@
+"""One run: load, embed, search, score.
+
+Dataset -> Embedded -> Ranking, one a query -> Answer, one a query -> Run and its table
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bogv.embedder import Embedder
+from bogv.images import Decoder
+from bogv.weights import Weights
+from eval.datasets import Dataset, DatasetError, Spec, load
+from eval.embedding import Embedded, embed
+from eval.errors import WorkbenchError
+from eval.machine import machine, packages, revision
+from eval.results import (
+    UNTRAINED_NOTE,
+    Counts,
+    DatasetPart,
+    Mean,
+    Run,
+    WeightsPart,
+    dataset_digest,
+)
+from eval.scoring import Answer, Duplicate, duplicates, has_relevant, score
+from eval.search import Backend, check_depth, depth, rank
+from eval.statistics import summarise
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is to do."""
+
+    dataset: Spec | str
+    """An entry of datasets.yaml, or its id."""
+    root: Path | None = None
+    """The dataset's own folder; None: below $BOGV_DATASETS."""
+    ks: Sequence[int] = (1, 5, 10)
+    """The headline's own k joins them."""
+    backend: Backend = "exact"
+    limit: int | None = None
+    """Of images."""
+    seed: int = 0
+    command: str = ""
+    """As it was typed, for run.json."""
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found."""
+
+    run: Run
+    answers: list[Answer]
+    duplicates: list[Duplicate]
+    new: int
+    """How many images had to be embedded; the others were in the cache."""
+
+
+def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path) -> Outcome:
+    """Measure what this embedder finds on this dataset.
+
+    Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
+    """
+    start = time.perf_counter()
+    dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
+    ks = _with_headline(dataset.spec, options.ks)
+    check_depth(options.backend, ks[-1])
+    check_answerable(dataset)
+    loaded = time.perf_counter()
+    embedded = embed(dataset, embedder, decoder, cache, progress=options.progress)
+    ready = time.perf_counter()
+    answers = answer(
+        dataset,
+        embedded,
+        options.backend,
+        ks,
+        embedder.weights.fingerprint,
+        progress=options.progress,
+    )
+    metrics = _means(answers, options.seed)
+    seconds = {
+        "load": loaded - start,
+        "embed": ready - loaded,
+        "embed_per_new_image": (ready - loaded) / embedded.new if embedded.new else None,
+        "search_and_score": time.perf_counter() - ready,
+    }
+    leaks = duplicates(dataset, embedded.digests)
+    run = Run(
+        weights=_weights(embedder.weights),
+        command=options.command,
+        dataset=_dataset(dataset, options.limit, embedded),
+        counts=_counts(dataset, answers, leaks),
+        n=len(answers),
+        k=ks,
+        engine=embedder.engine,
+        backend=options.backend,
+        depth=depth(options.backend, len(dataset.gallery)),
+        seed=options.seed,
+        metrics=metrics,
+        anchors=dataset.spec.anchors,
+        revision=revision(),
+        machine=machine(),
+        packages=packages(),
+        seconds={
+            name: value if value is None else round(value, 4) for name, value in seconds.items()
+        },
+    )
+    return Outcome(run, answers, leaks, embedded.new)
+
+
+def answer(
+    dataset: Dataset,
+    embedded: Embedded,
+    backend: Backend,
+    ks: Sequence[int],
+    fingerprint: str,
+    *,
+    progress: bool = True,
+) -> list[Answer]:
+    """Search and score: an answer for each query that has something to find."""
+    rankings = rank(dataset, embedded.vectors, backend, fingerprint)
+    bar = tqdm(
+        rankings, "Searching", total=len(dataset.queries), unit="query", disable=not progress
+    )
+    return list(score(dataset, bar, ks))
+
+
+def check_answerable(dataset: Dataset) -> None:
+    """Raise DatasetError where no query has anything to find, before hours go into embedding."""
+    if not any(has_relevant(dataset, query) for query in dataset.queries):
+        raise DatasetError(
+            dataset.spec.id,
+            "no query has a relevant image to find; are there labels (a folder for each class, or"
+            " a labels.csv), and more than one image of a label?",
+        )
+
+
+def leak_note(found: Sequence[Duplicate]) -> str | None:
+    """What to tell of duplicates; None where there are none."""
+    if not found:
+        return None
+    queries = len({pair.query for pair in found})
+    examples = "; ".join(f"{pair.query} = {pair.gallery}" for pair in islice(found, EXAMPLES))
+    return (
+        f"DUPLICATES: {queries:,} of the queries are in the gallery under another id, byte for"
+        f" byte ({examples}{'; …' if len(found) > EXAMPLES else ''}). Where these are right, the"
+        " figures flatter; where they are wrong, labels contradict each other."
+    )
+
+
+def _with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
+    """The k that were asked for and the headline's own, ascending."""
+    if not ks or min(ks) < 1:
+        raise WorkbenchError("Each k counts places and is at least 1.")
+    _, _, own = spec.headline.partition("@")
+    return sorted({*ks, *([int(own)] if own.isdigit() else [])})
+
+
+def _means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
+    names = list(answers[0].scores)
+    columns = {name: [answer.scores[name] for answer in answers] for name in names}
+    labels = [answer.label for answer in answers]
+    classes: Any = None if None in labels else labels
+    summary = summarise(columns, classes, seed)
+    return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
+
+
+def _weights(weights: Weights) -> WeightsPart:
+    return WeightsPart(
+        name=weights.name,
+        fingerprint=weights.fingerprint,
+        trained=weights.trained,
+        note=None if weights.trained else UNTRAINED_NOTE,
+    )
+
+
+def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> DatasetPart:
+    spec = dataset.spec
+    return DatasetPart(
+        id=spec.id,
+        name=spec.name,
+        protocol=spec.protocol,
+        headline=spec.headline,
+        overlaps_imagenet=spec.overlaps_imagenet,
+        limit=limit,
+        digest=dataset_digest(dataset, embedded.digests),
+    )
+
+
+def _counts(dataset: Dataset, answers: Sequence[Answer], leaks: Sequence[Duplicate]) -> Counts:
+    return Counts(
+        images=len(dataset.items),
+        classes=len({item.label for item in dataset.items} - {None}),
+        queries=len(dataset.queries),
+        gallery=len(dataset.gallery),
+        queries_without_relevant=len(dataset.queries) - len(answers),
+        queries_with_duplicate=len({pair.query for pair in leaks}),
+    )

@@ -1,0 +1,179 @@
+"""Canaries: made-up embeddings whose scores are known, through the workbench's own search and
+scoring. One that dies says that the figures of a real run can't be trusted.
+
+Without weights, without network, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bogv.records import Vectors
+from eval.datasets import Dataset, Spec
+from eval.embedding import Embedded
+from eval.layouts import Item
+from eval.run import answer
+from eval.scoring import Answer, duplicates
+from eval.search import Backend
+
+SEED = 0
+CLASSES, EACH = 20, 15
+KS = [1, 5, 10]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What one canary expected and what came."""
+
+    name: str
+    alive: bool
+    detail: str
+
+
+def selftest() -> list[Canary]:
+    """Run all canaries; one that raises is dead too."""
+    return [_guarded(canary) for canary in (perfect, perfect_in_milvus, random, self_match, leak)]
+
+
+def perfect() -> Canary:
+    """Where all of a class have one embedding and no other class does, every metric is best."""
+    return _perfect("perfect embeddings", "exact", CLASSES)
+
+
+def perfect_in_milvus() -> Canary:
+    """The same by way of Milvus Lite, with its own ids and scores; fewer, for it takes longer."""
+    return _perfect("perfect embeddings in Milvus", "milvus", 4)
+
+
+def random() -> Canary:
+    """Where embeddings say nothing, precision@10 is chance: others of the class / others.
+
+    All k first places of all queries are n * k draws. Queries share their neighbours, so that they
+    aren't independent: five standard deviations are allowed where they would be.
+    """
+    labels = _labels()
+    vectors = np.random.default_rng(SEED).normal(size=(len(labels), 64))
+    answers = _answers(made_up(labels), vectors)
+    value = _mean(answers, "precision@10")
+    chance = (EACH - 1) / (len(labels) - 1)
+    allowed = 5 * float(np.sqrt(chance * (1 - chance) / (10 * len(labels))))
+    return Canary(
+        "random embeddings",
+        abs(value - chance) <= allowed,
+        f"precision@10 is {value:.3f}; chance is {chance:.3f} ± {allowed:.3f}",
+    )
+
+
+def self_match() -> Canary:
+    """Pairs of equal embeddings, half of them of one label: hit_rate@1 is exactly one half.
+
+    Were the query left in, the earlier of each pair would find itself first: 0.25 where that counts
+    as wrong, 0.75 where it counts as right. Were the first place taken out instead of the query's
+    id, the later of each pair would find itself: 0.25.
+    """
+    labels, rows = [], []
+    for pair in range(40):
+        same = pair % 2 == 0
+        # What a wrong twin should find lies elsewhere: its label is that of the next wrong pair.
+        labels += [f"right {pair}"] * 2 if same else [f"left {pair // 4}", f"other {pair // 4}"]
+        rows += [np.eye(40)[pair]] * 2
+    value = _mean(_answers(made_up(labels), np.array(rows)), "hit_rate@1")
+    return Canary(
+        "the query never finds itself",
+        value == 0.5,
+        f"hit_rate@1 is {value:.3f}; with the query taken out by its id it is 0.500",
+    )
+
+
+def leak() -> Canary:
+    """Three queries whose bytes the gallery holds under another id are named; no others are."""
+    labels = ["cat", "dog", "cow", "hen"] * 10
+    digests = [f"bytes {index}" for index in range(40)]
+    queries, gallery = list(range(20)), list(range(20, 40))
+    planted = {(0, 20), (7, 33), (19, 39)}
+    for query, copy in planted:
+        digests[copy] = digests[query]
+    found = duplicates(made_up(labels, queries, gallery), digests)
+    named = {(int(pair.query), int(pair.gallery)) for pair in found}
+    return Canary(
+        "duplicates between query and gallery",
+        named == planted,
+        f"{len(named & planted)} of {len(planted)} planted leaks are found,"
+        f" and {len(named - planted)} that are none",
+    )
+
+
+def made_up(
+    labels: Sequence[str], queries: list[int] | None = None, gallery: list[int] | None = None
+) -> Dataset:
+    """A dataset without images; by default each item searches all others."""
+    spec = Spec.model_validate(
+        {
+            "id": "made-up",
+            "name": "Made up",
+            "kind": "category",
+            "source": {"type": "scikit-learn", "loader": "load_digits"},
+            "licence": "none",
+            "terms": "none",
+            "protocol": "leave-one-out" if queries is None else "query-gallery",
+            "headline": "hit_rate@1",
+            "overlaps_imagenet": "none",
+            "tier": "smoke",
+            "citation": "none",
+        }
+    )
+    items = [Item(f"{index:04}", label, bytes) for index, label in enumerate(labels)]
+    everyone = list(range(len(items)))
+    return Dataset(
+        spec,
+        None,
+        items,
+        everyone if queries is None else queries,
+        everyone if gallery is None else gallery,
+    )
+
+
+def _perfect(name: str, backend: Backend, classes: int) -> Canary:
+    labels = _labels(classes)
+    vectors = np.repeat(np.eye(classes), EACH, axis=0)
+    answers = _answers(made_up(labels), vectors, backend)
+    # Of 14 that are right, the first 1, 5 and 10 places hold 1/14, 5/14 and 10/14.
+    best = {f"recall@{k}": k / (EACH - 1) for k in KS}
+    names = answers[0].scores
+    short = [
+        f"{metric} {_mean(answers, metric):.3f}"
+        for metric in names
+        if not np.isclose(_mean(answers, metric), best.get(metric, 1.0), rtol=0, atol=1e-12)
+    ]
+    complete = len(answers) == len(labels)
+    detail = (
+        f"{len(names)} metrics are at their best" if not short else f"short: {', '.join(short)}"
+    )
+    return Canary(name, complete and not short, f"{detail}, {len(answers)} of {len(labels)} scored")
+
+
+def _labels(classes: int = CLASSES) -> list[str]:
+    return [f"class {number:02}" for number in range(classes) for _ in range(EACH)]
+
+
+def _answers(
+    dataset: Dataset, vectors: np.typing.ArrayLike, backend: Backend = "exact"
+) -> list[Answer]:
+    rows: Vectors = np.asarray(vectors, np.float32)
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    embedded = Embedded(rows, [item.id for item in dataset.items])
+    return answer(dataset, embedded, backend, KS, "canary", progress=False)
+
+
+def _mean(answers: Sequence[Answer], metric: str) -> float:
+    return float(np.mean([each.scores[metric] for each in answers]))
+
+
+def _guarded(canary: Callable[[], Canary]) -> Canary:
+    try:
+        return canary()
+    except Exception as error:  # noqa: BLE001 - whatever it died of, the others are still asked
+        return Canary(canary.__name__, alive=False, detail=f"{type(error).__name__}: {error}")

@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import doctest
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, ndcg_score
+
+from eval import metrics
+from eval.metrics import (
+    Relevance,
+    ann_recall,
+    average_precision,
+    average_precision_trapezoid,
+    count_relevant,
+    hit_rate,
+    judge,
+    map_at_r,
+    ndcg,
+    order,
+    precision,
+    r_precision,
+    recall,
+    reciprocal_rank,
+    score_query,
+    ukbench_ns,
+)
+from eval.statistics import summarise
+
+Judged = tuple[Relevance, int]
+
+
+def rel(*values: int) -> Relevance:
+    return np.array(values, dtype=bool)
+
+
+@st.composite
+def judged(draw: st.DrawFn) -> Judged:
+    """A judged ranking and the number of relevant images, of which some may not be ranked."""
+    found = np.array(draw(st.lists(st.booleans(), max_size=40)), dtype=bool)
+    return found, max(1, int(found.sum()) + draw(st.integers(0, 5)))
+
+
+@st.composite
+def whole(draw: st.DrawFn) -> Judged:
+    """A judged ranking of the whole gallery, one relevant image at least."""
+    found = np.array(draw(st.lists(st.booleans(), min_size=2, max_size=40)), dtype=bool)
+    found[draw(st.integers(0, found.size - 1))] = True
+    return found, int(found.sum())
+
+
+places = st.integers(1, 50)
+small_ids = st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=25)
+
+
+# By hand
+
+
+def test_the_examples_in_the_docstrings_are_true() -> None:
+    failed, tried = doctest.testmod(metrics)
+    assert failed == 0
+    assert tried > 15
+
+
+@pytest.mark.parametrize(
+    ("ranking", "total", "expected"),
+    [
+        (
+            rel(0, 1, 1, 0, 1),
+            3,
+            {
+                "hit_rate@3": 1,
+                "recall@3": 2 / 3,
+                "precision@3": 2 / 3,
+                "ndcg@3": 0.5307212739772434,  # (0.63092975 + 0.5) / (1 + 0.63092975 + 0.5)
+                "r_precision": 2 / 3,
+                "map": 0.5888888888888889,  # (1/2 + 2/3 + 3/5) / 3
+                "map_trapezoid": 0.4611111111111111,  # (1/4 + 7/12 + 11/20) / 3
+                "map@r": 0.3888888888888889,  # (1/2 + 2/3) / 3
+                "mrr": 1 / 2,
+            },
+        ),
+        (  # cut after three; two of the four relevant images are not ranked
+            rel(1, 0, 1),
+            4,
+            {
+                "hit_rate@3": 1,
+                "recall@3": 1 / 2,
+                "precision@3": 2 / 3,
+                "ndcg@3": 0.7039180890341347,  # (1 + 0.5) / (1 + 0.63092975 + 0.5)
+                "r_precision": 1 / 2,
+                "map": 0.4166666666666667,  # (1 + 2/3) / 4
+                "map_trapezoid": 0.3958333333333333,  # (1 + 7/12) / 4
+                "map@r": 0.4166666666666667,
+                "mrr": 1,
+            },
+        ),
+        (
+            rel(),
+            1,
+            dict.fromkeys(score_query(rel(), 1, ks=[3]), 0),
+        ),
+    ],
+    ids=["all found", "cut short", "nothing ranked"],
+)
+def test_values_worked_by_hand(ranking: Relevance, total: int, expected: dict[str, float]) -> None:
+    scores = score_query(ranking, total, ks=[3])
+    assert scores == pytest.approx(expected, abs=1e-12)
+    assert scores.keys() == expected.keys()
+
+
+def test_no_two_kinds_of_recall_share_a_name() -> None:
+    scores = score_query(rel(1, 0, 0), total=4, ks=[1])
+    assert scores["hit_rate@1"] == 1
+    assert scores["recall@1"] == 0.25
+    assert not any(name.startswith("recall") and name != "recall@1" for name in scores)
+
+
+def test_precision_is_over_k_places_even_where_fewer_are_ranked() -> None:
+    assert precision(rel(1, 1), 10) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("ranking", "score"),
+    [(rel(), 1), (rel(0, 0, 0, 1), 1), (rel(1, 0, 1, 1), 3), (rel(1, 1, 1), 4)],
+)
+def test_ukbench_counts_the_query_and_three_places_after_it(
+    ranking: Relevance, score: float
+) -> None:
+    assert ukbench_ns(ranking) == score
+
+
+def test_ann_recall_minds_no_order() -> None:
+    assert ann_recall([3, 2, 1], [1, 2, 3]) == 1
+    assert ann_recall(["a", "x"], ["a", "b"]) == 0.5
+    assert ann_recall([], [1, 2]) == 0
+    assert ann_recall([1], [1, 2]) == 0.5
+
+
+# Ranking and judging
+
+
+def test_ties_go_to_the_smaller_id() -> None:
+    assert order([0.5, 0.5, 0.9], ["b", "a", "c"]).tolist() == [2, 1, 0]
+
+
+def test_ids_of_53_bits_are_told_apart() -> None:
+    last = 2**53 - 1
+    assert order([1.0, 1.0], [last, last - 1]).tolist() == [1, 0]
+    assert judge([last, last - 1], {last - 1}, query_id=last).tolist() == [True]
+
+
+def test_the_query_is_taken_out_wherever_it_stands() -> None:
+    for place in range(4):
+        ranking = [5, 6, 7]
+        ranking.insert(place, 1)
+        assert judge(ranking, relevant={1, 6}, query_id=1).tolist() == [False, True, False]
+
+
+def test_the_query_may_be_missing_from_the_ranking_and_the_gallery() -> None:
+    assert judge([5, 6], relevant={6}, query_id=1).tolist() == [False, True]
+    assert judge([5, 6], relevant=np.array([6]), query_id=None).tolist() == [False, True]
+    assert judge([], relevant={6}, query_id=1).tolist() == []
+
+
+def test_junk_leaves_the_ranking_and_is_never_right() -> None:
+    assert judge([8, 5, 9, 6], {6, 9}, query_id=None, junk=[8, 9]).tolist() == [False, True]
+    assert count_relevant({6, 9}, query_id=None, junk=[8, 9]) == 1
+
+
+def test_ids_may_be_text_in_any_kind_of_array() -> None:
+    ranking = np.array(["q", "b", "a"], dtype=object)
+    assert judge(ranking, {"a"}, query_id="q").tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: judge([1, 2, 1], {2}, query_id=None), "The id 1 comes more than once"),
+        (lambda: judge(["a", "a"], {"b"}, query_id="a"), "The id a comes more than once"),
+        (lambda: judge([1, 2], {"1"}, query_id=None), "numbers in one place and text in another"),
+        (lambda: judge([1, 2], {1}, query_id="1"), "numbers in one place and text in another"),
+        (
+            lambda: judge(np.array([1.5, 2]), {2}, query_id=None),
+            "whole numbers or text, not float64",
+        ),
+        (lambda: order([1.0, float("nan")], [1, 2]), "not a number"),
+        (lambda: order([1.0], [1, 2]), "1 scores for 2 ids"),
+        (lambda: hit_rate(rel(1), 0), "k is 0"),
+        (lambda: precision(rel(1), -1), "k is -1"),
+        (lambda: average_precision(rel(0), 0), "leave it out"),
+        (lambda: recall(rel(1, 1), 1, 1), "2 relevant images are ranked, but only 1"),
+        (lambda: ann_recall([1, 1], [1, 2]), "The id 1 comes more than once"),
+        (lambda: ann_recall([1, 2], [1]), "2 were found, to be compared with only 1"),
+        (lambda: ann_recall([], []), "found nothing to compare with"),
+    ],
+)
+def test_what_would_give_a_wrong_number_is_refused(call: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        call()
+
+
+@given(small_ids, st.data())
+def test_the_order_of_the_files_changes_nothing(ids: list[int], data: st.DataObject) -> None:
+    scores = data.draw(st.lists(st.integers(0, 3), min_size=len(ids), max_size=len(ids)))
+    relevant = data.draw(st.sets(st.sampled_from(ids), min_size=1))
+    shuffle = data.draw(st.permutations(range(len(ids))))
+
+    def answer(places: list[int]) -> list[bool]:
+        gallery = np.array(ids)[places]
+        ranked = gallery[order(np.array(scores)[places], gallery)]
+        found: list[bool] = judge(ranked, relevant, query_id=ids[0]).tolist()
+        return found
+
+    assert answer(list(shuffle)) == answer(list(range(len(ids))))
+
+
+@given(small_ids, st.data())
+def test_exact_duplicates_do_not_displace_the_query_from_its_exclusion(
+    ids: list[int], data: st.DataObject
+) -> None:
+    query = data.draw(st.sampled_from(ids))
+    ranked = np.array(ids)[order(np.ones(len(ids)), ids)]  # all of them the query's own bytes
+    twins = set(ids) - {query}
+    assert judge(ranked, relevant=ids, query_id=query).tolist() == [True] * len(twins)
+    assert judge(ranked, relevant=twins, query_id=query).all()
+    assert not judge(ranked, relevant={query}, query_id=query).any()
+    assert count_relevant(ids, query_id=query) == len(twins)
+
+
+@given(small_ids, st.data())
+def test_an_id_ranked_twice_is_refused(ids: list[int], data: st.DataObject) -> None:
+    again = data.draw(st.sampled_from(ids))
+    where = data.draw(st.integers(0, len(ids)))
+    with pytest.raises(ValueError, match="more than once"):
+        judge([*ids[:where], again, *ids[where:]], relevant=set(ids), query_id=ids[0])
+
+
+@given(small_ids, st.data())
+def test_junk_moves_the_rest_up_as_if_it_had_never_been_ranked(
+    ids: list[int], data: st.DataObject
+) -> None:
+    relevant = data.draw(st.sets(st.sampled_from(ids)))
+    junk = data.draw(st.sets(st.sampled_from(ids))) - relevant
+    spots = [place for place, one in enumerate(ids) if one in relevant]
+    moved = [spot - sum(other in junk for other in ids[:spot]) for spot in spots]
+    found = judge(ids, relevant, query_id=None, junk=junk)
+    assert np.flatnonzero(found).tolist() == moved
+    assert found.size == len(ids) - len(junk)
+
+
+@given(st.permutations(range(8)), st.integers(0, 3))
+def test_ukbench_agrees_with_counting_the_first_four_with_the_query_left_in(
+    others: list[int], place: int
+) -> None:
+    ranking = [image + 1 for image in others]
+    ranking.insert(place, 0)
+    group = {0, 1, 2, 3}
+    official = sum(image in group for image in ranking[:4])
+    assert ukbench_ns(judge(ranking, group, query_id=0)) == official
+
+
+# Properties
+
+
+@given(st.integers(1, 30), st.integers(0, 30))
+def test_a_perfect_ranking_gives_1_for_all(total: int, rest: int) -> None:
+    ranking = rel(*[1] * total, *[0] * rest)
+    assert set(score_query(ranking, total, ks=[total]).values()) == {1.0}
+    assert ukbench_ns(ranking) == min(4, 1 + total)
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_reversing_a_perfect_ranking_lowers_what_minds_the_order(total: int, rest: int) -> None:
+    ranking = rel(*[1] * total, *[0] * rest)
+    backwards = ranking[::-1]
+    assert ndcg(backwards, total, k=total + rest) < 1
+    assert average_precision(backwards, total) < 1
+    assert average_precision_trapezoid(backwards, total) < 1
+    assert map_at_r(backwards, total) < 1
+    assert reciprocal_rank(backwards) < 1
+    assert recall(backwards, total, k=total + rest) == 1
+
+
+@given(judged(), places)
+def test_every_value_lies_between_0_and_1(case: Judged, k: int) -> None:
+    ranking, total = case
+    for name, value in score_query(ranking, total, ks=[k]).items():
+        assert type(value) is float
+        assert 0 <= value <= 1, name
+    assert 1 <= ukbench_ns(ranking) <= 4
+
+
+@given(judged())
+def test_more_places_never_lower_hit_rate_or_recall(case: Judged) -> None:
+    ranking, total = case
+    for k, more in pairwise(range(1, 50)):
+        assert hit_rate(ranking, k) <= hit_rate(ranking, more)
+        assert recall(ranking, total, k) <= recall(ranking, total, more)
+
+
+@given(judged())
+def test_trapezoids_lie_below_rectangles_and_map_at_r_below_both_its_kin(case: Judged) -> None:
+    ranking, total = case
+    area = average_precision(ranking, total)
+    assert average_precision_trapezoid(ranking, total) <= area + 1e-12
+    assert map_at_r(ranking, total) <= area + 1e-12
+    assert map_at_r(ranking, total) <= r_precision(ranking, total) + 1e-12
+
+
+@given(judged(), places, st.integers(0, 20))
+def test_irrelevant_images_at_the_end_change_nothing(case: Judged, k: int, more: int) -> None:
+    ranking, total = case
+    longer = np.concatenate([ranking, np.zeros(more, dtype=bool)])
+    assert score_query(longer, total, [k]) == score_query(ranking, total, [k])
+
+
+# Agreement with others
+
+
+@given(whole(), places)
+def test_scikit_learn_agrees(case: Judged, k: int) -> None:
+    ranking, total = case
+    scores = -np.arange(ranking.size, dtype=float)
+    ours = average_precision(ranking, total)
+    assert ours == pytest.approx(average_precision_score(ranking, scores), abs=1e-9)
+    theirs = ndcg_score(ranking[None].astype(int), scores[None], k=k)
+    assert ndcg(ranking, total, k) == pytest.approx(theirs, abs=1e-9)
+
+
+@given(judged())
+def test_the_trapezoid_is_the_area_under_the_curve_that_starts_at_precision_1(
+    case: Judged,
+) -> None:
+    """As the papers on Oxford define it, and revisitop's `compute_ap` sums up place by place."""
+    ranking, total = case
+    found = np.cumsum(ranking)
+    recalls = np.concatenate([[0.0], found / total])
+    precisions = np.concatenate([[1.0], found / np.arange(1, ranking.size + 1)])
+    area = np.trapezoid(precisions, recalls)
+    assert average_precision_trapezoid(ranking, total) == pytest.approx(area, abs=1e-9)
+
+
+def test_ranx_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # compiling takes a minute, the sums no time
+    from ranx import evaluate
+
+    generator = np.random.default_rng(0)
+    queries, gallery, ranked, total = 200, 40, 25, 6
+    names = {  # ranx has no MAP@R; with as many relevant images for each query, it is map@6
+        "hit_rate@5": "hit_rate@5",
+        "recall@5": "recall@5",
+        "precision@5": "precision@5",
+        "precision@30": "precision@30",
+        "ndcg@5": "ndcg@5",
+        "ndcg@30": "ndcg@30",
+        "r-precision": "r_precision",
+        "map": "map",
+        f"map@{total}": "map@r",
+        "mrr": "mrr",
+    }
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    ours: list[dict[str, float]] = []
+    for query in range(queries):
+        ids = np.array([f"image{image}" for image in generator.permutation(gallery)])
+        relevant = generator.choice(ids, total, replace=False)
+        qrels[f"{query:03}"] = dict.fromkeys(relevant.tolist(), 1)
+        run[f"{query:03}"] = {str(name): 1.0 - i / 100 for i, name in enumerate(ids[:ranked])}
+        ours.append(score_query(judge(ids[:ranked], relevant, None), total, ks=[5, 30]))
+    theirs = evaluate(qrels, run, list(names), return_mean=False)
+    for their_name, our_name in names.items():
+        mine = [scores[our_name] for scores in ours]
+        np.testing.assert_allclose(mine, theirs[their_name], rtol=0, atol=1e-9, err_msg=our_name)
+
+
+def test_pytorch_metric_learning_agrees() -> None:
+    import torch
+    from pytorch_metric_learning.distances import CosineSimilarity
+    from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+    from pytorch_metric_learning.utils.inference import CustomKNN
+
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(5), [3, 5, 8, 13, 1])  # the last has no other: left out
+    vectors = generator.normal(size=(labels.size, 8)).astype(np.float32)
+    vectors += 0.5 * generator.normal(size=(5, 8)).astype(np.float32)[labels]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = np.arange(labels.size)
+    ours: list[dict[str, float]] = []
+    for query in ids[:-1]:
+        ranked = ids[order(vectors @ vectors[query], ids)]
+        relevant = ids[labels == labels[query]]
+        found = judge(ranked, relevant, int(query))
+        ours.append(score_query(found, count_relevant(relevant, int(query)), ks=[1]))
+    assert count_relevant([29], query_id=29) == 0
+    means = summarise(
+        {name: [scores[name] for scores in ours] for name in ours[0]}, labels[:-1], seed=0
+    )
+    names = {  # theirs, ours, and how near: their reciprocal ranks are float32
+        "precision_at_1": ("hit_rate@1", 1e-9),
+        "r_precision": ("r_precision", 1e-9),
+        "mean_average_precision": ("map", 1e-9),
+        "mean_average_precision_at_r": ("map@r", 1e-9),
+        "mean_reciprocal_rank": ("mrr", 1e-6),
+    }
+    for per_class in (False, True):
+        calculator = AccuracyCalculator(
+            include=tuple(names),
+            avg_of_avgs=per_class,
+            device=torch.device("cpu"),
+            knn_func=CustomKNN(CosineSimilarity()),
+            kmeans_func=lambda *_: None,
+        )
+        theirs = calculator.get_accuracy(torch.from_numpy(vectors), torch.from_numpy(labels))
+        for their_name, (our_name, near) in names.items():
+            mine = means[our_name + "_per_class" * per_class]["value"]
+            assert mine == pytest.approx(theirs[their_name], abs=near), our_name
