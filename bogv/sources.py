@@ -114,7 +114,10 @@ class Sources:
         return decode_base64(text, self.max_bytes)
 
     def from_url(self, url: str) -> bytes:
-        """As `fetch`, for callers that are no coroutines."""
+        """As `fetch`, for callers that are no coroutines.
+
+        Its end waits for a name that is still being resolved: that may take the resolver's time.
+        """
         return asyncio.run(self.fetch(url))
 
     async def fetch(self, url: str) -> bytes:
