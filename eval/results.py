@@ -1,4 +1,4 @@
-"""What a run leaves behind: a folder with run.json, per_query.parquet and summary.csv.
+"""What a measurement leaves behind: a folder with run.json, tables, summary.csv and a report.
 
 run.json is written last: where it is, the rest is whole. It says first which weights made it.
 """
@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.datasets import Anchor, Dataset, Protocol
 from eval.errors import WorkbenchError
+from eval.report import Report
+from eval.report import write as write_report
 from eval.scoring import Answer
 from eval.search import Backend
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 RUN, PER_QUERY, SUMMARY = "run.json", "per_query.parquet", "summary.csv"
 UNTRAINED_NOTE = (
     "UNTRAINED weights: the network has learnt nothing. These figures say how far near-copies and"
@@ -76,32 +78,53 @@ class Mean(_Part):
     ci95: tuple[float, float]
 
 
-class Run(_Part):
-    """run.json. A run repeated gives the same again, but for `seconds`."""
+class Result(_Part):
+    """run.json, whatever was measured; repeated with its seed it is the same but for times."""
 
-    weights: WeightsPart
-    schema_version: Literal[1] = SCHEMA
+    weights: WeightsPart | None
+    """None: no network took part, as with synthetic vectors."""
+    schema_version: Literal[2] = SCHEMA
+    kind: str
+    """What was measured: the command's name."""
     command: str
+    n: int
+    """What was measured so often: queries that were scored, or requests."""
+    seed: int
+    metrics: dict[str, Mean]
+    revision: str | None
+    machine: dict[str, str | int]
+    packages: dict[str, str]
+    seconds: dict[str, float | None]
+    """How long the parts of it took."""
+
+    @property
+    def folder(self) -> str:
+        """The name of the result's folder: says what it is, and is its alone."""
+        raise NotImplementedError
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        """What each line of summary.csv begins with, so that several can be joined."""
+        return {"weights": weights_text(self.weights)}
+
+
+class Run(Result):
+    """What `run` measures: how well a dataset's queries find what is relevant to them."""
+
+    kind: Literal["run"] = "run"
+    weights: WeightsPart
     dataset: DatasetPart
     counts: Counts
-    n: int
-    """Queries that were scored: the means are over these."""
     k: list[int]
     engine: str
     backend: Backend
     depth: int | None
     """Places that a ranking has at most, the query included; None: the whole gallery. What needs
     the whole ranking (map, r_precision, map@r) counts what lies deeper as not found."""
-    seed: int
-    """Of the sample (--limit) and of the bootstrap."""
     metrics: dict[str, Mean]
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
     anchors: list[Anchor]
     """Figures to compare with, from datasets.yaml."""
-    revision: str | None
-    machine: dict[str, str | int]
-    packages: dict[str, str]
-    seconds: dict[str, float | None]
 
     @property
     def headline(self) -> Mean:
@@ -115,8 +138,30 @@ class Run(_Part):
             *(self.dataset.id, self.dataset.digest, self.dataset.limit, self.seed, self.k),
             *(self.weights.fingerprint, self.engine, self.backend),
         ]
-        tail = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
-        return f"{self.dataset.id}-{self.weights.name}-{self.backend}-{self.n}-{tail}"
+        return (
+            f"{self.dataset.id}-{self.weights.name}-{self.backend}-{self.n}-{short_hash(identity)}"
+        )
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        return {
+            **super().labels,
+            "dataset": self.dataset.id,
+            "backend": self.backend,
+            "queries": self.n,
+        }
+
+
+def weights_text(weights: WeightsPart | None) -> str:
+    """The weights' name; in capitals what must not be overlooked."""
+    if weights is None:
+        return "none"
+    return weights.name if weights.trained else weights.name.upper()
+
+
+def short_hash(identity: Any) -> str:
+    """8 hex digits of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
 
 
 def dataset_digest(dataset: Dataset, digests: Sequence[str]) -> str:
@@ -157,36 +202,34 @@ def table(answers: Sequence[Answer]) -> pd.DataFrame:
     return frame.astype({"first_relevant": "Int64"})
 
 
-def write(out: Path, run: Run, answers: Sequence[Answer]) -> Path:
-    """Write the run's folder below `out`, over an earlier run of the same; gives the folder.
+def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report: Report) -> Path:
+    """Write the result's folder below `out`, over an earlier one of the same; gives the folder.
 
-    Raises WorkbenchError where it can't be written.
+    tables: by the name of the Parquet file. Raises WorkbenchError where it can't be written.
     """
-    folder = out / run.folder
+    folder = out / result.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)
-        table(answers).to_parquet(folder / PER_QUERY, index=False)
-        _write_summary(folder / SUMMARY, run)
+        for name, frame in tables.items():
+            frame.to_parquet(folder / name, index=False)
+        _write_summary(folder / SUMMARY, result)
+        write_report(folder, report)
         partial = folder / f".{RUN}.{os.getpid()}"
-        partial.write_text(run.model_dump_json(indent=2) + "\n", "utf-8")
+        partial.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
         partial.replace(folder / RUN)
     except OSError as error:
         raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error
     return folder
 
 
-def _write_summary(path: Path, run: Run) -> None:
+def _write_summary(path: Path, result: Result) -> None:
     """A line a metric; each says what it is of, so that the files of several runs can be joined."""
-    weights = run.weights.name if run.weights.trained else run.weights.name.upper()
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["weights", "dataset", "backend", "queries", "metric", "value", "ci95_low", "ci95_high"]
-        )
-        for name, mean in run.metrics.items():
-            what = [weights, run.dataset.id, run.backend, run.n]
-            writer.writerow([*what, name, mean.value, *mean.ci95])
+        writer.writerow([*result.labels, "metric", "value", "ci95_low", "ci95_high"])
+        for name, mean in result.metrics.items():
+            writer.writerow([*result.labels.values(), name, mean.value, *mean.ci95])
 
 
 def read(path: Path) -> tuple[Run, pd.DataFrame]:

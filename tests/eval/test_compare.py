@@ -15,8 +15,9 @@ from eval.compare import compare
 from eval.datasets import Dataset
 from eval.embedding import Embedded
 from eval.errors import WorkbenchError
-from eval.results import Counts, DatasetPart, Mean, Run, WeightsPart, read, write
+from eval.results import PER_QUERY, Counts, DatasetPart, Mean, Run, WeightsPart, read, table, write
 from eval.run import answer
+from eval.run_report import run_report
 from eval.selftest import made_up
 from eval.statistics import summarise
 
@@ -73,7 +74,8 @@ def written(
         packages={},
         seconds={},
     )
-    return write(out, run.model_copy(update=changes or {}), answers)
+    changed = run.model_copy(update=changes or {})
+    return write(out, changed, {PER_QUERY: table(answers)}, run_report(changed))
 
 
 def status(*arguments: str | Path) -> int:
@@ -192,7 +194,7 @@ def test_an_unknown_metric_is_refused_and_the_known_are_named(tmp_path: Path) ->
         lambda folder: (folder / "run.json").write_text("{}"),
         lambda folder: (folder / "run.json").write_text("no json"),
         lambda folder: (folder / "run.json").write_text(
-            (folder / "run.json").read_text().replace('"schema_version": 1', '"schema_version": 2')
+            (folder / "run.json").read_text().replace('"schema_version": 2', '"schema_version": 1')
         ),
         lambda folder: (folder / "per_query.parquet").unlink(),
         lambda folder: (folder / "per_query.parquet").write_bytes(b"PAR1 no parquet PAR1"),

@@ -17,11 +17,13 @@ from bogv.images import Decoder
 from bogv.weights import UNTRAINED, Weights
 from eval import __main__ as command_line
 from eval import run as running
+from eval.commands import run as run_command
 from eval.datasets import Dataset, DatasetError, Spec, catalogue_entry, load
 from eval.errors import WorkbenchError
 from eval.layouts import Truth
-from eval.results import dataset_digest, read, write
+from eval.results import PER_QUERY, dataset_digest, read, table, write
 from eval.run import Options, Outcome, evaluate, leak_note
+from eval.run_report import run_report
 from eval.selftest import Canary
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 from tests.running import ROOT
@@ -47,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line with a data folder of its own and the fake embedder."""
     monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(command_line, "load_embedder", lambda *_: fake_embedder())
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_: fake_embedder())
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_a_folder_is_measured_and_written(
         "summary.csv",
     }
     run = json.loads((written / "run.json").read_text())
-    assert run["schema_version"] == 1
+    assert run["schema_version"] == 2
     assert run["metrics"]["hit_rate@1"] == {"value": 1.0, "ci95": [1.0, 1.0]}
     assert run["metrics"]["recall@3_per_class"]["value"] == 1.0
     assert run["metrics"]["precision@3"]["value"] == pytest.approx(1)
@@ -104,7 +106,14 @@ def test_a_folder_is_measured_and_written(
 
 def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
     outcome = measured(tmp_path, "folder", root=folder)
-    run, queries = read(write(tmp_path / "results", outcome.run, outcome.answers))
+    run, queries = read(
+        write(
+            tmp_path / "results",
+            outcome.run,
+            {PER_QUERY: table(outcome.answers)},
+            run_report(outcome.run),
+        )
+    )
     assert run == outcome.run
     assert queries["query"].is_monotonic_increasing
     first = queries.iloc[0]
@@ -123,7 +132,9 @@ def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) 
     embedder = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
     options = Options("folder", folder, progress=False)
     outcome = evaluate(options, embedder, DECODER, tmp_path / "cache")
-    written = write(tmp_path, outcome.run, outcome.answers)
+    written = write(
+        tmp_path, outcome.run, {PER_QUERY: table(outcome.answers)}, run_report(outcome.run)
+    )
     rows = list(csv.DictReader((written / "summary.csv").read_text().splitlines()))
     assert {(row["weights"], row["dataset"], row["queries"]) for row in rows} == {
         ("UNTRAINED", "folder", "16")
@@ -141,7 +152,7 @@ def test_untrained_weights_are_called_that_on_the_console(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     untrained = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
-    monkeypatch.setattr(command_line, "load_embedder", lambda *_: untrained)
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_: untrained)
     assert run_eval("run", "--dataset", "folder", "--root", folder, "--out", tmp_path) == 0
     out, err = capsys.readouterr()
     assert err.startswith("UNTRAINED weights: the network has learnt nothing.")
@@ -326,7 +337,9 @@ def test_queries_without_labels_that_find_nothing_are_written_all_the_same(
         replace(answer, label=None, first_relevant=None, first_relevant_id=None)
         for answer in outcome.answers
     ]
-    _, queries = read(write(tmp_path / "results", outcome.run, lost))
+    _, queries = read(
+        write(tmp_path / "results", outcome.run, {PER_QUERY: table(lost)}, run_report(outcome.run))
+    )
     assert len(queries) == 16
     assert queries[["label", "first_relevant", "first_relevant_id"]].isna().all().all()
 
@@ -335,7 +348,12 @@ def test_results_that_cannot_be_written_are_an_error(folder: Path, tmp_path: Pat
     outcome = measured(tmp_path, "folder", root=folder)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WorkbenchError, match="The results can't be written"):
-        write(tmp_path / "file", outcome.run, outcome.answers)
+        write(
+            tmp_path / "file",
+            outcome.run,
+            {PER_QUERY: table(outcome.answers)},
+            run_report(outcome.run),
+        )
 
 
 def test_list_says_what_there_is_and_what_is_here(

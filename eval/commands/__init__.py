@@ -1,0 +1,1 @@
+"""The commands of `python -m eval`, a module each; `eval.__main__` puts them together."""

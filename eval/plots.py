@@ -1,0 +1,45 @@
+"""The look of every plot, and how it becomes a file.
+
+Plots are drawn on figures of their own, without pyplot and its global state. Colours are Okabe and
+Ito's, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/); where lines meet,
+markers tell them apart as well.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
+COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+STYLE: Any = {
+    "font.size": 13,
+    "axes.titlesize": 15,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+}
+"""Large enough to be read at half the size."""
+
+
+def render(draw: Callable[[Axes], None], *, width: float = 9, height: float = 5.5) -> bytes:
+    """PNG of what `draw` draws on the axes. width, height: inches, of 150 pixels each."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.add_subplot())
+        out = io.BytesIO()
+        # Without the version of matplotlib in it, the same figures make the same file.
+        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
+    return out.getvalue()
