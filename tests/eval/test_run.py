@@ -18,6 +18,7 @@ from bogv.weights import UNTRAINED, Weights
 from eval import __main__ as command_line
 from eval import run as running
 from eval.commands import run as run_command
+from eval.commands import selftest as selftest_command
 from eval.datasets import Dataset, DatasetError, Spec, catalogue_entry, load
 from eval.errors import WorkbenchError
 from eval.layouts import Truth
@@ -81,7 +82,9 @@ def test_a_folder_is_measured_and_written(
     assert written.name.startswith("folder-custom-exact-16-")
     assert {path.name for path in written.iterdir()} == {
         "run.json",
-        "per_query.parquet",
+        "report.html",
+        "report.md",
+        "summary.csv",
         "summary.csv",
     }
     run = json.loads((written / "run.json").read_text())
@@ -379,7 +382,7 @@ def test_selftest_ends_with_1_when_a_canary_is_dead(
     run_eval: Eval, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     canaries = [Canary("sings", alive=True, detail="fine")]
-    monkeypatch.setattr(command_line, "run_canaries", lambda: canaries)
+    monkeypatch.setattr(selftest_command, "run_canaries", lambda: canaries)
     assert run_eval("selftest") == 0
     canaries.append(Canary("silent", alive=False, detail="no song"))
     assert run_eval("selftest", "--json") == 1
