@@ -82,9 +82,9 @@ def test_a_folder_is_measured_and_written(
     assert written.name.startswith("folder-custom-exact-16-")
     assert {path.name for path in written.iterdir()} == {
         "run.json",
+        "per_query.parquet",
         "report.html",
         "report.md",
-        "summary.csv",
         "summary.csv",
     }
     run = json.loads((written / "run.json").read_text())
