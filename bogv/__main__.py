@@ -10,11 +10,9 @@ import io
 import json
 import logging
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,8 +44,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 def serve_command() -> None:
     """Serve the demo and the REST API until interrupted."""
     settings = Settings()
-    # Gradio takes seconds to import; the model and the database are opened meanwhile.
-    threading.Thread(target=import_module, args=("gradio",), daemon=True).start()
     serve(settings, open_search(settings))
 
 

@@ -68,24 +68,33 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     from fastapi import FastAPI
 
     from bogv.api import create_api
-    from bogv.ui import mount_demo
+    from bogv.late import LateApp
+
+    def make_demo() -> FastAPI:
+        from bogv.ui import mount_demo  # imports gradio, which takes seconds
+
+        return mount_demo(FastAPI(), settings, search, sources)
+
+    demo = LateApp(make_demo)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         importing = threading.Thread(target=_import_at_start, args=(settings, search, stop))
         importing.start()
-        yield
+        async with demo.lifespan():
+            yield
         stop.set()
         await run_in_threadpool(importing.join)
         search.close()
 
     sources = open_sources(settings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    # Mounted before the demo, which takes every path that is left.
+    # Before the demo, which takes every path that is left.
     app.mount("/api", create_api(settings, search, sources))
     app.add_route("/api", _to_docs, ["GET", "POST", "PUT", "PATCH", "DELETE"])
-    return mount_demo(app, settings, search, sources)
+    app.mount("/", demo)
+    return app
 
 
 def serve(settings: Settings, search: ImageSearch) -> None:

@@ -157,7 +157,7 @@ def test_the_demo_starts_with_samples_or_with_a_folder(images: Path, tmp_path: P
     samples = make_samples(tmp_path / "samples")
     with running(data, "-m", "bogv", "demo") as first:
         assert first.health()["count"] == len(samples) >= 60
-        assert httpx.get(first.url).status_code == 200
+        assert httpx.get(first.url, timeout=60).status_code == 200
         # The samples give way; what the user has added stays.
         mine = data / "samples-of-mine.png"
         mine.write_bytes(png(7))
