@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,14 @@ from bogv.bootstrap import open_search, serve
 from bogv.config import Settings
 from bogv.errors import BogvError
 from bogv.folders import KeyFrom, find_images, new_images
+from bogv.images import Decoder
+from bogv.quantize import LEAST
+from bogv.quantize import quantize as make_int8
 from bogv.records import Added, Record
 from bogv.samples import make_samples
 from bogv.service import ImageSearch
 from bogv.sources import read_file
-from bogv.weights import fetch
+from bogv.weights import fetch, resolve
 
 app = typer.Typer(
     help="Search images by image. Settings come from the environment: see README.md.",
@@ -155,6 +159,36 @@ def stats(as_json: Json = False) -> None:
         return
     for name, value in values.items():
         print(f"{name:12} {value}")
+
+
+@app.command()
+def quantize(
+    paths: Annotated[list[Path], typer.Argument(help="Images like yours, and folders to walk.")],
+    images: Annotated[int, typer.Option(min=LEAST, help="How many to take, at most.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+) -> None:
+    """Make the int8 model: several times as fast on CPUs without bf16, and a little less exact.
+
+    Needs nncf (see README.md). A gallery made with it is one of its own: see BOGV_PRECISION.
+    """
+    settings = Settings()
+    base = resolve(settings.weights, precision="fp32")
+    files = find_images(paths)
+    some = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
+    pixels = []
+    for path in tqdm(some, "Reading", unit="image"):
+        try:
+            data = read_file(path, settings.max_upload)
+            pixels.append(Decoder(settings.max_upload, settings.max_pixels).decode(data).pixels)
+        except BogvError as error:
+            print(f"  passed over: {path}: {error}", file=sys.stderr)
+    made = make_int8(base, pixels, settings.cache_dir, settings.models_dir)
+    print(
+        f"{made.weights.int8}\n{made.weights.name}, fingerprint {made.weights.fingerprint}\n"
+        f"cosine to full precision, on images held out: {made.cosine_mean:.5f} in the mean,"
+        f" {made.cosine_least:.5f} at worst\none image at a time: {made.speedup:.1f} times as fast"
+        "\nSet BOGV_PRECISION=int8 and begin a new gallery."
+    )
 
 
 @app.command()

@@ -41,12 +41,16 @@ def open_search(settings: Settings) -> ImageSearch:
             settings.weights,
             begun_with=store.begun_with(),
             may_be_untrained=settings.milvus_host is None,
+            precision=settings.precision,
+            models=settings.models_dir,
         )
         if not weights.trained:
             log.warning(UNTRAINED_WARNING)
         return ImageSearch(
             decoder=Decoder(settings.max_upload, settings.max_pixels),
-            embedder=load_embedder(weights, settings.engine, settings.cache_dir),
+            embedder=load_embedder(
+                weights, settings.engine, settings.cache_dir, settings.precision
+            ),
             store=store,
             thumbnails=Thumbnails(settings.thumbnails_url),
         )

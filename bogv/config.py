@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Engine = Literal["auto", "openvino", "torch"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
 class Settings(BaseSettings):
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     thumbnails: str | None = Field(None, validation_alias="BOGV_THUMBNAILS")
     weights: str = Field("auto", validation_alias="BOGV_WEIGHTS")
     engine: Engine = Field("auto", validation_alias="BOGV_ENGINE")
+    precision: Precision = Field("auto", validation_alias="BOGV_PRECISION")
 
     max_upload_mb: float = Field(20, validation_alias="BOGV_MAX_UPLOAD_MB", gt=0)
     max_pixels: int = Field(64_000_000, validation_alias="BOGV_MAX_PIXELS", gt=0)
@@ -64,6 +66,11 @@ class Settings(BaseSettings):
     def cache_dir(self) -> Path:
         """What can be made again: converted models."""
         return self.data_dir / "cache"
+
+    @property
+    def models_dir(self) -> Path:
+        """Models made from the user's own images, which a gallery may depend on."""
+        return self.data_dir / "models"
 
     @property
     def thumbnails_url(self) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bogv.config import Engine
+from bogv.config import Engine, Precision
 from bogv.errors import EngineFailed, StorageUnavailable, WeightsUnavailable
 from bogv.images import INPUT_SIZE
 from bogv.records import Pixels, Vectors
@@ -64,15 +64,26 @@ class Embedder:
         return vectors
 
 
-def load_embedder(weights: Weights, engine: Engine, cache_dir: Path) -> Embedder:
+def load_embedder(
+    weights: Weights, engine: Engine, cache_dir: Path, precision: Precision = "auto"
+) -> Embedder:
     """The embedder for these weights; `auto` takes what is fastest here.
 
-    Raises WeightsUnavailable for a file that holds no ResNet50, StorageUnavailable where the
-    converted model can't be saved, ImportError where `openvino` is asked for and not installed.
+    precision: of what is computed; `auto` is bf16 where the CPU has units for it, else fp32.
+    Weights in int8 run in int8.
+
+    Raises WeightsUnavailable for a file that holds no ResNet50, EngineFailed for a precision that
+    the engine or the CPU can't do, StorageUnavailable where the converted model can't be saved,
+    ImportError where `openvino` is asked for and not installed.
     """
-    if engine == "torch" or (engine == "auto" and (_has_gpu() or not _has_openvino())):
-        return Embedder(weights, _TorchEngine(weights))
-    return Embedder(weights, _OpenVinoEngine(weights, cache_dir))
+    on_torch = engine == "torch" or (
+        engine == "auto" and weights.int8 is None and (_has_gpu() or not _has_openvino())
+    )
+    if not on_torch:
+        return Embedder(weights, _OpenVinoEngine(weights, cache_dir, precision))
+    if weights.int8 is not None:
+        raise EngineFailed("int8 runs on OpenVINO alone: set BOGV_ENGINE=openvino.")
+    return Embedder(weights, _TorchEngine(weights, precision))
 
 
 def _has_openvino() -> bool:
@@ -120,19 +131,21 @@ class _TorchEngine:
 
     _BATCH = 64
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, precision: Precision) -> None:
         import torch
 
         self._torch = torch
         self._device = _device()
-        self.name = f"torch {self._device}"
+        self._bf16 = precision == "bf16"
+        self.name = f"torch {self._device}{' bf16' if self._bf16 else ''}"
         layout = torch.channels_last
         self._network = _network(weights).to(self._device, memory_format=layout)  # type: ignore[call-overload]
         self._mean = torch.tensor(MEAN, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(STD, device=self._device).view(1, 3, 1, 1)
 
     def features(self, pixels: Pixels) -> Vectors:
-        with self._torch.inference_mode():
+        reduced = self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._bf16)
+        with self._torch.inference_mode(), reduced:
             parts = [
                 self._network(self._input(pixels[start : start + self._BATCH])).float().cpu()
                 for start in range(0, len(pixels), self._BATCH)
@@ -145,16 +158,28 @@ class _TorchEngine:
         return (batch.float() - self._mean) / self._std
 
 
+_OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16"}
+
+
 class _OpenVinoEngine:
     """OpenVINO on the CPU: one image over all cores, or a stream of images with one a core."""
 
-    def __init__(self, weights: Weights, cache_dir: Path) -> None:
+    def __init__(self, weights: Weights, cache_dir: Path, precision: Precision) -> None:
         self._core = _openvino().Core()
-        self._model = self._read(weights, cache_dir / f"resnet50-{weights.fingerprint}.xml")
-        self._single = _Queue(self._core, self._model, "LATENCY")
+        self._precision = precision
+        if precision == "bf16" and "BF16" not in self._core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            raise EngineFailed("This CPU has no bf16: set BOGV_PRECISION to auto, fp32 or int8.")
+        if weights.int8 is None:
+            self._model = openvino_model(weights, cache_dir)
+        else:
+            self._model = self._read_int8(weights.int8)
+        self._single = self._queue("LATENCY")
         self._bulk: _Queue | None = None
         self._lock = threading.Lock()
-        self.name = f"openvino cpu {self._single.precision}"
+        computed = "int8" if weights.int8 else self._single.precision
+        self.name = f"openvino cpu {computed}"
 
     def features(self, pixels: Pixels) -> Vectors:
         return (self._single if len(pixels) == 1 else self._bulk_queue()).run(pixels)
@@ -162,28 +187,29 @@ class _OpenVinoEngine:
     def _bulk_queue(self) -> _Queue:
         with self._lock:
             if self._bulk is None:
-                self._bulk = _Queue(self._core, self._model, "THROUGHPUT")
+                self._bulk = self._queue("THROUGHPUT")
             return self._bulk
 
-    def _read(self, weights: Weights, path: Path) -> Any:
-        if path.exists():
-            try:
-                return self._core.read_model(path)
-            except RuntimeError as error:
-                log.warning("The saved model %s can't be read, making it again: %s", path, error)
-        model = _converted(_network(weights))
+    def _queue(self, hint: str) -> _Queue:
+        options = {"PERFORMANCE_HINT": hint}
+        if self._precision in _OPENVINO_TYPES:
+            options["INFERENCE_PRECISION_HINT"] = _OPENVINO_TYPES[self._precision]
+        return _Queue(self._core.compile_model(self._model, "CPU", options))
+
+    def _read_int8(self, path: Path) -> Any:
         try:
-            _save(model, path)
-        except (OSError, RuntimeError) as error:
-            raise StorageUnavailable(f"The model can't be saved to {path}: {error}.") from error
-        return model
+            return self._core.read_model(path)
+        except RuntimeError as error:
+            raise WeightsUnavailable(
+                f"The int8 model {str(path)!r} can't be read: {error}. It can't be made again as it"
+                " was: restore it, or begin a new gallery."
+            ) from error
 
 
 class _Queue:
     """A compiled model and its requests. Calls take turns: one alone keeps every core busy."""
 
-    def __init__(self, core: Any, model: Any, hint: str) -> None:
-        compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": hint})
+    def __init__(self, compiled: Any) -> None:
         self.precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self._queue = _openvino().AsyncInferQueue(compiled)
         self._queue.set_callback(self._store)
@@ -212,6 +238,22 @@ def _openvino() -> Any:
     return openvino
 
 
+def openvino_model(weights: Weights, cache_dir: Path) -> Any:
+    """OpenVINO's model of (1, 224, 224, 3) uint8 RGB -> (1, 2048), converted once and then kept.
+
+    Raises WeightsUnavailable, StorageUnavailable.
+    """
+    path = cache_dir / f"resnet50-{weights.fingerprint}.xml"
+    if path.exists():
+        try:
+            return _openvino().Core().read_model(path)
+        except RuntimeError as error:
+            log.warning("The saved model %s can't be read, making it again: %s", path, error)
+    model = _converted(_network(weights))
+    save_model(model, path)
+    return model
+
+
 def _converted(network: torch.nn.Module) -> Any:
     """torch module -> OpenVINO model of (1, 224, 224, 3) uint8, mean and scale in the graph."""
     import torch
@@ -229,11 +271,14 @@ def _converted(network: torch.nn.Module) -> Any:
     return model
 
 
-def _save(model: Any, path: Path) -> None:
-    """The .xml last: where it is, its .bin is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        saved = Path(folder) / path.name
-        _openvino().save_model(model, saved, compress_to_fp16=False)
-        saved.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        saved.replace(path)
+def save_model(model: Any, path: Path) -> None:
+    """The .xml last: where it is, its .bin is whole. Raises StorageUnavailable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            saved = Path(folder) / path.name
+            _openvino().save_model(model, saved, compress_to_fp16=False)
+            saved.with_suffix(".bin").replace(path.with_suffix(".bin"))
+            saved.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise StorageUnavailable(f"The model can't be saved to {path}: {error}.") from error

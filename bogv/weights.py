@@ -6,12 +6,13 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 from tqdm import tqdm
 
+from bogv.config import Precision
 from bogv.errors import GalleryMismatch, WeightsUnavailable
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Weights:
     fingerprint: str
     """12 hex digits: embeddings can be compared only where these are equal."""
     seed: int = _UNTRAINED_SEED
+    int8: Path | None = None
+    """OpenVINO's model of them in int8, where that is to run."""
 
     @property
     def trained(self) -> bool:
@@ -52,28 +55,72 @@ class Weights:
 
 
 def resolve(
-    choice: str, begun_with: str | None = None, may_be_untrained: bool = True, url: str = URL
+    choice: str,
+    begun_with: str | None = None,
+    may_be_untrained: bool = True,
+    url: str = URL,
+    *,
+    precision: Precision = "auto",
+    models: Path | None = None,
 ) -> Weights:
     """The weights to use.
 
     choice: `auto`, `imagenet`, `untrained`, or the path of a state dict of torchvision's ResNet50.
     begun_with: the fingerprint of the gallery that is there; it keeps the weights that it was
-    begun with. may_be_untrained: whether `auto` may go on without trained weights.
+    begun with. may_be_untrained: whether `auto` may go on without trained weights. precision:
+    `auto` takes int8 for a gallery that was begun with it, and never else. models: the folder of
+    models in int8.
 
     Raises WeightsUnavailable, GalleryMismatch.
     """
-    weights = _chosen(choice, begun_with, may_be_untrained, url)
+    weights = _chosen(choice, begun_with, may_be_untrained, url, models)
+    quantized = _quantized(weights, models)
+    if precision == "int8" or (precision == "auto" and _is(quantized, begun_with)):
+        if quantized is None:
+            raise WeightsUnavailable(
+                f"There is no int8 model of these weights yet ({int8_path(weights, models)}):"
+                " `python -m bogv quantize FOLDER` makes one from images of yours."
+            )
+        weights = quantized
     if begun_with not in {None, weights.fingerprint}:
         raise GalleryMismatch(
             f"The gallery was made with weights of fingerprint {begun_with}, but BOGV_WEIGHTS="
-            f"{choice} gives {weights.name} ({weights.fingerprint}). {WAYS_OUT}"
+            f"{choice} and BOGV_PRECISION={precision} give {weights.name} ({weights.fingerprint})."
+            f" {WAYS_OUT}"
         )
     return weights
 
 
-def _chosen(choice: str, begun_with: str | None, may_be_untrained: bool, url: str) -> Weights:
+def int8_path(weights: Weights, models: Path | None) -> Path:
+    """Where the int8 model of these weights lies."""
+    return (models or Path()) / f"resnet50-{weights.fingerprint}-int8.xml"
+
+
+def with_int8(weights: Weights, path: Path) -> Weights:
+    """The weights by way of their int8 model, whose fingerprint tells what it was calibrated on.
+
+    Raises WeightsUnavailable.
+    """
+    digest = _digest(path.with_suffix(".bin"))
+    return replace(weights, int8=path, fingerprint=_fingerprint(f"int8-{digest}"))
+
+
+def _quantized(weights: Weights, models: Path | None) -> Weights | None:
+    path = int8_path(weights, models)
+    return with_int8(weights, path) if path.exists() else None
+
+
+def _is(weights: Weights | None, fingerprint: str | None) -> bool:
+    return weights is not None and weights.fingerprint == fingerprint
+
+
+def _chosen(
+    choice: str, begun_with: str | None, may_be_untrained: bool, url: str, models: Path | None
+) -> Weights:
     untrained = Weights(UNTRAINED, None, _fingerprint(f"untrained-{_UNTRAINED_SEED}"))
-    keeps_untrained = may_be_untrained and begun_with == untrained.fingerprint
+    keeps_untrained = may_be_untrained and (
+        _is(untrained, begun_with) or _is(_quantized(untrained, models), begun_with)
+    )
     if choice == "untrained" or (choice == "auto" and keeps_untrained):
         return untrained
     if choice not in {"auto", "imagenet"}:
