@@ -12,6 +12,8 @@ import platform
 import sys
 import tempfile
 import threading
+from collections import deque
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,18 +37,26 @@ STD = (58.395, 57.12, 57.375)
 
 class _Engine(Protocol):
     name: str
+    batch: int
+    """Images that it takes at once; more gain nothing, and keep others waiting."""
 
     def features(self, pixels: Pixels) -> Vectors:
-        """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, not normalised. Safe in threads."""
+        """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, not normalised. For one thread."""
 
 
 class Embedder:
-    """Embeds pictures with one set of weights on one engine."""
+    """Embeds pictures with one set of weights on one engine. Safe in threads.
+
+    Who comes while the engine is busy shares the next batch with all who wait, in the order in
+    which they came; who comes alone waits for nobody.
+    """
 
     def __init__(self, weights: Weights, engine: _Engine) -> None:
         self.weights = weights
         self.engine = engine.name
         self._engine = engine
+        self._waiting: deque[_Job] = deque()
+        self._turn = threading.Lock()
 
     def embed(self, pixels: Pixels) -> Vectors:
         """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, each row of length 1.
@@ -55,13 +65,56 @@ class Embedder:
         """
         if len(pixels) == 0:
             return np.empty((0, DIMENSION), np.float32)
-        try:
-            features = self._engine.features(np.ascontiguousarray(pixels))
-        except RuntimeError as error:
-            raise EngineFailed(f"{self.engine} failed: {error}.") from error
+        size = self._engine.batch
+        parts = [self._features(pixels[at : at + size]) for at in range(0, len(pixels), size)]
+        features = np.concatenate(parts)
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         vectors: Vectors = features / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors
+
+    def _features(self, pixels: Pixels) -> Vectors:
+        job = _Job(pixels)
+        self._waiting.append(job)
+        with self._turn:
+            # Another's turn may have done it already.
+            while not job.done():
+                self._run(self._next_batch())
+        return job.result()
+
+    def _next_batch(self) -> list[_Job]:
+        """The jobs that have waited longest, as many as fit."""
+        jobs = [self._waiting.popleft()]
+        room = self._engine.batch - len(jobs[0].pixels)
+        while self._waiting and len(self._waiting[0].pixels) <= room:
+            jobs.append(self._waiting.popleft())
+            room -= len(jobs[-1].pixels)
+        return jobs
+
+    def _run(self, jobs: list[_Job]) -> None:
+        try:
+            features = self._engine.features(np.concatenate([job.pixels for job in jobs]))
+        except (RuntimeError, MemoryError) as error:
+            for job in jobs:
+                failure = EngineFailed(f"{self.engine} failed: {error}.")
+                failure.__cause__ = error
+                job.set_exception(failure)
+            return
+        except BaseException as error:  # a fault of ours, or Ctrl-C: nobody must wait for ever
+            for job in jobs:
+                job.set_exception(error)
+            raise
+        start = 0
+        for job in jobs:
+            job.set_result(features[start : start + len(job.pixels)])
+            start += len(job.pixels)
+
+
+class _Job(Future[Vectors]):
+    """Pixels (n, 224, 224, 3) that wait for their features."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        super().__init__()
+        self.pixels = pixels
 
 
 def load_embedder(
@@ -129,7 +182,7 @@ def _network(weights: Weights) -> torch.nn.Module:
 class _TorchEngine:
     """torch on the best device: CUDA, Apple's GPU, or the CPU."""
 
-    _BATCH = 64
+    batch = 64
 
     def __init__(self, weights: Weights, precision: Precision) -> None:
         import torch
@@ -146,11 +199,8 @@ class _TorchEngine:
     def features(self, pixels: Pixels) -> Vectors:
         reduced = self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._bf16)
         with self._torch.inference_mode(), reduced:
-            parts = [
-                self._network(self._input(pixels[start : start + self._BATCH])).float().cpu()
-                for start in range(0, len(pixels), self._BATCH)
-            ]
-        return self._torch.cat(parts).numpy()
+            features: Vectors = self._network(self._input(pixels)).float().cpu().numpy()
+        return features
 
     def _input(self, pixels: Pixels) -> torch.Tensor:
         # NHWC seen as NCHW is torch's channels_last.
@@ -163,6 +213,8 @@ _OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 class _OpenVinoEngine:
     """OpenVINO on the CPU: one image over all cores, or a stream of images with one a core."""
+
+    batch = 8
 
     def __init__(self, weights: Weights, cache_dir: Path, precision: Precision) -> None:
         self._core = _openvino().Core()
@@ -177,7 +229,6 @@ class _OpenVinoEngine:
             self._model = self._read_int8(weights.int8)
         self._single = self._queue("LATENCY")
         self._bulk: _Queue | None = None
-        self._lock = threading.Lock()
         computed = "int8" if weights.int8 else self._single.precision
         self.name = f"openvino cpu {computed}"
 
@@ -185,10 +236,9 @@ class _OpenVinoEngine:
         return (self._single if len(pixels) == 1 else self._bulk_queue()).run(pixels)
 
     def _bulk_queue(self) -> _Queue:
-        with self._lock:
-            if self._bulk is None:
-                self._bulk = self._queue("THROUGHPUT")
-            return self._bulk
+        if self._bulk is None:
+            self._bulk = self._queue("THROUGHPUT")
+        return self._bulk
 
     def _queue(self, hint: str) -> _Queue:
         options = {"PERFORMANCE_HINT": hint}
@@ -207,21 +257,19 @@ class _OpenVinoEngine:
 
 
 class _Queue:
-    """A compiled model and its requests. Calls take turns: one alone keeps every core busy."""
+    """A compiled model and its requests."""
 
     def __init__(self, compiled: Any) -> None:
         self.precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self._queue = _openvino().AsyncInferQueue(compiled)
         self._queue.set_callback(self._store)
-        self._lock = threading.Lock()
 
     def run(self, pixels: Pixels) -> Vectors:
         """(n, 224, 224, 3) uint8 -> (n, 2048) float32."""
         out = np.empty((len(pixels), DIMENSION), np.float32)
-        with self._lock:
-            for index, image in enumerate(pixels):
-                self._queue.start_async(image[np.newaxis], (out, index))
-            self._queue.wait_all()
+        for index, image in enumerate(pixels):
+            self._queue.start_async(image[np.newaxis], (out, index))
+        self._queue.wait_all()
         return out
 
     @staticmethod

@@ -21,6 +21,7 @@ class FakeEngine:
     """The colours of an 8 x 8 grid, spread over 2048 numbers: alike pictures stay alike."""
 
     name = "fake"
+    batch = 64
 
     def __init__(self) -> None:
         self.batches: list[int] = []
