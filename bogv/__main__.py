@@ -208,7 +208,15 @@ def _gallery() -> Iterator[ImageSearch]:
 
 def _add(search: ImageSearch, files: list[Path], key_from: KeyFrom) -> list[Added]:
     images = new_images(files, search.decoder.max_bytes, key_from)
-    return list(tqdm(search.add_many(images), "Adding", total=len(files), unit="image"))
+    seconds: dict[str, float] = {}
+    bar = tqdm(search.add_many(images, seconds), "Adding", total=len(files), unit="image")
+    verdicts = []
+    for added in bar:
+        verdicts.append(added)
+        if seconds:  # what holds the others back: the stage that is at work the longest
+            slowest = max(seconds, key=seconds.__getitem__)
+            bar.set_postfix_str(f"slowest stage: {slowest}", refresh=False)
+    return verdicts
 
 
 def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:

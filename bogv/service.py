@@ -83,23 +83,27 @@ class ImageSearch:
 
         Raises what decoding raises, InvalidValue, StorageUnavailable.
         """
-        verdict = next(self.add_many([NewImage(lambda: image, filepath, key, origin)]))
+        new = NewImage(lambda: image, filepath, key, origin)
+        [verdict] = map(_verdict, self._written(self._embedded(self._prepared([new]))))
         if verdict.error is not None:
             raise verdict.error
         return verdict
 
-    def add_many(self, images: Iterable[NewImage]) -> Iterator[Added]:
+    def add_many(
+        self, images: Iterable[NewImage], seconds: dict[str, float] | None = None
+    ) -> Iterator[Added]:
         """Add images in batches; a verdict for each, in their order. None of them stops the rest.
 
-        While a batch is embedded and written, the next one is read and decoded.
+        While a batch is written, the next is embedded, and the one after it read and decoded; no
+        more are in memory. seconds: counts how long each stage was at work.
         """
+        spent = {} if seconds is None else seconds
         rest = iter(images)
-        with ThreadPoolExecutor(1, thread_name_prefix="bogv-prepare") as ahead:
-            following = ahead.submit(self._prepared, list(islice(rest, BATCH)))
-            while batch := following.result():
-                following = ahead.submit(self._prepared, list(islice(rest, BATCH)))
-                self._write(batch)
-                yield from map(_verdict, batch)
+        batches = iter(lambda: list(islice(rest, BATCH)), [])
+        prepared = _ahead(map(_timed(spent, "decode", self._prepared), batches))
+        embedded = _ahead(map(_timed(spent, "embed", self._embedded), prepared))
+        for batch in map(_timed(spent, "write", self._written), embedded):
+            yield from map(_verdict, batch)
 
     def _prepared(self, images: list[NewImage]) -> list[_Candidate]:
         """Read and hash; decode what seems to be new. What is new is settled by `_put`."""
@@ -126,17 +130,21 @@ class ImageSearch:
         candidate.data = b""
         return candidate
 
-    def _write(self, batch: list[_Candidate]) -> None:
+    def _embedded(self, batch: list[_Candidate]) -> list[_Candidate]:
         new = [candidate for candidate in batch if candidate.picture is not None]
         try:
             self._embed(new)
         except BogvError as error:
             _failed(new, error)
+        return batch
+
+    def _written(self, batch: list[_Candidate]) -> list[_Candidate]:
         try:
             with self._writing:
                 self._put([candidate for candidate in batch if candidate.error is None])
         except BogvError as error:
             _failed([candidate for candidate in batch if candidate.status != "unchanged"], error)
+        return batch
 
     def _embed(self, candidates: list[_Candidate]) -> None:
         pictures = [c.picture for c in candidates if c.picture is not None]
@@ -288,6 +296,32 @@ class ImageSearch:
             engine=self.embedder.engine,
             version=__version__,
         )
+
+
+def _ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each worked out in a thread while the one before it is used."""
+    rest = iter(items)
+
+    def following() -> list[T]:
+        return list(islice(rest, 1))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="bogv-ahead") as thread:
+        future = thread.submit(following)
+        while item := future.result():
+            future = thread.submit(following)
+            yield item[0]
+
+
+def _timed(
+    seconds: dict[str, float], stage: str, work: Callable[[list[T]], list[_Candidate]]
+) -> Callable[[list[T]], list[_Candidate]]:
+    def timed(batch: list[T]) -> list[_Candidate]:
+        start = time.perf_counter()
+        done = work(batch)
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+        return done
+
+    return timed
 
 
 @dataclass(eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial, wraps
+from functools import wraps
 from html import escape
 from typing import Any
 
@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.events import api
 
 from bogv.errors import BogvError, InvalidValue
-from bogv.records import Cursor, NewImage
+from bogv.records import Cursor
 from bogv.service import ImageSearch
 from bogv.sources import read_file
 from bogv.ui.parts import uploaded
@@ -30,10 +30,7 @@ def add_endpoints(service: ImageSearch) -> None:
     def add(image: gr.FileData, key: str = "", filepath: str = "") -> dict[str, Any]:
         """Add an image: what became of it, its id and its key."""
         path, name = uploaded(dict(image))
-        new = NewImage(partial(read_file, path, limit_bytes), filepath, key or None, origin=name)
-        verdict = next(service.add_many([new]))
-        if verdict.error is not None:
-            raise verdict.error
+        verdict = service.add(read_file(path, limit_bytes), key or None, filepath, name)
         return {"status": verdict.status, "id": verdict.id, "key": verdict.key}
 
     def delete(ids: list[int] | None = None, keys: list[str] | None = None) -> int:
