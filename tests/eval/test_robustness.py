@@ -18,7 +18,6 @@ from bogv.images import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION, UNTRAINED, Weights
 from eval import __main__ as command_line
-from eval import robustness as measuring
 from eval.commands import robustness as command
 from eval.datasets import DatasetError, load
 from eval.edited_queries import ask
@@ -27,6 +26,7 @@ from eval.errors import WorkbenchError
 from eval.robustness import Answer, Options, Outcome, means, measure, notes, table
 from eval.robustness_report import robustness_report, worst
 from eval.run import check_answerable
+from eval.search import rank
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 
 DECODER = Decoder(1_000_000, 1_000_000)
@@ -192,13 +192,11 @@ def test_milvus_finds_the_same_and_says_how_deep(folder: Path) -> None:
 def test_an_original_beyond_the_ranking_has_no_rank(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rank = measuring.rank
-
     def shallow(*arguments: Any) -> Any:
         for each in rank(*arguments):
             yield replace(each, found=each.found[:1], scores=each.scores[:1])
 
-    monkeypatch.setattr(measuring, "rank", shallow)
+    monkeypatch.setattr("eval.robustness.rank", shallow)
     outcome = measured(folder, edits=["rotate"])
     lost = [answer for answer in outcome.answers if answer.rank is None]
     assert lost
