@@ -80,7 +80,7 @@ def values(outcome: Outcome) -> dict[str, float]:
 
 
 def test_mild_edits_find_their_original_and_half_a_turn_does_not(folder: Path) -> None:
-    found = values(measured(folder, edits=["jpeg", "blur", "rotate"]))
+    found = values(measured(folder, edits=["jpeg", "blur", "rotate"], sample=6))
     assert found["hit_rate@1/none"] == 1
     assert found["hit_rate@1/jpeg:75"] == found["hit_rate@1/blur:0.5"] == 1
     assert found["hit_rate@1/rotate:180"] < 0.5
@@ -197,7 +197,7 @@ def test_an_original_beyond_the_ranking_has_no_rank(
             yield replace(each, found=each.found[:1], scores=each.scores[:1])
 
     monkeypatch.setattr("eval.robustness.rank", shallow)
-    outcome = measured(folder, edits=["rotate"])
+    outcome = measured(folder, edits=["rotate"], sample=4)
     lost = [answer for answer in outcome.answers if answer.rank is None]
     assert lost
     assert {answer.scores["mrr"] for answer in lost} == {0}
