@@ -62,20 +62,7 @@ class Decoder:
 
         Raises TooLarge, TooManyPixels (before any pixel is decoded), NotAnImage, DamagedImage.
         """
-        if len(data) > self.max_bytes:
-            raise TooLarge(
-                f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
-            )
-        try:
-            with self._turns, self._open(data) as image:
-                if image.format == "TIFF":
-                    image.load()  # alone among the formats, it turns itself upright
-                width, height = _upright_size(image)
-                upright = _upright(_rgb(_drafted(image)), _orientation(image))
-        except (NotAnImage, TooManyPixels):
-            raise
-        except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
-            raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
+        upright, (width, height) = self._decoded(data)
         return Picture(
             md5=md5_of(data),
             width=width,
@@ -84,6 +71,30 @@ class Decoder:
             pixels=network_input(upright),
             thumbnail=_thumbnail(upright) if thumbnail else None,
         )
+
+    def image(self, data: bytes) -> Image.Image:
+        """The whole picture that `decode` works on: first frame, upright, RGB, over white.
+
+        A large JPEG comes at 1/2, 1/4 or 1/8, its short side at least 512. Raises as `decode`.
+        """
+        return self._decoded(data)[0]
+
+    def _decoded(self, data: bytes) -> tuple[Image.Image, tuple[int, int]]:
+        """The picture, and the width and height that it has in the file."""
+        if len(data) > self.max_bytes:
+            raise TooLarge(
+                f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
+            )
+        try:
+            with self._turns, self._open(data) as image:
+                if image.format == "TIFF":
+                    image.load()  # alone among the formats, it turns itself upright
+                size = _upright_size(image)
+                return _upright(_rgb(_drafted(image)), _orientation(image)), size
+        except (NotAnImage, TooManyPixels):
+            raise
+        except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
+            raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
 
     def _open(self, data: bytes) -> Image.Image:
         try:

@@ -103,14 +103,24 @@ def recolour(image: Image.Image, rng: Random) -> Image.Image:
 def write_text(image: Image.Image, rng: Random) -> Image.Image:
     """Write a caption over half of the width, at the top or the bottom."""
     caption = rng.choice(CAPTIONS)
-    size = 50 * image.width / ImageFont.load_default(size=100).getlength(caption)  # pixels
-    font = ImageFont.load_default(size=size)
-    outline = max(2, round(size / 12))  # legible on any background
     height, anchor = rng.choice(((0.05, "ma"), (0.95, "md")))
-    place = (image.width / 2, image.height * height)
+    return draw_text(image, caption, 50, (image.width / 2, image.height * height), anchor)
+
+
+def draw_text(
+    image: Image.Image, text: str, percent: float, place: tuple[float, float], anchor: str
+) -> Image.Image:
+    """A copy with one line of text, `percent` of the width long, legible on any background.
+
+    place: in pixels, of the text's anchor, which is named as Pillow names it.
+    """
+    size = percent * image.width / ImageFont.load_default(size=100).getlength(text)  # pixels
+    size = max(size, 1)
+    font = ImageFont.load_default(size=size)
+    outline = max(2, round(size / 12))
     image = image.copy()
     draw = ImageDraw.Draw(image)
-    draw.text(place, caption, "white", font, anchor, stroke_width=outline, stroke_fill="black")
+    draw.text(place, text, "white", font, anchor, stroke_width=outline, stroke_fill="black")
     return image
 
 

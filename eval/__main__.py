@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bogv.errors import BogvError
 from eval.commands.compare import compare
 from eval.commands.datasets import fetch, list_command
+from eval.commands.robustness import robustness
 from eval.commands.run import run
 from eval.commands.selftest import selftest
 from eval.datasets import DatasetError
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, compare, selftest):
+for command in (fetch, run, robustness, compare, selftest):
     app.command()(command)
 
 

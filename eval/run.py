@@ -97,7 +97,7 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
     }
     leaks = duplicates(dataset, embedded.digests)
     run = Run(
-        weights=_weights(embedder.weights),
+        weights=weights_part(embedder.weights),
         command=options.command,
         dataset=_dataset(dataset, options.limit, embedded),
         counts=_counts(dataset, answers, leaks),
@@ -142,7 +142,8 @@ def check_answerable(dataset: Dataset) -> None:
         raise DatasetError(
             dataset.spec.id,
             "no query has a relevant image to find; are there labels (a folder for each class, or"
-            " a labels.csv), and more than one image of a label?",
+            " a labels.csv), and more than one image of a label? `python -m eval robustness` needs"
+            " no labels.",
         )
 
 
@@ -176,7 +177,8 @@ def _means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
     return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
 
 
-def _weights(weights: Weights) -> WeightsPart:
+def weights_part(weights: Weights) -> WeightsPart:
+    """Which weights, as a result says it."""
     return WeightsPart(
         name=weights.name,
         fingerprint=weights.fingerprint,

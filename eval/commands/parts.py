@@ -27,6 +27,17 @@ def typed(context: typer.Context) -> str:
     return shlex.join(["python", "-m", "eval", *(context.obj or [])])
 
 
+def places(text: str) -> list[int]:
+    """--k as numbers, ascending. Raises typer.BadParameter."""
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError as error:
+        raise typer.BadParameter("--k takes whole numbers with commas between: 1,5,10") from error
+    if found[0] < 1:
+        raise typer.BadParameter("--k counts places: at least 1")
+    return found
+
+
 def weights_line(weights: WeightsPart | None) -> str:
     """Which weights, in a line."""
     if weights is None:

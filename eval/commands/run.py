@@ -12,7 +12,16 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.images import Decoder
 from bogv.weights import resolve
-from eval.commands.parts import Json, Out, Root, WeightsOption, print_json, typed, weights_line
+from eval.commands.parts import (
+    Json,
+    Out,
+    Root,
+    WeightsOption,
+    places,
+    print_json,
+    typed,
+    weights_line,
+)
 from eval.results import PER_QUERY, UNTRAINED_NOTE, table, write
 from eval.run import Options, Outcome, evaluate, leak_note
 from eval.run_report import run_report
@@ -47,7 +56,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     options = Options(
         dataset=dataset,
         root=root,
-        ks=_places(k),
+        ks=places(k),
         backend=backend,
         limit=limit,
         seed=seed,
@@ -65,16 +74,6 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         print_json(outcome.run.model_dump(mode="json"))
     else:
         _print_outcome(outcome, folder)
-
-
-def _places(text: str) -> list[int]:
-    try:
-        places = sorted({int(part) for part in text.split(",")})
-    except ValueError as error:
-        raise typer.BadParameter("--k takes whole numbers with commas between: 1,5,10") from error
-    if places[0] < 1:
-        raise typer.BadParameter("--k counts places: at least 1")
-    return places
 
 
 def _print_outcome(outcome: Outcome, folder: Path) -> None:

@@ -1,0 +1,117 @@
+"""`robustness`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bogv.config import Engine, Settings
+from bogv.embedder import load_embedder
+from bogv.images import Decoder
+from bogv.weights import resolve
+from eval.commands.parts import (
+    Json,
+    Out,
+    Root,
+    WeightsOption,
+    places,
+    print_json,
+    typed,
+    weights_line,
+)
+from eval.edits import EDITS, variants
+from eval.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.robustness import HEADLINE, Options, Outcome, measure, notes, table
+from eval.robustness_report import robustness_report
+from eval.search import Backend
+
+
+def robustness(  # noqa: PLR0913, PLR0917 - one for each option
+    context: typer.Context,
+    dataset: Annotated[str, typer.Option(help="Its id; `folder` is any folder, with --root.")],
+    root: Root = None,
+    sample: Annotated[
+        int, typer.Option(min=1, help="Edit so many images; all are searched.")
+    ] = 100,
+    edits: Annotated[str, typer.Option(help=f"Some of {','.join(EDITS)}. By default all.")] = "",
+    k: Annotated[str, typer.Option(help="Count the first so many places.")] = "1,5,10",
+    weights: WeightsOption = "auto",
+    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
+    backend: Annotated[
+        Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
+    ] = "exact",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the sample, the edits and the bootstrap.")
+    ] = 0,
+    out: Out = Path("results"),
+    cache: Annotated[
+        Path | None, typer.Option(help="Where embeddings are kept. By default data/cache/eval.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Edit a sample of any folder's images and measure how often the original is found.
+
+    Crops, rotations, JPEG, text over it and so on, each in several strengths, search the whole
+    folder; no labels are needed. Writes run.json, per_query.parquet, summary.csv and the report.
+    Interrupted, it goes on from where it was: what is embedded is kept.
+    """
+    settings = Settings()
+    options = Options(
+        dataset=dataset,
+        root=root,
+        sample=sample,
+        edits=_names(edits),
+        ks=places(k),
+        backend=backend,
+        seed=seed,
+        command=typed(context),
+    )
+    variants(options.edits)  # a wrong name is told before the network is loaded
+    embedder = load_embedder(resolve(weights), engine, settings.cache_dir)
+    if not embedder.weights.trained:
+        print(UNTRAINED_NOTE, file=sys.stderr)
+    decoder = Decoder(settings.max_upload, settings.max_pixels)
+    outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
+    report = robustness_report(outcome, decoder)
+    folder = write(out, outcome.result, {PER_QUERY: table(outcome.answers)}, report)
+    for note in notes(outcome.result):
+        print(note, file=sys.stderr)
+    if as_json:
+        print_json(outcome.result.model_dump(mode="json"))
+    else:
+        _print_outcome(outcome, folder)
+
+
+def _names(text: str) -> list[str] | None:
+    """--edits as a list; None: all of them."""
+    names = [name.strip() for name in text.split(",")]
+    return [name for name in names if name] or None
+
+
+def _print_outcome(outcome: Outcome, folder: Path) -> None:
+    result = outcome.result
+    images = len(outcome.asked.dataset.items)
+    print(f"Weights:  {weights_line(result.weights)}")
+    print(f"Dataset:  {result.dataset_name}")
+    print(
+        f"Images:   {result.sample:,} edited in {result.n // result.sample:,} ways each, seed"
+        f" {result.seed}; gallery of {result.gallery:,}"
+    )
+    deep = "the whole gallery" if result.depth is None else f"the first {result.depth:,} places"
+    print(f"Search:   {result.backend}, ranking {deep}; engine {result.engine}")
+    print(f"Embedded: {outcome.new:,} now, {images - outcome.new:,} from the cache\n")
+    for name in (name for name in result.metrics if "/" not in name):
+        mean = result.metrics[name]
+        print(f"{name:14} {mean.value:.4f}  [{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]")
+    print(f"\n{HEADLINE} by edit and strength")
+    print(f"{'none':12} {result.metrics[f'{HEADLINE}/none'].value:.2f}")
+    for edit, strengths in result.edits.items():
+        values = [
+            f"{strength} {result.metrics[f'{HEADLINE}/{edit}:{strength}'].value:.2f}"
+            for strength in strengths
+        ]
+        print(f"{edit:12} {result.metrics[f'{HEADLINE}/{edit}'].value:.2f}   {'   '.join(values)}")
+    print(f"\n{folder}")
