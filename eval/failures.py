@@ -57,7 +57,7 @@ class _Pictures:
 
     def tile(self, name: str, place: str, mark: str) -> Tile:
         item = self.items[name]
-        caption = " · ".join(part for part in (place, item.label, name) if part)
+        caption = " · ".join(part for part in (item.label, place, name) if part)
         return Tile(small(item.read(), self.decoder), caption, mark)
 
 
@@ -85,9 +85,9 @@ def _strip(number: int, row: Mapping[Any, Any], pictures: _Pictures) -> Strip:
     top = zip(row["top_ids"][:FIRST], row["top_scores"][:FIRST], strict=True)
     for at, (name, score) in enumerate(top, 1):
         mark = "right" if at in places else "wrong"
-        tiles.append(pictures.tile(name, f"place {at}, cosine {score:.4f}", mark))
+        tiles.append(pictures.tile(name, f"place {at} · cosine {score:.4f}", mark))
     if first is not None and first > FIRST:
-        place = f"place {first:,}, cosine {row['first_relevant_score']:.4f}"
+        place = f"place {first:,} · cosine {row['first_relevant_score']:.4f}"
         tiles.append(pictures.tile(row["first_relevant_id"], place, "right"))
     where = f"at place {first:,}" if first else "nowhere in the ranking"
     caption = (

@@ -47,7 +47,7 @@ STYLE: Any = {
 _CJK = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC")
 
 
-def render(draw: Callable[[Axes], None], *, width: float = 9, height: float = 5.5) -> bytes:
+def render(draw: Callable[[Axes], object], *, width: float = 9, height: float = 5.5) -> bytes:
     """PNG of what `draw` draws on the axes. width, height: inches, of 150 pixels each."""
     with mpl.rc_context({**STYLE, "font.family": _fonts()}), warnings.catch_warnings():
         # A sign that no font here has is drawn as a box; the tables have it right.

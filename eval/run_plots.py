@@ -196,9 +196,7 @@ def median(bins: Bins) -> str:
 
 
 def _draw_similarities(axes: Axes, found: Similarities) -> None:
-    low, high = found.span()
-    pad = max((high - low) * 0.02, 1e-4)
-    edges = np.linspace(low - pad, high + pad, 61)
+    edges = found.edges()
     kinds = (
         ("irrelevant", found.irrelevant, RED, "--"),
         ("relevant", found.relevant, GREEN, "-"),

@@ -5,6 +5,8 @@ Counted, not kept: a gallery of 60,000 that searches itself has 3.6 billion pair
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,16 +50,21 @@ class Similarities:
         won = float(self.relevant @ (below + self.irrelevant / 2))
         return won / pairs if pairs else float("nan")
 
-    def span(self) -> tuple[float, float]:
-        """Where pairs lie: from the lowest to the highest similarity of the middle 99.8% of each
-        kind, so that a handful far out don't squeeze the rest."""
+    def edges(self, bins: int = 60) -> NDArray[np.float64]:
+        """(at most bins + 3,): edges of coarser bins, each of as many of the fine ones.
+
+        From the lowest to the highest similarity of the middle 99.8% of each kind, so that a
+        handful far out don't squeeze the rest.
+        """
         ends = [
-            quantile(bins, share)
-            for bins in (self.relevant, self.irrelevant)
+            round((quantile(counts, share) + 1) / BIN)
+            for counts in (self.relevant, self.irrelevant)
             for share in (0.001, 0.999)
-            if bins.any()
+            if counts.any()
         ]
-        return min(ends), max(ends)
+        step = max(1, math.ceil((max(ends) - min(ends)) / bins))
+        places = np.arange(min(ends) - step, max(ends) + 2 * step, step)
+        return np.asarray((places - 0.5) * BIN - 1, np.float64)
 
 
 def quantile(bins: Bins, share: float) -> float:
@@ -73,7 +80,8 @@ def quantile(bins: Bins, share: float) -> float:
 
 
 def coarse(bins: Bins, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(m + 1,) edges -> (m,) share of all pairs between each two, in percent."""
+    """(m + 1,) edges, as `Similarities.edges` gives them -> (m,) share of all pairs between each
+    two, in percent."""
     upto = np.concatenate([[0], np.cumsum(bins)])
-    places = np.clip(np.ceil((edges + 1) / BIN - 0.5), 0, COUNT).astype(np.intp)
+    places = np.clip(np.rint((edges + 1) / BIN + 0.5), 0, COUNT).astype(np.intp)
     return 100 * np.diff(upto[places]) / max(1, int(bins.sum()))
