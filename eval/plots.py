@@ -8,38 +8,60 @@ markers tell them apart as well.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
+GREY = "#6B7480"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 STYLE: Any = {
-    "font.size": 13,
-    "axes.titlesize": 15,
+    "font.size": 15,
+    "axes.titlesize": 16,
     "axes.titlelocation": "left",
+    "axes.titlepad": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.edgecolor": GREY,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.3,
-    "lines.linewidth": 2,
+    "lines.linewidth": 2.5,
+    "lines.markersize": 7,
     "legend.frameon": False,
+    "legend.fontsize": 14,
+    "text.parse_math": False,  # a label with two dollar signs is no formula
 }
 """Large enough to be read at half the size."""
 
+# Labels may be in Chinese, Japanese or Korean, which matplotlib's own font lacks.
+_CJK = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC")
 
-def render(draw: Callable[[Axes], None], *, width: float = 9, height: float = 5.5) -> bytes:
+
+def render(draw: Callable[[Axes], object], *, width: float = 9, height: float = 5.5) -> bytes:
     """PNG of what `draw` draws on the axes. width, height: inches, of 150 pixels each."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**STYLE, "font.family": _fonts()}), warnings.catch_warnings():
+        # A sign that no font here has is drawn as a box; the tables have it right.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.add_subplot())
         out = io.BytesIO()
         # Without the version of matplotlib in it, the same figures make the same file.
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
+
+
+@cache
+def _fonts() -> list[str]:
+    """matplotlib's own, then what is here for Chinese: it warns of names that it doesn't find."""
+    here = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _CJK if name in here)]

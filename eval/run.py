@@ -32,6 +32,7 @@ from eval.results import (
 )
 from eval.scoring import Answer, Duplicate, duplicates, has_relevant, score
 from eval.search import Backend, check_depth, depth, rank
+from eval.similarities import Similarities
 from eval.statistics import summarise
 
 EXAMPLES = 3
@@ -61,7 +62,9 @@ class Outcome:
     """What a run found."""
 
     run: Run
+    dataset: Dataset
     answers: list[Answer]
+    similarities: Similarities
     duplicates: list[Duplicate]
     new: int
     """How many images had to be embedded; the others were in the cache."""
@@ -80,12 +83,14 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
     loaded = time.perf_counter()
     embedded = embed(dataset, embedder, decoder, cache, progress=options.progress)
     ready = time.perf_counter()
+    similarities = Similarities()
     answers = answer(
         dataset,
         embedded,
         options.backend,
         ks,
         embedder.weights.fingerprint,
+        similarities,
         progress=options.progress,
     )
     metrics = _means(answers, options.seed)
@@ -116,7 +121,7 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
             name: value if value is None else round(value, 4) for name, value in seconds.items()
         },
     )
-    return Outcome(run, answers, leaks, embedded.new)
+    return Outcome(run, dataset, answers, similarities, leaks, embedded.new)
 
 
 def answer(
@@ -125,15 +130,19 @@ def answer(
     backend: Backend,
     ks: Sequence[int],
     fingerprint: str,
+    similarities: Similarities | None = None,
     *,
     progress: bool = True,
 ) -> list[Answer]:
-    """Search and score: an answer for each query that has something to find."""
+    """Search and score: an answer for each query that has something to find.
+
+    similarities: counts the pairs, where it is given.
+    """
     rankings = rank(dataset, embedded.vectors, backend, fingerprint)
     bar = tqdm(
         rankings, "Searching", total=len(dataset.queries), unit="query", disable=not progress
     )
-    return list(score(dataset, bar, ks))
+    return list(score(dataset, bar, ks, similarities))
 
 
 def check_answerable(dataset: Dataset) -> None:

@@ -10,9 +10,12 @@ import numpy as np
 from eval.datasets import Dataset, Metric
 from eval.metrics import count_relevant, judge, score_query, ukbench_ns
 from eval.search import Indices, Ranking
+from eval.similarities import Similarities
 
 TOP = 10
 """So many of the first found are kept for each query."""
+DEEP = 100
+"""So far down it is kept which places held a relevant image."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class Answer:
     first_relevant: int | None
     """Place of the first relevant image, counted from 1; None: not in the ranking."""
     first_relevant_id: str | None
+    first_relevant_score: float | None
+    relevant: int
+    """How many relevant images there are to find."""
+    relevant_places: list[int]
+    """Places of those among the first 100; with `relevant` and `first_relevant` this is enough for
+    recall@k and hit_rate@k at any k up to there."""
     top_ids: list[str]
     """What came first, without the query and junk; at most ten."""
     top_scores: list[float]
@@ -44,21 +53,35 @@ def has_relevant(dataset: Dataset, query: int) -> bool:
     return count_relevant(dataset.relevant(query), query, dataset.junk(query)) > 0
 
 
-def score(dataset: Dataset, rankings: Iterable[Ranking], ks: Sequence[int]) -> Iterator[Answer]:
-    """An answer for each ranking of a query that has a relevant image."""
+def score(
+    dataset: Dataset,
+    rankings: Iterable[Ranking],
+    ks: Sequence[int],
+    similarities: Similarities | None = None,
+) -> Iterator[Answer]:
+    """An answer for each ranking of a query that has a relevant image.
+
+    similarities: counts the pairs of these queries and what they found, where it is given.
+    """
     for ranking in rankings:
         if has_relevant(dataset, ranking.query):
-            yield _answer(dataset, ranking, ks)
+            yield _answer(dataset, ranking, ks, similarities)
 
 
-def _answer(dataset: Dataset, ranking: Ranking, ks: Sequence[int]) -> Answer:
+def _answer(
+    dataset: Dataset, ranking: Ranking, ks: Sequence[int], similarities: Similarities | None
+) -> Answer:
     query = ranking.query
     relevant, junk = dataset.relevant(query), dataset.junk(query)
     rel = judge(ranking.found, relevant, query, junk)
-    scores = score_query(rel, count_relevant(relevant, query, junk), ks)
+    total = count_relevant(relevant, query, junk)
+    metrics = score_query(rel, total, ks)
     if dataset.spec.protocol == "groups-of-four":
-        scores["ns"] = ukbench_ns(rel)
+        metrics["ns"] = ukbench_ns(rel)
     left = judged(ranking.found, query, junk)
+    scores = ranking.scores[np.isin(ranking.found, left)]
+    if similarities is not None:
+        similarities.add(scores, rel)
     places = np.flatnonzero(rel)
     first = int(places[0]) if places.size else None
     return Answer(
@@ -66,11 +89,12 @@ def _answer(dataset: Dataset, ranking: Ranking, ks: Sequence[int]) -> Answer:
         label=dataset.items[query].label,
         first_relevant=None if first is None else first + 1,
         first_relevant_id=None if first is None else dataset.items[int(left[first])].id,
+        first_relevant_score=None if first is None else round(float(scores[first]), 6),
+        relevant=total,
+        relevant_places=(places[places < DEEP] + 1).tolist(),
         top_ids=[dataset.items[index].id for index in left[:TOP].tolist()],
-        top_scores=[
-            round(float(value), 6) for value in ranking.scores[np.isin(ranking.found, left[:TOP])]
-        ],
-        scores=scores,
+        top_scores=[round(float(value), 6) for value in scores[:TOP]],
+        scores=metrics,
     )
 
 

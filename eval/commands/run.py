@@ -48,7 +48,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Embed, search and score a dataset; write run.json, per_query.parquet and summary.csv.
+    """Embed, search and score a dataset; write run.json, its tables and a report with plots.
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
@@ -67,7 +67,8 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = evaluate(options, embedder, decoder, cache or settings.cache_dir / "eval")
-    folder = write(out, outcome.run, {PER_QUERY: table(outcome.answers)}, run_report(outcome.run))
+    report = run_report(outcome, decoder)
+    folder = write(out, outcome.run, {PER_QUERY: table(outcome.answers)}, report)
     if note := leak_note(outcome.duplicates):
         print(note, file=sys.stderr)
     if as_json:

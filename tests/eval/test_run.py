@@ -81,6 +81,7 @@ def test_a_folder_is_measured_and_written(
     written = Path(out.splitlines()[-1])
     assert written.name.startswith("folder-custom-exact-16-")
     assert {path.name for path in written.iterdir()} == {
+        "figures",
         "run.json",
         "per_query.parquet",
         "report.html",
@@ -114,7 +115,7 @@ def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
             tmp_path / "results",
             outcome.run,
             {PER_QUERY: table(outcome.answers)},
-            run_report(outcome.run),
+            run_report(outcome, DECODER),
         )
     )
     assert run == outcome.run
@@ -136,7 +137,7 @@ def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) 
     options = Options("folder", folder, progress=False)
     outcome = evaluate(options, embedder, DECODER, tmp_path / "cache")
     written = write(
-        tmp_path, outcome.run, {PER_QUERY: table(outcome.answers)}, run_report(outcome.run)
+        tmp_path, outcome.run, {PER_QUERY: table(outcome.answers)}, run_report(outcome, DECODER)
     )
     rows = list(csv.DictReader((written / "summary.csv").read_text().splitlines()))
     assert {(row["weights"], row["dataset"], row["queries"]) for row in rows} == {
@@ -341,7 +342,12 @@ def test_queries_without_labels_that_find_nothing_are_written_all_the_same(
         for answer in outcome.answers
     ]
     _, queries = read(
-        write(tmp_path / "results", outcome.run, {PER_QUERY: table(lost)}, run_report(outcome.run))
+        write(
+            tmp_path / "results",
+            outcome.run,
+            {PER_QUERY: table(lost)},
+            run_report(outcome, DECODER),
+        )
     )
     assert len(queries) == 16
     assert queries[["label", "first_relevant", "first_relevant_id"]].isna().all().all()
@@ -355,7 +361,7 @@ def test_results_that_cannot_be_written_are_an_error(folder: Path, tmp_path: Pat
             tmp_path / "file",
             outcome.run,
             {PER_QUERY: table(outcome.answers)},
-            run_report(outcome.run),
+            run_report(outcome, DECODER),
         )
 
 
