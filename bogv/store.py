@@ -62,7 +62,14 @@ class MilvusStore:
     """
 
     def __init__(
-        self, name: str, uri: str, *, lite: bool, index: Index = OWN_INDEX, **login: str
+        self,
+        name: str,
+        uri: str,
+        *,
+        lite: bool,
+        index: Index = OWN_INDEX,
+        timeout: float | None = None,
+        **login: str,
     ) -> None:
         self.name = name
         self._index = index
@@ -70,15 +77,19 @@ class MilvusStore:
         self._lite = lite
         # Milvus Lite loses rows under concurrent writers, and threads gain nothing on it.
         self._lock: AbstractContextManager[Any] = threading.RLock() if lite else nullcontext()
-        self._timeout = 30.0 if lite else 10.0
+        self._timeout = timeout or (30.0 if lite else 10.0)  # s
         self._latest = 0  # the newest row this process has seen: where a listing looks first
         self._client = self._connect(uri, **login)
 
     @classmethod
-    def lite(cls, folder: Path, name: str, index: Index = OWN_INDEX) -> MilvusStore:
+    def lite(
+        cls, folder: Path, name: str, index: Index = OWN_INDEX, timeout: float | None = None
+    ) -> MilvusStore:
         """Milvus Lite in `folder`. Raises GalleryInUse when another process has it open."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(name, str((folder / "milvus.db").resolve()), lite=True, index=index)
+        return cls(
+            name, str((folder / "milvus.db").resolve()), lite=True, index=index, timeout=timeout
+        )
 
     @classmethod
     def server(
@@ -89,7 +100,7 @@ class MilvusStore:
         login: `user`, `password`, `token`; what is empty is not used.
         """
         uri = host if "://" in host else f"http://{host}:{port}"
-        return cls(name, uri, lite=False, index=index, **login)
+        return cls(name, uri, lite=False, index=index, timeout=None, **login)
 
     # Opening
 

@@ -171,7 +171,7 @@ def _draw_bars(
             fontsize=11,
         )
     axes.set_yticks(places, [_built(point) for point in builds])
-    axes.set_xlim(0, 1.12 * max(values))
+    axes.set_xlim(0, 1.12 * max(*values, 1.0))
     axes.grid(visible=False, axis="y")
     axes.set_title(f"{title} (green: bogv's own)")
     axes.set_xlabel(unit)
