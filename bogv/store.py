@@ -37,6 +37,7 @@ FILEPATH_BYTES = 2048
 ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
 TEXT_WINDOW = 1_000  # rows read at once when looking for text
 _MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
+_NEVER = 2**31 - 1  # ms
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
@@ -339,8 +340,9 @@ class MilvusStore:
     # Calling Milvus
 
     def _connect(self, uri: str, **login: str) -> Any:
-        # Milvus Lite takes the pings of an idle client for an attack, and hangs up.
-        options = {"grpc.keepalive_permit_without_calls": False} if self._lite else {}
+        # Milvus Lite takes pymilvus' pings, one every ten seconds while it is idle or busy with a
+        # long call, for an attack, and hangs up. It lives in this process: there is no one to ping.
+        options = {"grpc.keepalive_time_ms": _NEVER} if self._lite else {}
         try:
             return MilvusClient(uri, timeout=self._timeout, grpc_options=options, **login)
         except (MilvusException, grpc.RpcError, OSError) as error:
