@@ -25,8 +25,7 @@ from eval.embedding import embed
 from eval.errors import WorkbenchError
 from eval.machine import machine, packages, revision
 from eval.metrics import hit_rate, judge, reciprocal_rank
-from eval.results import Mean, Result, WeightsPart, dataset_digest, short_hash
-from eval.run import weights_part
+from eval.results import Mean, Result, WeightsPart, dataset_digest, short_hash, weights_part
 from eval.scoring import TOP
 from eval.search import Backend, Ranking, check_depth, depth, rank
 from eval.statistics import summarise
@@ -164,7 +163,7 @@ def measure(options: Options, embedder: Embedder, decoder: Decoder, cache: Path)
     bar = tqdm(rankings, "Searching", total=total, unit="query", disable=not options.progress)
     answers = sorted(_answers(asked, bar, ks), key=lambda answer: answer.query)
     result = Robustness(
-        weights=weights_part(embedder.weights),
+        weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
         dataset=dataset.spec.id,
         dataset_name=dataset.spec.name,
