@@ -38,6 +38,7 @@ class ConstantEngine:
     """A broken network: everything looks alike to it."""
 
     name = "constant"
+    batch = 64
 
     def features(self, pixels: Pixels) -> Vectors:
         return np.ones((len(pixels), DIMENSION), np.float32)
