@@ -173,7 +173,7 @@ def _rank(rank: float) -> str:
 
 def _interval(mean: Mean, percent: bool = False) -> str:
     low, high = mean.ci95
-    return f"{low:.1%} to {high:.1%}" if percent else f"{low:.2f} to {high:.2f}"
+    return f"{low:.1%} to {high:.1%}" if percent else f"{low:.2f}–{high:.2f}"
 
 
 def _value(result: Robustness, edit: str, strength: str = "") -> float:
@@ -236,11 +236,12 @@ def _failures(outcome: Outcome, decoder: Decoder) -> list[str | Strip]:
 def _failure(outcome: Outcome, answer: Answer, decoder: Decoder) -> list[Tile]:
     items = outcome.asked.dataset.items
     by_id = {items[index].id: items[index] for index in outcome.asked.dataset.gallery}
+    right = {items[index].id for index in outcome.asked.dataset.relevant(answer.query).tolist()}
     tiles = [Tile(small(decoder, items[answer.query].read()), answer.variant.name, "query")]
     for place, (name, score) in enumerate(
         zip(answer.top_ids[:SHOWN], answer.top_scores, strict=False), 1
     ):
-        mark = "right" if place == answer.rank else "wrong"
+        mark = "right" if name in right else "wrong"
         caption = f"place {place}, similarity {score:.4f}: {name}"
         tiles.append(Tile(small(decoder, by_id[name].read()), caption, mark))
     if answer.rank is None or answer.rank > SHOWN:
