@@ -41,8 +41,8 @@ KNEE = (
 )
 MEANS = (
     "Means of the requests answered with hits, each stage with the wait for its turn: pictures are"
-    " decoded as many at a time as there are cores, embedded one at a time, and Milvus Lite"
-    " searches one at a time. The rest is what is left: waiting for a thread or a connection and, with a"
+    " decoded as many at a time as there are cores, embedded one at a time; Milvus Lite searches"
+    " for one at a time. The rest is what is left: waiting for a thread or a connection and, with a"
     " server, HTTP and the network."
 )
 FEW = (
