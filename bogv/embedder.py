@@ -12,6 +12,8 @@ import platform
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +33,21 @@ log = logging.getLogger(__name__)
 # ImageNet's mean and standard deviation, as ResNet50_Weights.IMAGENET1K_V1.transforms(), times 255.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What of the network can be another for a measurement; by default it is bogv's own."""
+
+    size: int = INPUT_SIZE
+    """Pixels of the input along each side."""
+    pooling: str = "gap"
+    """Its name: the saved models of two poolings are two files."""
+    pool: Callable[[], torch.nn.Module] | None = None
+    """Makes the module (n, 2048, h, w) -> (n, 2048, 1, 1); None: global average pooling."""
+
+
+OWN = Network()
 
 
 class _Engine(Protocol):
@@ -64,15 +81,17 @@ class Embedder:
         return vectors
 
 
-def load_embedder(weights: Weights, engine: Engine, cache_dir: Path) -> Embedder:
+def load_embedder(
+    weights: Weights, engine: Engine, cache_dir: Path, *, network: Network = OWN
+) -> Embedder:
     """The embedder for these weights; `auto` takes what is fastest here.
 
     Raises WeightsUnavailable for a file that holds no ResNet50, StorageUnavailable where the
     converted model can't be saved, ImportError where `openvino` is asked for and not installed.
     """
     if engine == "torch" or (engine == "auto" and (_has_gpu() or not _has_openvino())):
-        return Embedder(weights, _TorchEngine(weights))
-    return Embedder(weights, _OpenVinoEngine(weights, cache_dir))
+        return Embedder(weights, _TorchEngine(weights, network))
+    return Embedder(weights, _OpenVinoEngine(weights, cache_dir, network))
 
 
 def _has_openvino() -> bool:
@@ -95,7 +114,7 @@ def _device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _network(weights: Weights) -> torch.nn.Module:
+def _network(weights: Weights, variant: Network = OWN) -> torch.nn.Module:
     """ResNet50 without its classifier: (n, 3, 224, 224) normalised float -> (n, 2048)."""
     import torch
     from torchvision.models import resnet50
@@ -111,6 +130,8 @@ def _network(weights: Weights) -> torch.nn.Module:
                 f"{str(weights.path)!r} holds no state dict of torchvision's ResNet50: {error}."
             ) from error
     network.fc = torch.nn.Identity()
+    if variant.pool is not None:
+        network.avgpool = variant.pool()
     network.eval()
     return network  # type: ignore[no-any-return]
 
@@ -120,14 +141,15 @@ class _TorchEngine:
 
     _BATCH = 64
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, variant: Network = OWN) -> None:
         import torch
 
         self._torch = torch
         self._device = _device()
         self.name = f"torch {self._device}"
         layout = torch.channels_last
-        self._network = _network(weights).to(self._device, memory_format=layout)  # type: ignore[call-overload]
+        network = _network(weights, variant)
+        self._network = network.to(self._device, memory_format=layout)  # type: ignore[call-overload]
         self._mean = torch.tensor(MEAN, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(STD, device=self._device).view(1, 3, 1, 1)
 
@@ -148,9 +170,9 @@ class _TorchEngine:
 class _OpenVinoEngine:
     """OpenVINO on the CPU: one image over all cores, or a stream of images with one a core."""
 
-    def __init__(self, weights: Weights, cache_dir: Path) -> None:
+    def __init__(self, weights: Weights, cache_dir: Path, variant: Network = OWN) -> None:
         self._core = _openvino().Core()
-        self._model = self._read(weights, cache_dir / f"resnet50-{weights.fingerprint}.xml")
+        self._model = self._read(weights, cache_dir / _saved_name(weights, variant), variant)
         self._single = _Queue(self._core, self._model, "LATENCY")
         self._bulk: _Queue | None = None
         self._lock = threading.Lock()
@@ -165,13 +187,13 @@ class _OpenVinoEngine:
                 self._bulk = _Queue(self._core, self._model, "THROUGHPUT")
             return self._bulk
 
-    def _read(self, weights: Weights, path: Path) -> Any:
+    def _read(self, weights: Weights, path: Path, variant: Network) -> Any:
         if path.exists():
             try:
                 return self._core.read_model(path)
             except RuntimeError as error:
                 log.warning("The saved model %s can't be read, making it again: %s", path, error)
-        model = _converted(_network(weights))
+        model = _converted(_network(weights, variant), variant.size)
         try:
             _save(model, path)
         except (OSError, RuntimeError) as error:
@@ -212,20 +234,27 @@ def _openvino() -> Any:
     return openvino
 
 
-def _converted(network: torch.nn.Module) -> Any:
-    """torch module -> OpenVINO model of (1, 224, 224, 3) uint8, mean and scale in the graph."""
+def _saved_name(weights: Weights, variant: Network) -> str:
+    parts = [f"resnet50-{weights.fingerprint}"]
+    parts += [variant.pooling] if variant.pooling != OWN.pooling else []
+    parts += [str(variant.size)] if variant.size != OWN.size else []
+    return f"{'-'.join(parts)}.xml"
+
+
+def _converted(network: torch.nn.Module, size: int = INPUT_SIZE) -> Any:
+    """torch module -> OpenVINO model of (1, size, size, 3) uint8, mean and scale in the graph."""
     import torch
     from openvino.preprocess import PrePostProcessor
 
     openvino = _openvino()
-    example = torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)
+    example = torch.zeros(1, 3, size, size)
     exported = torch.export.export(network, (example,))
     steps = PrePostProcessor(openvino.convert_model(exported))
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(openvino.Type.f32).mean(MEAN).scale(STD)
     model = steps.build()
-    model.reshape([1, INPUT_SIZE, INPUT_SIZE, 3])
+    model.reshape([1, size, size, 3])
     return model
 
 

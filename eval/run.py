@@ -1,4 +1,4 @@
-"""One run: load, embed, search, score.
+"""One run: load, embed, project, search, score, account for losses.
 
 Dataset -> Embedded -> Ranking, one a query -> Answer, one a query -> Run and its table
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from tqdm import tqdm
 from bogv.embedder import Embedder
 from bogv.images import Decoder
 from bogv.weights import Weights
+from eval.account import Measured, Sample, account
 from eval.datasets import Dataset, DatasetError, Spec, load
 from eval.embedding import Embedded, embed
 from eval.errors import WorkbenchError
+from eval.losses import Losses
 from eval.machine import machine, packages, revision
+from eval.post import post
 from eval.results import (
     UNTRAINED_NOTE,
     Counts,
@@ -33,6 +36,7 @@ from eval.results import (
 from eval.scoring import Answer, Duplicate, duplicates, has_relevant, score
 from eval.search import Backend, check_depth, depth, rank
 from eval.statistics import summarise
+from eval.variants import OWN, Variant
 
 EXAMPLES = 3
 
@@ -48,6 +52,10 @@ class Options:
     ks: Sequence[int] = (1, 5, 10)
     """The headline's own k joins them."""
     backend: Backend = "exact"
+    variant: Variant = OWN
+    """The embedder is of its network."""
+    losses: Sample | None = None
+    """How much the loss account may take; None: none is made."""
     limit: int | None = None
     """Of images."""
     seed: int = 0
@@ -72,51 +80,92 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
-    start = time.perf_counter()
+    watch = _Watch()
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
     check_depth(options.backend, ks[-1])
     check_answerable(dataset)
-    loaded = time.perf_counter()
-    embedded = embed(dataset, embedder, decoder, cache, progress=options.progress)
-    ready = time.perf_counter()
-    answers = answer(
-        dataset,
-        embedded,
-        options.backend,
-        ks,
-        embedder.weights.fingerprint,
-        progress=options.progress,
+    watch.lap("load")
+    embedded = embed(
+        dataset, embedder, decoder, cache, variant=options.variant, progress=options.progress
     )
+    watch.lap("embed", embedded.new)
+    posted = replace(embedded, vectors=post(dataset, embedded.vectors, options.variant.post))
+    fingerprint, progress = embedder.weights.fingerprint, options.progress
+    answers = answer(dataset, posted, options.backend, ks, fingerprint, progress=progress)
     metrics = _means(answers, options.seed)
-    seconds = {
-        "load": loaded - start,
-        "embed": ready - loaded,
-        "embed_per_new_image": (ready - loaded) / embedded.new if embedded.new else None,
-        "search_and_score": time.perf_counter() - ready,
-    }
+    watch.lap("search_and_score")
+    losses = None
+    if options.losses is not None:
+        at_hand = Measured(
+            dataset=dataset,
+            vectors=embedded.vectors,
+            posted=posted.vectors,
+            variant=options.variant,
+            embedder=embedder,
+            decoder=decoder,
+            ks=ks,
+            answers=answers if options.backend == "milvus" else None,
+            seed=options.seed,
+            progress=progress,
+        )
+        losses = account(at_hand, options.losses)
+        watch.lap("losses")
     leaks = duplicates(dataset, embedded.digests)
-    run = Run(
-        weights=_weights(embedder.weights),
+    parts = _Parts(dataset, ks, embedder, embedded, answers, metrics, losses, leaks)
+    return Outcome(_run(options, parts, watch.seconds), answers, leaks, embedded.new)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    dataset: Dataset
+    ks: list[int]
+    embedder: Embedder
+    embedded: Embedded
+    answers: list[Answer]
+    metrics: dict[str, Mean]
+    losses: Losses | None
+    leaks: list[Duplicate]
+
+
+def _run(options: Options, parts: _Parts, seconds: dict[str, float | None]) -> Run:
+    dataset = parts.dataset
+    return Run(
+        weights=_weights(parts.embedder.weights),
         command=options.command,
-        dataset=_dataset(dataset, options.limit, embedded),
-        counts=_counts(dataset, answers, leaks),
-        n=len(answers),
-        k=ks,
-        engine=embedder.engine,
+        dataset=_dataset(dataset, options.limit, parts.embedded),
+        counts=_counts(dataset, parts.answers, parts.leaks),
+        n=len(parts.answers),
+        k=parts.ks,
+        engine=parts.embedder.engine,
+        settings=options.variant,
         backend=options.backend,
         depth=depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
-        metrics=metrics,
+        metrics=parts.metrics,
         anchors=dataset.spec.anchors,
+        losses=parts.losses,
         revision=revision(),
         machine=machine(),
         packages=packages(),
-        seconds={
-            name: value if value is None else round(value, 4) for name, value in seconds.items()
-        },
+        seconds=seconds,
     )
-    return Outcome(run, answers, leaks, embedded.new)
+
+
+class _Watch:
+    """What each part took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float | None] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str, count: int | None = None) -> None:
+        """The part that ends now. count: of new images, for seconds per one of them."""
+        now = time.perf_counter()
+        taken, self._last = now - self._last, now
+        self.seconds[name] = round(taken, 4)
+        if count is not None:
+            self.seconds[f"{name}_per_new_image"] = round(taken / count, 4) if count else None
 
 
 def answer(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from eval.report import Report
+from eval.losses import losses_table
+from eval.report import Report, Section
 from eval.results import Run, weights_text
 
 
@@ -11,4 +12,8 @@ def run_report(run: Run) -> Report:
     lead = [f"Weights: {weights_text(run.weights)}, fingerprint {run.weights.fingerprint}."]
     if run.weights.note:
         lead.append(run.weights.note)
-    return Report(f"{run.dataset.name}: {run.dataset.headline}", lead)
+    lead.append(f"Settings: {run.settings.text}.")
+    sections = []
+    if run.losses is not None:
+        sections.append(Section("Loss account", [losses_table(run.losses)]))
+    return Report(f"{run.dataset.name}: {run.dataset.headline}", lead, sections)

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line with a data folder of its own and the fake embedder."""
     monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(run_command, "load_embedder", lambda *_: fake_embedder())
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: fake_embedder())
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_untrained_weights_are_called_that_on_the_console(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     untrained = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
-    monkeypatch.setattr(run_command, "load_embedder", lambda *_: untrained)
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: untrained)
     assert run_eval("run", "--dataset", "folder", "--root", folder, "--out", tmp_path) == 0
     out, err = capsys.readouterr()
     assert err.startswith("UNTRAINED weights: the network has learnt nothing.")
