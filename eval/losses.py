@@ -83,5 +83,6 @@ def _cells(name: str, cost: Cost) -> tuple[str, str]:
     if cost.loss is None:
         return f"{cost.value:.4f}", "–"
     points = 1 if name == "ns" else 100
-    loss, low, high = (points * value for value in (cost.loss.value, *cost.loss.ci95))
+    # + 0.0: what rounds to nothing is no minus.
+    loss, low, high = (round(points * v, 2) + 0.0 for v in (cost.loss.value, *cost.loss.ci95))
     return f"{cost.value:.4f}", f"{loss:+.2f} [{low:+.2f}, {high:+.2f}]"

@@ -13,6 +13,8 @@ def run_report(run: Run) -> Report:
     if run.weights.note:
         lead.append(run.weights.note)
     lead.append(f"Settings: {run.settings.text}.")
+    if run.settings.post != "none":
+        lead.append("PCA was fitted on the gallery itself, which flatters these figures slightly.")
     sections = []
     if run.losses is not None:
         sections.append(Section("Loss account", [losses_table(run.losses)]))
