@@ -62,7 +62,7 @@ class Decoder:
 
         Raises TooLarge, TooManyPixels (before any pixel is decoded), NotAnImage, DamagedImage.
         """
-        upright, (width, height) = self._decoded(data)
+        upright, (width, height) = self.upright(data)
         return Picture(
             md5=md5_of(data),
             width=width,
@@ -72,15 +72,14 @@ class Decoder:
             thumbnail=_thumbnail(upright) if thumbnail else None,
         )
 
-    def image(self, data: bytes) -> Image.Image:
-        """The whole picture that `decode` works on: first frame, upright, RGB, over white.
+    def upright(
+        self, data: bytes, least: int = 2 * RESIZE_SIZE
+    ) -> tuple[Image.Image, tuple[int, int]]:
+        """The image in RGB, upright, and its size: width and height in pixels.
 
-        A large JPEG comes at 1/2, 1/4 or 1/8, its short side at least 512. Raises as `decode`.
+        A large JPEG comes scaled down, its sides at least `least` pixels long; the size is that of
+        the whole image. Raises as `decode` does.
         """
-        return self._decoded(data)[0]
-
-    def _decoded(self, data: bytes) -> tuple[Image.Image, tuple[int, int]]:
-        """The picture, and the width and height that it has in the file."""
         if len(data) > self.max_bytes:
             raise TooLarge(
                 f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
@@ -90,7 +89,7 @@ class Decoder:
                 if image.format == "TIFF":
                     image.load()  # alone among the formats, it turns itself upright
                 size = _upright_size(image)
-                return _upright(_rgb(_drafted(image)), _orientation(image)), size
+                return _upright(_rgb(_drafted(image, least)), _orientation(image)), size
         except (NotAnImage, TooManyPixels):
             raise
         except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
@@ -110,37 +109,37 @@ class Decoder:
         return image
 
 
-def network_input(image: Image.Image) -> Pixels:
-    """RGB image -> (224, 224, 3) uint8, as `ResNet50_Weights.IMAGENET1K_V1.transforms()`.
+def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:
+    """RGB image -> (size, size, 3) uint8, as `ResNet50_Weights.IMAGENET1K_V1.transforms()`.
 
     Short side to 256 (bilinear, antialiased), then the middle 224 × 224; the result is the same to
     a rounding step. Only the middle is computed: a strip of 1 × 30,000 pixels costs no more.
+    Another size keeps the ratio: 448 is the middle of 512.
     """
     width, height = image.size
+    short = size * RESIZE_SIZE // INPUT_SIZE
     if width <= height:
-        resized = RESIZE_SIZE, int(RESIZE_SIZE * height / width)
+        resized = short, int(short * height / width)
     else:
-        resized = int(RESIZE_SIZE * width / height), RESIZE_SIZE
-    left, top = (round((side - INPUT_SIZE) / 2.0) for side in resized)
+        resized = int(short * width / height), short
+    left, top = (round((side - size) / 2.0) for side in resized)
     across, down = width / resized[0], height / resized[1]
     box = (
         left * across,
         top * down,
-        min((left + INPUT_SIZE) * across, width),
-        min((top + INPUT_SIZE) * down, height),
+        min((left + size) * across, width),
+        min((top + size) * down, height),
     )
-    pixels: Pixels = np.asarray(
-        image.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BILINEAR, box=box)
-    )
+    pixels: Pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
     return pixels
 
 
-def _drafted(image: Image.Image) -> Image.Image:
+def _drafted(image: Image.Image, least: int) -> Image.Image:
     """Let the JPEG decoder scale by 1/2, 1/4 or 1/8 as it decodes, down to twice what is needed.
 
     The thumbnail needs 384 on the long side, the network 256 on the short: 512 serves both.
     """
-    image.draft("RGB", (2 * RESIZE_SIZE, 2 * RESIZE_SIZE))
+    image.draft("RGB", (least, least))
     return image
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from bogv.embedder import Embedder, load_embedder, openvino_model, save_model
+from bogv.embedder import Embedder, load_embedder
+from bogv.engines import openvino_model, save_model
 from bogv.errors import InvalidValue
 from bogv.records import Pixels, Vectors
 from bogv.weights import Weights, int8_path, with_int8

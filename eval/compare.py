@@ -73,7 +73,7 @@ def compare(
 
 
 def _check_alike(a: Run, b: Run) -> None:
-    """Weights, engine, backend and seed of the bootstrap may differ: that is what is compared."""
+    """Weights, settings, engine, backend and the bootstrap's seed may differ: what is compared."""
     pairs = {
         "dataset": (a.dataset.id, b.dataset.id),
         "protocol": (a.dataset.protocol, b.dataset.protocol),

@@ -256,7 +256,7 @@ def load(
         spec = spec.model_copy(update={"protocol": "query-gallery"})
     _check_counts(spec, found, folder)
     dataset = Dataset(spec, folder, found.items, found.queries, found.gallery, found.truth)
-    return dataset if limit is None else _limited(dataset, limit, seed)
+    return dataset if limit is None else limited(dataset, limit, seed)
 
 
 def catalogue_entry(spec: Spec | str) -> Spec:
@@ -337,7 +337,8 @@ ENOUGH = 10
 """So many images of a class tell whether it is found."""
 
 
-def _limited(dataset: Dataset, limit: int, seed: int) -> Dataset:
+def limited(dataset: Dataset, limit: int, seed: int) -> Dataset:
+    """At most so many of its images, a sample that depends on `seed` alone. Raises DatasetError."""
     if limit >= len(dataset.items):
         return dataset
     if limit < 2:

@@ -102,7 +102,7 @@ def with_copies(asked: Asked, vectors: Vectors, digests: Sequence[str], decoder:
 
     @cache
     def pixels(index: int) -> str:
-        image = decoder.image(items[index].read())
+        image = decoder.upright(items[index].read())[0]
         return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
     copies: dict[int, tuple[int, ...]] = {}
@@ -122,7 +122,7 @@ def _opener(decoder: Decoder) -> Opener:
 
     @lru_cache(maxsize=2 * (cpu_count() or 1))
     def opened(item: Item) -> Image.Image:
-        return working_size(decoder.image(item.read()))
+        return working_size(decoder.upright(item.read())[0])
 
     return opened
 

@@ -1,8 +1,10 @@
 """A dataset's images to embeddings, by bogv's own decoder and embedder, kept on disk.
 
-Kept in one SQLite file for each fingerprint and engine, by the SHA-256 of the image's bytes: SQLite
-writes a batch whole or not at all, so an interrupted run leaves nothing half, and the next one goes
-on from there. What is on disk changes no figure: it is what the embedder gave, bit by bit.
+Kept in one SQLite file for each fingerprint, engine and way of seeing an image (pooling, size,
+crop, mirrored), by the SHA-256 of the image's bytes: SQLite writes a batch whole or not at all, so
+an interrupted run leaves nothing half, and the next one goes on from there. What is on disk changes
+no figure: it is what the embedder gave, bit by bit. What comes after, the mean with the mirror's
+embedding and PCA, is worked out anew.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from bogv.weights import DIMENSION
 from eval.datasets import Dataset, DatasetError
 from eval.errors import WorkbenchError
 from eval.layouts import Item
+from eval.search import unit
+from eval.variants import OWN, Variant, see
 
 BATCH = 64
 
@@ -41,14 +45,16 @@ class Embedded:
     digests: list[str]
     """SHA-256 of each image's bytes, 64 hex digits."""
     new: int = 0
-    """How many had to be embedded; the others were on disk, or had the same bytes."""
+    """How many had to be embedded; the others were on disk, or had the same bytes. An image and its
+    mirror are one."""
 
 
 class Cache:
     """Embeddings on disk, by the SHA-256 of the bytes. Raises WorkbenchError for a broken file."""
 
-    def __init__(self, folder: Path, fingerprint: str, engine: str) -> None:
-        name = re.sub(r"[^\w.-]+", "-", f"{fingerprint}-{engine}")
+    def __init__(self, folder: Path, fingerprint: str, engine: str, view: str = "") -> None:
+        parts = [fingerprint, engine, *([view] if view else [])]
+        name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
         self.path = folder / f"{name}.sqlite"
         with self._translated():
             folder.mkdir(parents=True, exist_ok=True)
@@ -93,29 +99,68 @@ class Cache:
 
 
 def embed(
-    dataset: Dataset, embedder: Embedder, decoder: Decoder, cache: Path, *, progress: bool = True
+    dataset: Dataset,
+    embedder: Embedder,
+    decoder: Decoder,
+    cache: Path,
+    *,
+    variant: Variant = OWN,
+    progress: bool = True,
 ) -> Embedded:
     """Embed all items; what `cache` (a folder) has is not embedded again.
+
+    embedder: of the variant's network. The variant's `post` is left to `eval.post`.
 
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
+    views = [_embed_view(dataset, _View(embedder, decoder, variant), cache, progress)]
+    if variant.tta == "flip":
+        mirrored = _View(embedder, decoder, variant, mirror=True)
+        views.append(_embed_view(dataset, mirrored, cache, progress))
+    vectors, digests, fresh = views[0]
+    for other, _, more in views[1:]:
+        vectors = unit(vectors.astype(np.float64) + other).astype(np.float32)
+        fresh |= more
+    return Embedded(vectors, digests, len(fresh))
+
+
+@dataclass(frozen=True)
+class _View:
+    """One way of seeing images, whose embeddings are kept together."""
+
+    embedder: Embedder
+    decoder: Decoder
+    variant: Variant
+    mirror: bool = False
+
+    def cache(self, folder: Path) -> Cache:
+        parts = [self.variant.view, "mirror" if self.mirror else ""]
+        name = "-".join(filter(None, parts))
+        return Cache(folder, self.embedder.weights.fingerprint, self.embedder.engine, name)
+
+
+def _embed_view(
+    dataset: Dataset, view: _View, cache: Path, progress: bool
+) -> tuple[Vectors, list[str], set[str]]:
+    """(n, dimension) float32, the items' digests, and which of these had to be embedded."""
     items = dataset.items
     vectors = np.empty((len(items), DIMENSION), np.float32)
     digests: list[str] = []
-    new = 0
-    disk = Cache(cache, embedder.weights.fingerprint, embedder.engine)
-    bar = tqdm(desc="Embedding", total=len(items), unit="image", disable=not progress)
+    new: set[str] = set()
+    title = "Embedding mirrors" if view.mirror else "Embedding"
+    bar = tqdm(desc=title, total=len(items), unit="image", disable=not progress)
+    disk = view.cache(cache)
     with closing(disk), ThreadPoolExecutor(cpu_count() or 1) as threads, bar:
-        step = _Step(dataset.spec.id, embedder, decoder, disk, threads)
+        step = _Step(dataset.spec.id, view, disk, threads)
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
             names, found, fresh = step.run(batch)
             digests += names
             vectors[start : start + len(batch)] = [found[name] for name in names]
-            new += fresh
+            new |= fresh
             bar.update(len(batch))
-    return Embedded(vectors, digests, new)
+    return vectors, digests, new
 
 
 @dataclass(frozen=True)
@@ -123,13 +168,12 @@ class _Step:
     """One batch: read, look up, decode and embed the rest, write that."""
 
     dataset: str
-    embedder: Embedder
-    decoder: Decoder
+    view: _View
     cache: Cache
     threads: ThreadPoolExecutor
 
-    def run(self, batch: Sequence[Item]) -> tuple[list[str], dict[str, Vectors], int]:
-        """The items' digests, the embeddings by digest, and how many of these are new."""
+    def run(self, batch: Sequence[Item]) -> tuple[list[str], dict[str, Vectors], set[str]]:
+        """The items' digests, the embeddings by digest, and which of these are new."""
         images = list(self.threads.map(self._read, batch))
         names = [hashlib.sha256(data).hexdigest() for data in images]
         found = self.cache.get(sorted(set(names)))
@@ -144,7 +188,7 @@ class _Step:
             fresh = dict(zip(waiting, self._embedded(pixels), strict=True))
             self.cache.put(fresh)
             found |= fresh
-        return names, found, len(waiting)
+        return names, found, set(waiting)
 
     def _read(self, item: Item) -> bytes:
         with self._named(item):
@@ -153,17 +197,18 @@ class _Step:
     def _decode(self, image: tuple[Item, bytes]) -> Pixels:
         item, data = image
         with self._named(item):
-            return self.decoder.decode(data).pixels
+            view = self.view
+            return see(data, view.decoder, view.variant, mirror=view.mirror)
 
     def _embedded(self, pixels: Pixels) -> Vectors:
-        """(n, 224, 224, 3) uint8 -> (n, dimension) float32.
+        """(n, size, size, 3) uint8 -> (n, dimension) float32.
 
         OpenVINO has one model for a single image and one for more, whose last bits may differ: a
         lone image goes in twice, so that a run that was interrupted gives what any other gives.
         """
         if len(pixels) == 1:
-            return self.embedder.embed(np.repeat(pixels, 2, axis=0))[:1]
-        return self.embedder.embed(pixels)
+            return self.view.embedder.embed(np.repeat(pixels, 2, axis=0))[:1]
+        return self.view.embedder.embed(pixels)
 
     @contextmanager
     def _named(self, item: Item) -> Iterator[None]:

@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bogv.weights import UNTRAINED
 from eval.datasets import Anchor, Dataset, Protocol
 from eval.errors import WorkbenchError
+from eval.losses import Losses
 from eval.report import Report
 from eval.report import write as write_report
 from eval.scoring import Answer
 from eval.search import Backend
+from eval.variants import OWN, Variant
 
 SCHEMA: Final = 2
 RUN, PER_QUERY, SUMMARY = "run.json", "per_query.parquet", "summary.csv"
@@ -118,6 +120,7 @@ class Run(Result):
     counts: Counts
     k: list[int]
     engine: str
+    settings: Variant = OWN
     backend: Backend
     depth: int | None
     """Places that a ranking has at most, the query included; None: the whole gallery. What needs
@@ -126,6 +129,8 @@ class Run(Result):
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
     anchors: list[Anchor]
     """Figures to compare with, from datasets.yaml."""
+    losses: Losses | None = None
+    """The loss account; None where it wasn't asked for."""
 
     @property
     def headline(self) -> Mean:
@@ -137,17 +142,18 @@ class Run(Result):
         """The folder's name: what it is for people, and a hash of all that sets runs apart."""
         identity = [
             *(self.dataset.id, self.dataset.digest, self.dataset.limit, self.seed, self.k),
-            *(self.weights.fingerprint, self.engine, self.backend),
+            *(self.weights.fingerprint, self.engine, self.settings.model_dump(), self.backend),
         ]
-        return (
-            f"{self.dataset.id}-{self.weights.name}-{self.backend}-{self.n}-{short_hash(identity)}"
-        )
+        settings = [self.settings.tag] if self.settings.tag else []
+        parts = [self.dataset.id, self.weights.name, *settings, self.backend, str(self.n)]
+        return "-".join([*parts, short_hash(identity)])
 
     @property
     def labels(self) -> dict[str, str | int]:
         return {
             **super().labels,
             "dataset": self.dataset.id,
+            "settings": self.settings.tag or "own",
             "backend": self.backend,
             "queries": self.n,
         }

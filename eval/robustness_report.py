@@ -256,7 +256,7 @@ def _failure(outcome: Outcome, answer: Answer, decoder: Decoder) -> list[Tile]:
 
 def small(decoder: Decoder, data: bytes) -> bytes:
     """An image's bytes -> a JPEG of at most 240 pixels."""
-    image = decoder.image(data)
+    image = decoder.upright(data)[0]
     image.thumbnail((TILE, TILE))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)

@@ -1,4 +1,4 @@
-"""One run: load, embed, search, score.
+"""One run: load, embed, project, search, score, account for losses.
 
 Dataset -> Embedded -> Ranking, one a query -> Answer, one a query -> Run and its table
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,13 @@ from tqdm import tqdm
 
 from bogv.embedder import Embedder
 from bogv.images import Decoder
+from eval.account import Measured, Sample, account
 from eval.datasets import Dataset, DatasetError, Spec, load
 from eval.embedding import Embedded, embed
 from eval.errors import WorkbenchError
+from eval.losses import Losses
 from eval.machine import machine, packages, revision
+from eval.post import post
 from eval.results import (
     Counts,
     DatasetPart,
@@ -32,6 +35,7 @@ from eval.scoring import Answer, Duplicate, duplicates, has_relevant, score
 from eval.search import Backend, check_depth, depth, rank
 from eval.similarities import Similarities
 from eval.statistics import summarise
+from eval.variants import OWN, Variant
 
 EXAMPLES = 3
 
@@ -47,6 +51,10 @@ class Options:
     ks: Sequence[int] = (1, 5, 10)
     """The headline's own k joins them."""
     backend: Backend = "exact"
+    variant: Variant = OWN
+    """The embedder is of its network."""
+    losses: Sample | None = None
+    """How much the loss account may take; None: none is made."""
     limit: int | None = None
     """Of images."""
     seed: int = 0
@@ -73,53 +81,112 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
-    start = time.perf_counter()
+    watch = _Watch()
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
     check_depth(options.backend, ks[-1])
     check_answerable(dataset)
-    loaded = time.perf_counter()
-    embedded = embed(dataset, embedder, decoder, cache, progress=options.progress)
-    ready = time.perf_counter()
+    watch.lap("load")
+    embedded = embed(
+        dataset, embedder, decoder, cache, variant=options.variant, progress=options.progress
+    )
+    watch.lap("embed", embedded.new)
+    posted = replace(embedded, vectors=post(dataset, embedded.vectors, options.variant.post))
     similarities = Similarities()
     answers = answer(
         dataset,
-        embedded,
+        posted,
         options.backend,
         ks,
         embedder.weights.fingerprint,
         similarities,
         progress=options.progress,
     )
-    metrics = _means(answers, options.seed)
-    seconds = {
-        "load": loaded - start,
-        "embed": ready - loaded,
-        "embed_per_new_image": (ready - loaded) / embedded.new if embedded.new else None,
-        "search_and_score": time.perf_counter() - ready,
-    }
+    found = _Found(dataset, ks, embedded, posted, answers, _means(answers, options.seed))
+    watch.lap("search_and_score")
+    losses = _losses(options, found, embedder, decoder)
+    if losses is not None:
+        watch.lap("losses")
     leaks = duplicates(dataset, embedded.digests)
-    run = Run(
+    run = _run(options, found, embedder, losses, leaks, watch.seconds)
+    return Outcome(run, dataset, answers, similarities, leaks, embedded.new)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a run has so far."""
+
+    dataset: Dataset
+    ks: list[int]
+    embedded: Embedded
+    posted: Embedded
+    answers: list[Answer]
+    metrics: dict[str, Mean]
+
+
+def _losses(options: Options, found: _Found, embedder: Embedder, decoder: Decoder) -> Losses | None:
+    if options.losses is None:
+        return None
+    at_hand = Measured(
+        dataset=found.dataset,
+        vectors=found.embedded.vectors,
+        posted=found.posted.vectors,
+        variant=options.variant,
+        embedder=embedder,
+        decoder=decoder,
+        ks=found.ks,
+        answers=found.answers if options.backend == "milvus" else None,
+        seed=options.seed,
+        progress=options.progress,
+    )
+    return account(at_hand, options.losses)
+
+
+def _run(
+    options: Options,
+    found: _Found,
+    embedder: Embedder,
+    losses: Losses | None,
+    leaks: list[Duplicate],
+    seconds: dict[str, float | None],
+) -> Run:
+    dataset = found.dataset
+    return Run(
         weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
-        dataset=_dataset(dataset, options.limit, embedded),
-        counts=_counts(dataset, answers, leaks),
-        n=len(answers),
-        k=ks,
+        dataset=_dataset(dataset, options.limit, found.embedded),
+        counts=_counts(dataset, found.answers, leaks),
+        n=len(found.answers),
+        k=found.ks,
         engine=embedder.engine,
+        settings=options.variant,
         backend=options.backend,
         depth=depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
-        metrics=metrics,
+        metrics=found.metrics,
         anchors=dataset.spec.anchors,
+        losses=losses,
         revision=revision(),
         machine=machine(),
         packages=packages(),
-        seconds={
-            name: value if value is None else round(value, 4) for name, value in seconds.items()
-        },
+        seconds=seconds,
     )
-    return Outcome(run, dataset, answers, similarities, leaks, embedded.new)
+
+
+class _Watch:
+    """What each part took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float | None] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str, count: int | None = None) -> None:
+        """The part that ends now. count: of new images, for seconds per one of them."""
+        now = time.perf_counter()
+        taken, self._last = now - self._last, now
+        self.seconds[name] = round(taken, 4)
+        if count is not None:
+            self.seconds[f"{name}_per_new_image"] = round(taken / count, 4) if count else None
 
 
 def answer(

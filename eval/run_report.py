@@ -7,6 +7,7 @@ import pandas as pd
 from bogv.images import Decoder
 from eval.curves import curves
 from eval.failures import failure_strips
+from eval.losses import losses_table
 from eval.provenance import provenance
 from eval.report import Block, Report, Section, Table
 from eval.results import Mean, Run, table, weights_text
@@ -59,6 +60,7 @@ def run_report(outcome: Outcome, decoder: Decoder) -> Report:
     run, queries = outcome.run, table(outcome.answers)
     sections = [
         _metrics(run),
+        None if run.losses is None else Section("Loss account", [losses_table(run.losses)]),
         _depth(outcome, queries),
         _classes(run, queries),
         _similarities(run, outcome.similarities),
@@ -87,6 +89,9 @@ def _lead(run: Run) -> list[str]:
         f"Dataset: {run.dataset.name}{sample}. Protocol {run.dataset.protocol}:"
         f" {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend}, {_deep(run)}."
     )
+    lead.append(f"Settings: {run.settings.text}.")
+    if run.settings.post != "none":
+        lead.append("PCA was fitted on the gallery itself, which flatters these figures slightly.")
     lead += [
         f"To compare, {anchor.status}: {anchor.metric} {anchor.value:g} ({anchor.setting};"
         f" {anchor.source})."

@@ -84,13 +84,13 @@ def exact(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     makes the scores the same whatever the order of the files.
     """
     places = id_places(dataset)
-    queries, gallery = _by_place(dataset.queries, places), _by_place(dataset.gallery, places)
-    distinct, which = _distinct(vectors[gallery])
-    columns = _unit(distinct).T
+    queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
+    different, which = distinct(vectors[gallery])
+    columns = unit(different).T
     rows = max(1, CELLS // max(1, len(gallery)))
     for start in range(0, len(queries), rows):
         chunk = queries[start : start + rows]
-        cosines = _unit(vectors[chunk]) @ columns  # (rows, d) x (d, distinct) -> (rows, distinct)
+        cosines = unit(vectors[chunk]) @ columns  # (rows, d) x (d, distinct) -> (rows, distinct)
         for query, row in zip(chunk.tolist(), cosines, strict=True):
             scores = row[which]
             best = order(scores, places[gallery])
@@ -100,7 +100,7 @@ def exact(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
 def milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
     """The nearest 1000 at most, by the store's public put and search, in Milvus Lite."""
     places = id_places(dataset)
-    queries, gallery = _by_place(dataset.queries, places), _by_place(dataset.gallery, places)
+    queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
     limit = depth("milvus", len(gallery)) or 1
     with (
         tempfile.TemporaryDirectory(prefix="bogv-eval-") as folder,
@@ -126,13 +126,14 @@ def id_places(dataset: Dataset) -> Indices:
     return places
 
 
-def _by_place(indices: list[int], places: Indices) -> Indices:
+def by_place(indices: list[int], places: Indices) -> Indices:
+    """The indices, ordered by their items' ids."""
     array = np.array(indices, np.intp)
     ordered: Indices = array[np.argsort(places[array])]
     return ordered
 
 
-def _distinct(vectors: Vectors) -> tuple[Vectors, Indices]:
+def distinct(vectors: Vectors) -> tuple[Vectors, Indices]:
     """The distinct rows, in the order of their bytes, and which of them each row is."""
     rows = np.ascontiguousarray(vectors)
     as_bytes: NDArray[Any] = rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel()
@@ -140,8 +141,8 @@ def _distinct(vectors: Vectors) -> tuple[Vectors, Indices]:
     return rows[first], which
 
 
-def _unit(vectors: Vectors) -> Scores:
-    """(n, d) float32 -> (n, d) float64, each of length 1 anew: float32 left the last digits off.
+def unit(vectors: Vectors | Scores) -> Scores:
+    """(n, d) -> (n, d) float64, each of length 1 anew: float32 left the last digits off.
 
     A row of zeros, from an image in which the network saw nothing, stays one, and is like no other.
     """

@@ -28,9 +28,10 @@ class FakeEngine:
         self._spread = np.random.default_rng(0).random((192, DIMENSION), np.float32)
 
     def features(self, pixels: Pixels) -> Vectors:
-        """(n, 224, 224, 3) -> (n, 2048)."""
+        """(n, size, size, 3) -> (n, 2048)."""
         self.batches.append(len(pixels))
-        grid = pixels.reshape(len(pixels), 8, 28, 8, 28, 3).mean(axis=(2, 4)) - 127.5
+        cell = pixels.shape[1] // 8
+        grid = pixels.reshape(len(pixels), 8, cell, 8, cell, 3).mean(axis=(2, 4)) - 127.5
         features: Vectors = np.maximum(grid.reshape(len(pixels), 192) @ (self._spread - 0.5), 0)
         return features.astype(np.float32)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.embedder import MEAN, STD, Embedder, load_embedder
+from bogv.embedder import Embedder, load_embedder
+from bogv.engines import MEAN, STD
 from bogv.errors import WeightsUnavailable
 from bogv.images import Decoder
 from bogv.records import Pixels

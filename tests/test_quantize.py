@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bogv.config import Settings
-from bogv.embedder import load_embedder, openvino_model
+from bogv.embedder import load_embedder
+from bogv.engines import openvino_model
 from bogv.errors import EngineFailed, GalleryMismatch, InvalidValue, WeightsUnavailable
 from bogv.images import Decoder
 from bogv.quantize import quantize

@@ -41,6 +41,7 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
     found = comparison.difference
     return {
         "weights": [comparison.a.weights.name, comparison.b.weights.name],
+        "settings": [comparison.a.settings.model_dump(), comparison.b.settings.model_dump()],
         "depth": [comparison.a.depth, comparison.b.depth],
         "metric": comparison.metric,
         "a": comparison.before,
@@ -58,6 +59,7 @@ def _print_comparison(comparison: Comparison) -> None:
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         deep = "" if run.depth is None else f", the first {run.depth:,} places"
         print(f"{name}: weights {weights_line(run.weights)}; {run.engine}; {run.backend}{deep}")
+        print(f"   {run.settings.text}")
     print(
         f"{comparison.metric} on {comparison.a.dataset.id}: {comparison.before:.4f} ->"
         f" {comparison.after:.4f} over {comparison.queries:,} queries;"

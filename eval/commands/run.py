@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.images import Decoder
 from bogv.weights import resolve
+from eval.account import Sample
 from eval.commands.parts import (
     Json,
     Out,
@@ -22,10 +24,43 @@ from eval.commands.parts import (
     typed,
     weights_line,
 )
+from eval.losses import Losses, losses_table
 from eval.results import PER_QUERY, UNTRAINED_NOTE, table, write
 from eval.run import Options, Outcome, evaluate, leak_note
 from eval.run_report import run_report
 from eval.search import Backend
+from eval.variants import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
+
+PoolingOption = Annotated[
+    Pooling, typer.Option(help="Of the last feature map: mean, generalised mean, maximum.")
+]
+SizeOption = Annotated[Size, typer.Option(help="The input's pixels along each side.")]
+CropOption = Annotated[
+    Crop, typer.Option(help="The middle; all of it, squashed; all of it, padded.")
+]
+TtaOption = Annotated[Tta, typer.Option(help="flip: the mean with the mirrored image's.")]
+PostOption = Annotated[
+    str, typer.Option(help="none, pca:512 or whiten:512 (any number), of the gallery.")
+]
+BackendOption = Annotated[
+    Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option(min=2, help="At most so many images, sampled by --seed.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of the samples and the bootstrap.")]
+LossesOption = Annotated[
+    bool, typer.Option(help="Account for what PCA, the index and the REST path cost.")
+]
+LossQueriesOption = Annotated[
+    int, typer.Option(min=1, help="At most so many queries in the account.")
+]
+LossImagesOption = Annotated[
+    int, typer.Option(min=2, help="At most so many images through the service, for the account.")
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Where embeddings are kept. By default data/cache/eval.")
+]
 
 
 def run(  # noqa: PLR0913, PLR0917 - one for each option
@@ -35,34 +70,51 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     k: Annotated[str, typer.Option(help="Count the first so many places.")] = "1,5,10",
     weights: WeightsOption = "auto",
     engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
-    backend: Annotated[
-        Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
-    ] = "exact",
-    limit: Annotated[
-        int | None, typer.Option(min=2, help="At most so many images, sampled by --seed.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample and the bootstrap.")] = 0,
+    pooling: PoolingOption = "gap",
+    size: SizeOption = 224,
+    crop: CropOption = "center",
+    tta: TtaOption = "none",
+    post: PostOption = "none",
+    backend: BackendOption = "exact",
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    losses: LossesOption = True,
+    loss_queries: LossQueriesOption = 200,
+    loss_images: LossImagesOption = 500,
     out: Out = Path("results"),
-    cache: Annotated[
-        Path | None, typer.Option(help="Where embeddings are kept. By default data/cache/eval.")
-    ] = None,
+    cache: CacheOption = None,
     as_json: Json = False,
 ) -> None:
     """Embed, search and score a dataset; write run.json, its tables and a report with plots.
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
-    settings = Settings()
     options = Options(
         dataset=dataset,
         root=root,
         ks=places(k),
         backend=backend,
+        variant=Variant(pooling=pooling, size=size, crop=crop, tta=tta, post=_post(post)),
+        losses=Sample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
         command=typed(context),
     )
-    embedder = load_embedder(resolve(weights), engine, settings.cache_dir)
+    outcome, folder = _measured(options, weights, engine, out, cache)
+    if as_json:
+        print_json(outcome.run.model_dump(mode="json"))
+    else:
+        _print_outcome(outcome, folder)
+
+
+def _measured(
+    options: Options, choice: str, engine: Engine, out: Path, cache: Path | None
+) -> tuple[Outcome, Path]:
+    """The outcome and the folder that it was written to."""
+    settings = Settings()
+    weights = resolve(choice)
+    network = network_of(options.variant)
+    embedder = load_embedder(weights, engine, settings.cache_dir, network=network)
     if not embedder.weights.trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
@@ -71,10 +123,13 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     folder = write(out, outcome.run, {PER_QUERY: table(outcome.answers)}, report)
     if note := leak_note(outcome.duplicates):
         print(note, file=sys.stderr)
-    if as_json:
-        print_json(outcome.run.model_dump(mode="json"))
-    else:
-        _print_outcome(outcome, folder)
+    return outcome, folder
+
+
+def _post(text: str) -> str:
+    if re.fullmatch(POST_PATTERN, text) is None:
+        raise typer.BadParameter(f"--post takes none, pca:<n> or whiten:<n>, as pca:512: {text!r}")
+    return text
 
 
 def _print_outcome(outcome: Outcome, folder: Path) -> None:
@@ -88,14 +143,28 @@ def _print_outcome(outcome: Outcome, folder: Path) -> None:
         f" gallery of {counts.gallery:,}"
     )
     deep = "the whole gallery" if run.depth is None else f"the first {run.depth:,} places"
+    print(f"Settings: {run.settings.text}")
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
     print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")
     print(f"{'metric':30} {'value':>8}  95% interval")
     for name, mean in run.metrics.items():
         mark = "  <- headline" if name == run.dataset.headline else ""
         print(f"{name:30} {mean.value:8.4f}  [{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]{mark}")
+    if run.losses is not None:
+        _print_losses(run.losses)
     for anchor in run.anchors:
         print(
             f"{anchor.status}: {anchor.metric} {anchor.value} ({anchor.setting}; {anchor.source})"
         )
     print(f"\n{folder}")
+
+
+def _print_losses(losses: Losses) -> None:
+    table = losses_table(losses)
+    lines = [table.columns, *table.rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
+    print("\nLoss account")
+    for line in lines:
+        first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join([first.lstrip().ljust(widths[0]), *others]))
+    print(table.caption)

@@ -20,6 +20,7 @@ from eval.results import PER_QUERY, Counts, DatasetPart, Mean, Run, WeightsPart,
 from eval.run import answer
 from eval.selftest import made_up
 from eval.statistics import summarise
+from eval.variants import Variant
 
 LABELS = [f"class {number // 4}" for number in range(80)]
 
@@ -179,6 +180,20 @@ def test_runs_of_different_questions_are_refused_with_2(
     assert err.startswith("eval: The runs can't be compared: ")
     assert what in err
     assert err.count("\n") == 1
+
+
+def test_settings_may_differ_and_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variant = Variant(pooling="gem", post="whiten:64")
+    a, b = written(tmp_path / "a"), written(tmp_path / "b", changes={"settings": variant})
+    assert status(a, b) == 0
+    out = capsys.readouterr().out
+    assert "gap, 224 px, center, tta none, post none; bogv's own\n" in out
+    assert "gem, 224 px, center, tta none, post whiten:64\n" in out
+    assert status(a, b, "--json") == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert [each["pooling"] for each in settings] == ["gap", "gem"]
 
 
 def test_an_unknown_metric_is_refused_and_the_known_are_named(tmp_path: Path) -> None:

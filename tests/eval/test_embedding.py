@@ -16,6 +16,7 @@ from eval.embedding import Embedded, embed
 from eval.errors import WorkbenchError
 from eval.layouts import Item
 from eval.selftest import made_up
+from eval.variants import OWN, Variant
 from tests.fakes import FakeEngine, fake_embedder, png
 
 DECODER = Decoder(100_000, 1_000_000)
@@ -32,10 +33,14 @@ def pictures(count: int) -> Dataset:
 
 
 def embedded(
-    dataset: Dataset, cache: Path, engine: FakeEngine, fingerprint: str = "fake0000"
+    dataset: Dataset,
+    cache: Path,
+    engine: FakeEngine,
+    fingerprint: str = "fake0000",
+    variant: Variant = OWN,
 ) -> Embedded:
     embedder = Embedder(Weights("custom", None, fingerprint), engine)
-    return embed(dataset, embedder, DECODER, cache, progress=False)
+    return embed(dataset, embedder, DECODER, cache, variant=variant, progress=False)
 
 
 def test_embeddings_are_the_embedders_own(tmp_path: Path) -> None:
@@ -82,6 +87,38 @@ def test_other_weights_and_other_engines_have_embeddings_of_their_own(tmp_path: 
     assert embedded(pictures(2), tmp_path, FakeEngine()).new == 2
     assert embedded(pictures(2), tmp_path, FakeEngine(), fingerprint="feed").new == 2
     assert embedded(pictures(2), tmp_path, Other()).new == 2
+
+
+def test_variants_have_embeddings_of_their_own(tmp_path: Path) -> None:
+    for variant in (OWN, Variant(crop="pad"), Variant(pooling="gem"), Variant(size=448)):
+        assert embedded(pictures(2), tmp_path, FakeEngine(), variant=variant).new == 2
+    # What follows the network is worked out anew.
+    assert embedded(pictures(2), tmp_path, FakeEngine(), variant=Variant(post="pca:1")).new == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "fake0000-fake.sqlite",
+        "fake0000-fake-pad.sqlite",
+        "fake0000-fake-gem.sqlite",
+        "fake0000-fake-448.sqlite",
+    }
+
+
+def test_a_flip_is_the_mean_with_the_mirrors_embedding_of_length_one(tmp_path: Path) -> None:
+    plain = embedded(pictures(3), tmp_path, FakeEngine())
+    engine = FakeEngine()
+    found = embedded(pictures(3), tmp_path, engine, variant=Variant(tta="flip"))
+    assert (engine.batches, found.new) == ([3], 3)  # the mirrors alone; the rest is on disk
+    pixels = np.stack([DECODER.decode(png(seed)).pixels[:, ::-1] for seed in range(3)])
+    mean = plain.vectors + fake_embedder().embed(pixels)
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    assert np.abs(found.vectors - expected).max() < 1e-6
+    assert np.abs(found.vectors - plain.vectors).max() > 1e-3
+    again = embedded(pictures(3), tmp_path, FakeEngine(), variant=Variant(tta="flip"))
+    assert again.new == 0
+    assert again.vectors.tobytes() == found.vectors.tobytes()
+
+
+def test_an_image_and_its_mirror_count_as_one_new_image(tmp_path: Path) -> None:
+    assert embedded(pictures(3), tmp_path, FakeEngine(), variant=Variant(tta="flip")).new == 3
 
 
 def test_equal_bytes_are_embedded_once_and_a_lone_image_goes_in_twice(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_the_order_of_the_files_changes_no_question(folder: Path) -> None:
     assert again.dataset.items[query].read() == asked.dataset.items[query].read()
     question = asked.questions[query]
     original = asked.dataset.items[question.original]
-    image = DECODER.image(original.read())
+    image = DECODER.upright(original.read())[0]
     assert asked.dataset.items[query].read() == edited(image, question.variant, 3, original.id)
 
 
@@ -358,7 +358,7 @@ def test_a_picture_is_edited_as_bogv_sees_it(tmp_path: Path) -> None:
     (folder / "clear.png").write_bytes(encoded(clear))
     asked = ask(load("folder", folder), variants(["resize"]), 2, 0, DECODER)
     shown = {
-        asked.dataset.items[query].id: DECODER.image(asked.dataset.items[query].read())
+        asked.dataset.items[query].id: DECODER.upright(asked.dataset.items[query].read())[0]
         for query in asked.dataset.queries
     }
     assert shown["turned.jpg (resize:50)"].size == (120, 160)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,6 +18,7 @@ from bogv.images import Decoder
 from bogv.weights import UNTRAINED, Weights
 from eval import __main__ as command_line
 from eval import run as running
+from eval.account import Sample
 from eval.commands import run as run_command
 from eval.commands import selftest as selftest_command
 from eval.datasets import Dataset, DatasetError, Spec, catalogue_entry, load
@@ -26,6 +28,7 @@ from eval.results import PER_QUERY, dataset_digest, read, table, write
 from eval.run import Options, Outcome, evaluate, leak_note
 from eval.run_report import run_report
 from eval.selftest import Canary
+from eval.variants import OWN, Variant
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 from tests.running import ROOT
 
@@ -50,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line with a data folder of its own and the fake embedder."""
     monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(run_command, "load_embedder", lambda *_: fake_embedder())
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: fake_embedder())
 
 
 @pytest.fixture
@@ -105,7 +108,18 @@ def test_a_folder_is_measured_and_written(
     assert run["command"].startswith("python -m eval run --dataset folder --root")
     assert run["packages"]["bogv"]
     assert run["machine"]["cores"] >= 1
-    assert set(run["seconds"]) == {"load", "embed", "embed_per_new_image", "search_and_score"}
+    parts = {"load", "embed", "embed_per_new_image", "search_and_score", "losses"}
+    assert set(run["seconds"]) == parts
+    assert run["settings"] == {
+        "pooling": "gap",
+        "size": 224,
+        "crop": "center",
+        "tta": "none",
+        "post": "none",
+    }
+    assert [step["name"] for step in run["losses"]["steps"]] == ["exact", "milvus", "rest"]
+    assert "## Loss account" in (written / "report.md").read_text()
+    assert "\nLoss account\n" in out
 
 
 def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
@@ -156,39 +170,92 @@ def test_untrained_weights_are_called_that_on_the_console(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     untrained = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
-    monkeypatch.setattr(run_command, "load_embedder", lambda *_: untrained)
-    assert run_eval("run", "--dataset", "folder", "--root", folder, "--out", tmp_path) == 0
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: untrained)
+    arguments = ("--root", folder, "--out", tmp_path, "--no-losses")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
     out, err = capsys.readouterr()
     assert err.startswith("UNTRAINED weights: the network has learnt nothing.")
     assert out.startswith("Weights:  UNTRAINED, fingerprint feed")
 
 
+VARIANT = ("--crop", "pad", "--size", "448", "--tta", "flip", "--post", "whiten:3")
+
+
+@pytest.mark.parametrize("more", [(), ("--backend", "milvus"), VARIANT])
 def test_a_run_repeated_gives_the_same_but_for_seconds(
-    run_eval: Eval, folder: Path, tmp_path: Path
+    run_eval: Eval, folder: Path, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
     texts = []
     for _ in range(2):
-        arguments = ("--limit", "12", "--seed", "3", "--out", tmp_path / "results")
+        arguments = ("--limit", "12", "--seed", "3", "--out", tmp_path / "results", *more)
         assert run_eval("run", "--dataset", "folder", "--root", folder, *arguments) == 0
         [written] = (tmp_path / "results").iterdir()
         run = json.loads((written / "run.json").read_text())
         del run["seconds"]
+        assert run["losses"]["steps"]
         texts.append((json.dumps(run), pd.read_parquet(written / "per_query.parquet").to_json()))
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("variant", [OWN, Variant(crop="pad", tta="flip", post="whiten:3")])
+def test_the_order_of_the_files_changes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: Variant
+) -> None:
+    found = []
+    plain = load("folder", folder)
+    for order in (range(16), np.random.default_rng(5).permutation(16).tolist()):
+        items = [plain.items[index] for index in order]
+        monkeypatch.setattr(
+            running, "load", lambda *_, items=items, **__: replace(plain, items=items)
+        )
+        outcome = measured(
+            tmp_path / str(order), "folder", root=folder, variant=variant, losses=Sample(queries=6)
+        )
+        run = outcome.run.model_dump()
+        del run["seconds"]
+        found.append((run, outcome.answers))
+    assert found[0] == found[1]
+
+
+def test_a_variant_is_named_in_its_folder_and_its_summary(folder: Path, tmp_path: Path) -> None:
+    variant = Variant(crop="squash", post="pca:3")
+    outcome = measured(tmp_path, "folder", root=folder, variant=variant)
+    report = run_report(outcome, DECODER)
+    written = write(tmp_path, outcome.run, {PER_QUERY: table(outcome.answers)}, report)
+    assert written.name.startswith("folder-custom-squash-pca3-exact-16-")
+    assert read(written)[0].settings == variant
+    [row, *_] = csv.DictReader((written / "summary.csv").read_text().splitlines())
+    assert row["settings"] == "squash-pca3"
+    assert any("post pca:3" in line for line in report.lead)
+    assert any("fitted on the gallery itself" in line for line in report.lead)
+    assert outcome.run.losses is None
+
+
+def test_an_account_takes_milvus_own_answers_where_the_run_has_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.account.milvus", None)
+    run = measured(tmp_path, "folder", root=folder, backend="milvus", losses=Sample()).run
+    assert run.losses is not None
+    [_, milvus, _] = run.losses.steps
+    assert milvus.metrics["map"].value == pytest.approx(run.metrics["map"].value)
 
 
 def test_other_settings_go_into_folders_of_their_own(folder: Path, tmp_path: Path) -> None:
     runs = [
         measured(tmp_path, "folder", root=folder, **more).run
-        for more in ({}, {"ks": (1, 2)}, {"seed": 1}, {"limit": 12}, {"limit": 12, "seed": 1})
+        for more in (
+            *({}, {"ks": (1, 2)}, {"seed": 1}, {"limit": 12}, {"limit": 12, "seed": 1}),
+            *({"variant": Variant(crop="pad")}, {"variant": Variant(tta="flip")}),
+        )
     ]
-    assert len({run.folder for run in runs}) == 5
+    assert len({run.folder for run in runs}) == 7
 
 
 def test_json_is_what_was_written(
     run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--root", folder, "--out", tmp_path / "results", "--json")
+    arguments = ("--root", folder, "--out", tmp_path / "results", "--json", "--no-losses")
     assert run_eval("run", "--dataset", "folder", *arguments) == 0
     [written] = (tmp_path / "results").iterdir()
     assert json.loads(capsys.readouterr().out) == json.loads((written / "run.json").read_text())
@@ -249,7 +316,8 @@ def test_the_same_bytes_under_two_ids_are_told(
         ("class 1/copy.jpg", "class 0/q95.jpg"),
     ]
     assert outcome.run.counts.queries_with_duplicate == 2
-    assert run_eval("run", "--dataset", "folder", "--root", folder, "--out", tmp_path) == 0
+    arguments = ("--root", folder, "--out", tmp_path, "--no-losses")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
     assert "DUPLICATES: 2 of the queries" in capsys.readouterr().err
     assert leak_note([]) is None
 
@@ -307,6 +375,7 @@ def test_the_digest_knows_the_questions_and_not_the_order(folder: Path) -> None:
         (["--dataset", "folder", "--root", "/nowhere"], "There is no folder '/nowhere'."),
         (["--dataset", "digits", "--weights", "/no/file.pth"], "weights '/no/file.pth' can't be"),
         (["--dataset", "digits", "--backend", "milvus", "--k", "1000"], "Use --backend exact"),
+        (["--dataset", "digits", "--limit", "20", "--post", "pca:20"], "ask for 19 at most"),
     ],
 )
 def test_an_error_is_one_line_and_status_2(
@@ -323,6 +392,14 @@ def test_an_error_is_one_line_and_status_2(
 @pytest.mark.parametrize("k", ["", "0,1", "one", "1.5"])
 def test_a_k_that_counts_no_places_is_refused(run_eval: Eval, k: str) -> None:
     assert run_eval("run", "--dataset", "digits", "--k", k) == 2
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"],
+)
+def test_a_setting_that_there_is_not_is_refused(run_eval: Eval, setting: str) -> None:
+    assert run_eval("run", "--dataset", "digits", setting) == 2
 
 
 def test_a_damaged_image_is_named_and_status_2(

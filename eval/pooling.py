@@ -1,0 +1,35 @@
+"""Poolings to be tried instead of the mean: (n, c, h, w) -> (n, c, 1, 1). Imports torch."""
+
+from __future__ import annotations
+
+import torch
+
+P = 3.0
+"""The exponent that Radenović, Tolias, Chum start from, and keep where it isn't learnt."""
+LEAST = 1e-6
+"""As in their code: what is not above it counts as it, so that the root has a slope."""
+
+
+class Gem(torch.nn.Module):
+    """Generalised mean: (mean over the places of x^p)^(1/p), p = 3; p = 1 is gap, p = ∞ mac.
+
+    Source: Radenović, Tolias, Chum, Fine-tuning CNN Image Retrieval with No Human Annotation,
+    TPAMI 2018, arXiv:1711.02512, formula 3.
+    """
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, c, 1, 1)."""
+        powers = features.clamp(min=LEAST).pow(P)
+        return powers.mean(dim=(2, 3), keepdim=True).pow(1 / P)
+
+
+class Mac(torch.nn.Module):
+    """Maximum activations of convolutions: the largest value over the places.
+
+    Source: Tolias, Sicre, Jégou, Particular Object Retrieval with Integral Max-Pooling of CNN
+    Activations, ICLR 2016, arXiv:1511.05879, formula 2.
+    """
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, c, 1, 1)."""
+        return features.amax(dim=(2, 3), keepdim=True)
