@@ -15,7 +15,7 @@ from types import TracebackType
 import httpx
 from tqdm import tqdm
 
-from bogv.config import Engine
+from bogv.config import Engine, Precision, Settings
 from bogv.embedder import load_embedder
 from bogv.errors import BogvError
 from bogv.folders import new_images
@@ -148,17 +148,17 @@ class ServicePlace:
     folder: Path
     weights: str
     engine: Engine
-    cache: Path
-    """Of converted models."""
-    max_upload: int
-    max_pixels: int
+    precision: Precision
+    settings: Settings
+    """Limits, and where models lie."""
 
     @contextmanager
     def opened(self) -> Iterator[ImageSearch]:
         """The service, as bogv's own bootstrap puts it together."""
+        weights = resolve(self.weights, precision=self.precision, models=self.settings.models_dir)
         search = ImageSearch(
-            Decoder(self.max_upload, self.max_pixels),
-            load_embedder(resolve(self.weights), self.engine, self.cache),
+            Decoder(self.settings.max_upload, self.settings.max_pixels),
+            load_embedder(weights, self.engine, self.settings.cache_dir, self.precision),
             MilvusStore.lite(self.folder, "latency"),
             Thumbnails(str(self.folder / "thumbnails")),
         )
@@ -213,7 +213,7 @@ class ColdStart:
 def fill_service(place: ServicePlace, paths: Sequence[Path], progress: bool) -> int:
     """Add images to the gallery; how many are in it. Run in a process of its own."""
     with place.opened() as search:
-        adding = search.add_many(new_images(paths, place.max_upload))
+        adding = search.add_many(new_images(paths, place.settings.max_upload))
         bar = tqdm(adding, "Adding", total=len(paths), unit="image", disable=not progress)
         failed = [added for added in bar if added.error is not None]
         if failed:

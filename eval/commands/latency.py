@@ -9,8 +9,16 @@ from typing import Annotated
 
 import typer
 
-from bogv.config import Engine, Settings
-from eval.commands.parts import Json, Out, WeightsOption, print_json, typed, weights_line
+from bogv.config import Engine, Precision, Settings
+from eval.commands.parts import (
+    Json,
+    Out,
+    PrecisionOption,
+    WeightsOption,
+    print_json,
+    typed,
+    weights_line,
+)
 from eval.latency import REQUESTS, Options, Outcome, measure_server, measure_service, requests_table
 from eval.latency_report import latency_report
 from eval.latency_result import Latency
@@ -43,6 +51,7 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
     warm_up: Annotated[int, typer.Option(min=0, help="Requests that count nowhere.")] = 20,
     weights: WeightsOption = "auto",
     engine: Annotated[Engine, typer.Option(help="What runs the service's network.")] = "auto",
+    precision: PrecisionOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the images' order and the arrivals.")] = 0,
     out: Out = Path("results"),
     as_json: Json = False,
@@ -64,7 +73,7 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
         seed=seed,
         command=typed(context),
     )
-    outcome = _measured(target, images, weights, engine, options)
+    outcome = _measured(target, images, options, weights, engine, precision)
     found = outcome.latency
     table = requests_table(outcome.sent)
     folder = write(out, found, {REQUESTS: table}, latency_report(found, table))
@@ -77,7 +86,12 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _measured(
-    target: str, images: Path | None, weights: str, engine: Engine, options: Options
+    target: str,
+    images: Path | None,
+    options: Options,
+    weights: str,
+    engine: Engine,
+    precision: Precision,
 ) -> Outcome:
     settings = Settings()
     if target.startswith(("http://", "https://")):
@@ -86,14 +100,7 @@ def _measured(
     if target != "service":
         raise typer.BadParameter("--target is `service` or a URL: http://127.0.0.1:7000")
     with tempfile.TemporaryDirectory(prefix="bogv-latency-") as folder:
-        place = ServicePlace(
-            Path(folder),
-            weights,
-            engine,
-            settings.cache_dir,
-            settings.max_upload,
-            settings.max_pixels,
-        )
+        place = ServicePlace(Path(folder), weights, engine, precision, settings)
         return measure_service(place, images, options)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bogv.config import Precision
 from eval.results import WeightsPart, weights_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -18,6 +19,10 @@ Root = Annotated[
 ]
 WeightsOption = Annotated[
     str, typer.Option(help="auto, imagenet, untrained, or the path of a state dict.")
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="Of the network; int8 needs the model that `python -m bogv quantize` made."),
 ]
 Out = Annotated[Path, typer.Option(help="Where the result's folder goes.")]
 

@@ -15,6 +15,7 @@ from bogv.weights import resolve
 from eval.commands.parts import (
     Json,
     Out,
+    PrecisionOption,
     Root,
     WeightsOption,
     places,
@@ -40,6 +41,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     k: Annotated[str, typer.Option(help="Count the first so many places.")] = "1,5,10",
     weights: WeightsOption = "auto",
     engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
+    precision: PrecisionOption = "auto",
     backend: Annotated[
         Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
     ] = "exact",
@@ -70,7 +72,8 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         command=typed(context),
     )
     variants(options.edits)  # a wrong name is told before the network is loaded
-    embedder = load_embedder(resolve(weights), engine, settings.cache_dir)
+    chosen = resolve(weights, precision=precision, models=settings.models_dir)
+    embedder = load_embedder(chosen, engine, settings.cache_dir, precision)
     if not embedder.weights.trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bogv.config import Engine, Settings
-from bogv.embedder import load_embedder
+from bogv.embedder import Embedder, load_embedder
 from bogv.images import Decoder
 from bogv.weights import resolve
 from eval.account import Sample
 from eval.commands.parts import (
     Json,
     Out,
+    PrecisionOption,
     Root,
     WeightsOption,
     places,
@@ -70,6 +72,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     k: Annotated[str, typer.Option(help="Count the first so many places.")] = "1,5,10",
     weights: WeightsOption = "auto",
     engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
+    precision: PrecisionOption = "auto",
     pooling: PoolingOption = "gap",
     size: SizeOption = 224,
     crop: CropOption = "center",
@@ -100,7 +103,13 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         seed=seed,
         command=typed(context),
     )
-    outcome, folder = _measured(options, weights, engine, out, cache)
+
+    def load(settings: Settings) -> Embedder:
+        chosen = resolve(weights, precision=precision, models=settings.models_dir)
+        network = network_of(options.variant)
+        return load_embedder(chosen, engine, settings.cache_dir, precision, network)
+
+    outcome, folder = _measured(options, load, out, cache)
     if as_json:
         print_json(outcome.run.model_dump(mode="json"))
     else:
@@ -108,13 +117,11 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _measured(
-    options: Options, choice: str, engine: Engine, out: Path, cache: Path | None
+    options: Options, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
 ) -> tuple[Outcome, Path]:
     """The outcome and the folder that it was written to."""
     settings = Settings()
-    weights = resolve(choice)
-    network = network_of(options.variant)
-    embedder = load_embedder(weights, engine, settings.cache_dir, network=network)
+    embedder = load(settings)
     if not embedder.weights.trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)

@@ -12,6 +12,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from bogv.config import Settings
 from bogv.errors import NotAnImage
 from bogv.weights import UNTRAINED
 from eval import __main__ as command_line
@@ -274,7 +275,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServicePlace:
     """A service with the fake embedder, all of it in this process: starting others takes long."""
     monkeypatch.setattr(latency_targets, "load_embedder", lambda *_: fake_embedder())
     monkeypatch.setattr(measuring, "apart", lambda work, *arguments: work(*arguments))
-    return ServicePlace(tmp_path / "service", UNTRAINED, "auto", tmp_path, 10**6, 10**6)
+    return ServicePlace(
+        tmp_path / "service", UNTRAINED, "auto", "auto", Settings(data_dir=tmp_path)
+    )
 
 
 def test_the_service_is_measured_on_a_gallery_of_the_images(
