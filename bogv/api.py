@@ -9,7 +9,8 @@ from __future__ import annotations
 import hmac
 import logging
 import re
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
@@ -254,8 +255,12 @@ def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
 
 def _search_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
     def find(image: bytes, limit: int | None) -> JSONResponse:
-        hits = search.search(image, 10 if limit is None else limit).hits
-        return _success("search", [_hit(hit) for hit in hits])
+        result = search.search(image, 10 if limit is None else limit)
+        start = time.perf_counter()
+        response = _success("search", [_hit(hit) for hit in result.hits])
+        seconds = {**result.seconds, "serialise": time.perf_counter() - start}
+        response.headers["Server-Timing"] = _server_timing(seconds)
+        return response
 
     @api.post("/image/sim/search/file", responses=_SEARCH, tags=["search"])
     def search_file(
@@ -319,6 +324,14 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
             if not search.embedder.weights.trained:
                 shown["warning"] = UNTRAINED_WARNING
         return _success("health", shown)
+
+
+def _server_timing(seconds: Mapping[str, float]) -> str:
+    """`decode;dur=4.1, embed;dur=7.4`: milliseconds, as browsers and `eval latency` read them.
+
+    Source: W3C, Server Timing, https://www.w3.org/TR/server-timing/.
+    """
+    return ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
 
 def _hit(hit: Hit) -> dict[str, str | int | float]:

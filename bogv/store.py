@@ -11,8 +11,9 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,8 +39,20 @@ TEXT_WINDOW = 1_000  # rows read at once when looking for text
 _MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
-_HNSW = {"M": 16, "efConstruction": 200}
+_BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+
+
+@dataclass(frozen=True)
+class Index:
+    """How Milvus looks for neighbours: a type of index and its parameters, as Milvus calls them."""
+
+    type: str
+    build: Mapping[str, int] = field(default_factory=dict)
+    search: Mapping[str, int] = field(default_factory=dict)
+
+
+OWN_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 64})
 
 
 class MilvusStore:
@@ -48,8 +61,11 @@ class MilvusStore:
     Every method raises DatabaseUnavailable when Milvus doesn't answer or refuses.
     """
 
-    def __init__(self, name: str, uri: str, *, lite: bool, **login: str) -> None:
+    def __init__(
+        self, name: str, uri: str, *, lite: bool, index: Index = OWN_INDEX, **login: str
+    ) -> None:
         self.name = name
+        self._index = index
         self.database = "Milvus Lite" if lite else f"Milvus server {uri}"
         self._lite = lite
         # Milvus Lite loses rows under concurrent writers, and threads gain nothing on it.
@@ -59,18 +75,21 @@ class MilvusStore:
         self._client = self._connect(uri, **login)
 
     @classmethod
-    def lite(cls, folder: Path, name: str) -> MilvusStore:
+    def lite(cls, folder: Path, name: str, index: Index = OWN_INDEX) -> MilvusStore:
         """Milvus Lite in `folder`. Raises GalleryInUse when another process has it open."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(name, str((folder / "milvus.db").resolve()), lite=True)
+        return cls(name, str((folder / "milvus.db").resolve()), lite=True, index=index)
 
     @classmethod
     def server(
-        cls, host: str, port: int, name: str, user: str = "", password: str = "", token: str = ""
+        cls, host: str, port: int, name: str, index: Index = OWN_INDEX, **login: str
     ) -> MilvusStore:
-        """A Milvus server or cluster; `host` may be a whole URI (`https://…`)."""
+        """A Milvus server or cluster; `host` may be a whole URI (`https://…`).
+
+        login: `user`, `password`, `token`; what is empty is not used.
+        """
         uri = host if "://" in host else f"http://{host}:{port}"
-        return cls(name, uri, lite=False, user=user, password=password, token=token)
+        return cls(name, uri, lite=False, index=index, **login)
 
     # Opening
 
@@ -109,21 +128,58 @@ class MilvusStore:
     def _create(self, collection: str, dimension: int) -> None:
         schema = self._client.create_schema(auto_id=False, description="bogv images")
         schema.add_field("id", DataType.INT64, is_primary=True)
-        for field, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
-            schema.add_field(field, DataType.VARCHAR, max_length=length)
+        for name, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
+            schema.add_field(name, DataType.VARCHAR, max_length=length)
         schema.add_field("width", DataType.INT32)
         schema.add_field("height", DataType.INT32)
         schema.add_field("size", DataType.INT64)
         schema.add_field("added_at", DataType.INT64)
         schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
-        index = self._client.prepare_index_params()
-        index.add_index("embedding", index_type="HNSW", metric_type="COSINE", params=_HNSW)
         # Another server may be starting on the same empty database: what is there is taken.
         if not self._call(self._client.has_collection, collection):
             self._call(
-                self._client.create_collection, collection, schema=schema, index_params=index
+                self._client.create_collection,
+                collection,
+                schema=schema,
+                index_params=self._index_params(),
             )
         self._call(self._client.create_alias, collection, self.name)
+
+    def _index_params(self) -> Any:
+        params = self._client.prepare_index_params()
+        params.add_index(
+            "embedding",
+            index_type=self._index.type,
+            metric_type="COSINE",
+            # Nested once more: pymilvus takes off one layer, and below it Milvus Lite looks for
+            # `params` alone. Without, it builds with its defaults, in silence.
+            params={"params": dict(self._index.build)},
+        )
+        return params
+
+    def rebuild_index(self) -> None:
+        """Replace the index by this store's own, over all rows; returns when it is whole.
+
+        For measurements: until then the gallery can't be searched, and Milvus Lite does nothing
+        else. Milvus builds indexes in the background, and Lite doesn't tell when it has.
+        """
+        with self._lock:
+            # A server indexes nothing before it is flushed.
+            self._call(self._client.flush, self.name, timeout=_BUILD_SECONDS)
+            self._call(self._client.release_collection, self.name, timeout=_BUILD_SECONDS)
+            # Lite's waits for what is under way in the background.
+            self._call(self._client.drop_index, self.name, "embedding", timeout=_BUILD_SECONDS)
+            params = self._index_params()
+            self._call(self._client.create_index, self.name, params, timeout=_BUILD_SECONDS)
+            self._call(self._client.load_collection, self.name, timeout=_BUILD_SECONDS)
+
+    def drop(self) -> None:
+        """Remove the gallery and all that is in it."""
+        with self._lock:
+            begun_with = self.begun_with()
+            if begun_with is not None:
+                self._call(self._client.drop_alias, self.name)
+                self._call(self._client.drop_collection, f"{self.name}_{begun_with}")
 
     def close(self) -> None:
         """Write out what is in memory and let go of the connection."""
@@ -190,14 +246,16 @@ class MilvusStore:
 
     def search(self, vector: Vectors, limit: int) -> list[Hit]:
         """The nearest records to a unit vector, (dimension,) float32; best first, ties by id."""
+        params = dict(self._index.search)
+        if "ef" in params:
+            params["ef"] = max(params["ef"], limit)  # Milvus refuses less
         found = self._call(
             self._client.search,
             self.name,
             data=[vector],
             limit=limit,
             output_fields=_FIELDS,
-            # HNSW's ef must reach the limit; Milvus Lite keeps its own.
-            search_params={"metric_type": "COSINE", "params": {"ef": max(64, limit)}},
+            search_params={"metric_type": "COSINE", "params": params},
         )[0]
         hits = [Hit(_record(hit["entity"]), _score(hit["distance"])) for hit in found]
         return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))

@@ -10,8 +10,10 @@ import typer
 from pydantic import ValidationError
 
 from bogv.errors import BogvError
+from eval.commands.ann import ann
 from eval.commands.compare import compare
 from eval.commands.datasets import fetch, list_command
+from eval.commands.latency import latency
 from eval.commands.run import run
 from eval.commands.selftest import selftest
 from eval.datasets import DatasetError
@@ -25,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, compare, selftest):
+for command in (fetch, run, ann, latency, compare, selftest):
     app.command()(command)
 
 

@@ -20,6 +20,9 @@ Relevance = NDArray[np.bool_]
 Id = int | str
 Ids = NDArray[Any] | Iterable[Id]
 
+TIE = 1e-6
+"""So close together cosines of unit vectors can't be told apart in float32."""
+
 
 def order(scores: ArrayLike, ids: Ids) -> NDArray[np.intp]:
     """Indices that rank by (-score, id): the highest score first, of equals the smallest id.
@@ -255,6 +258,28 @@ def ann_recall(found_ids: Ids, exact_ids: Ids) -> float:
     if found.size > exact.size:
         raise ValueError(f"{found.size} were found, to be compared with only {exact.size}.")
     return float(_among(found, exact).sum() / exact.size)
+
+
+def ann_recall_ties(found_scores: ArrayLike, exact_scores: ArrayLike) -> float:
+    """`ann_recall` where a tie with the last place counts as found, whichever image it is.
+
+    |found with a score of at least the last exact one| / |exact|. Both are exact scores: what was
+    found is scored anew, not by the index. Scores within TIE of each other are a tie: an index
+    computes in float32, whose cosines are about so far off. As ANN-Benchmarks counts (there by
+    distance, and a thousandth of it allowed).
+
+    Raises ValueError as `ann_recall` does.
+
+    >>> ann_recall_ties([0.9, 0.7, 0.5], [0.9, 0.8, 0.7])
+    0.6666666666666666
+    """
+    found = np.asarray(found_scores, np.float64)
+    exact = np.asarray(exact_scores, np.float64)
+    if not exact.size:
+        raise ValueError("The exact search found nothing to compare with.")
+    if found.size > exact.size:
+        raise ValueError(f"{found.size} were found, to be compared with only {exact.size}.")
+    return float((found >= exact.min() - TIE).sum() / exact.size)
 
 
 def score_query(rel: Relevance, total: int, ks: Sequence[int]) -> dict[str, float]:

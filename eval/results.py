@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bogv.weights import UNTRAINED
 from eval.datasets import Anchor, Dataset, Protocol
 from eval.errors import WorkbenchError
 from eval.report import Report
@@ -150,6 +151,17 @@ class Run(Result):
             "backend": self.backend,
             "queries": self.n,
         }
+
+
+def weights_part(name: str, fingerprint: str) -> WeightsPart:
+    """The weights as a result names them. name: as `bogv.weights.Weights` has it."""
+    trained = name != UNTRAINED
+    return WeightsPart(
+        name=name,
+        fingerprint=fingerprint,
+        trained=trained,
+        note=None if trained else UNTRAINED_NOTE,
+    )
 
 
 def weights_text(weights: WeightsPart | None) -> str:

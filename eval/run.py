@@ -16,19 +16,17 @@ from tqdm import tqdm
 
 from bogv.embedder import Embedder
 from bogv.images import Decoder
-from bogv.weights import Weights
 from eval.datasets import Dataset, DatasetError, Spec, load
 from eval.embedding import Embedded, embed
 from eval.errors import WorkbenchError
 from eval.machine import machine, packages, revision
 from eval.results import (
-    UNTRAINED_NOTE,
     Counts,
     DatasetPart,
     Mean,
     Run,
-    WeightsPart,
     dataset_digest,
+    weights_part,
 )
 from eval.scoring import Answer, Duplicate, duplicates, has_relevant, score
 from eval.search import Backend, check_depth, depth, rank
@@ -97,7 +95,7 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
     }
     leaks = duplicates(dataset, embedded.digests)
     run = Run(
-        weights=_weights(embedder.weights),
+        weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
         dataset=_dataset(dataset, options.limit, embedded),
         counts=_counts(dataset, answers, leaks),
@@ -174,15 +172,6 @@ def _means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
     classes: Any = None if None in labels else labels
     summary = summarise(columns, classes, seed)
     return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
-
-
-def _weights(weights: Weights) -> WeightsPart:
-    return WeightsPart(
-        name=weights.name,
-        fingerprint=weights.fingerprint,
-        trained=weights.trained,
-        note=None if weights.trained else UNTRAINED_NOTE,
-    )
 
 
 def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> DatasetPart:

@@ -1,0 +1,126 @@
+"""`latency`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bogv.config import Engine, Settings
+from eval.commands.parts import Json, Out, WeightsOption, print_json, typed, weights_line
+from eval.latency import REQUESTS, Options, Outcome, measure_server, measure_service, requests_table
+from eval.latency_report import latency_report
+from eval.latency_result import Latency
+from eval.latency_targets import ServicePlace
+from eval.results import write
+
+
+def latency(  # noqa: PLR0913, PLR0917 - one for each option
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Option(help="`service`: in this process; or a server: http://127.0.0.1:7000.")
+    ] = "service",
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of images to send. By default bogv's samples.")
+    ] = None,
+    concurrency: Annotated[str, typer.Option(help="Callers in the closed loop.")] = "1,2,4,8,16",
+    rates: Annotated[
+        str,
+        typer.Option(
+            help="Requests a second in the open loop: 5,10,20. By default 25%, 50%, 75% and 90%"
+            " of the closed loop's best throughput."
+        ),
+    ] = "",
+    requests: Annotated[int, typer.Option(min=1, help="In a step, at most.")] = 200,
+    seconds: Annotated[float, typer.Option(min=0.1, help="A step starts none after so many.")] = 60,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits asked for.")] = 10,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds after which a request is given up.")
+    ] = 30,
+    warm_up: Annotated[int, typer.Option(min=0, help="Requests that count nowhere.")] = 20,
+    weights: WeightsOption = "auto",
+    engine: Annotated[Engine, typer.Option(help="What runs the service's network.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the images' order and the arrivals.")] = 0,
+    out: Out = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Measure how long searches take, and how many of them at a time are borne.
+
+    The service is measured on a gallery of the images in Milvus Lite, in a temporary folder, with
+    --weights and --engine. A server is measured as it is, and nothing is added to it; its token is
+    taken from the variable TOKEN, not from an option, for the command is written down.
+    """
+    options = Options(
+        concurrency=[int(each) for each in _numbers(concurrency, "--concurrency", whole=True)],
+        rates=_numbers(rates, "--rates") if rates else (),
+        requests=requests,
+        seconds=seconds,
+        limit=limit,
+        timeout=timeout,
+        warm_up=warm_up,
+        seed=seed,
+        command=typed(context),
+    )
+    outcome = _measured(target, images, weights, engine, options)
+    found = outcome.latency
+    table = requests_table(outcome.sent)
+    folder = write(out, found, {REQUESTS: table}, latency_report(found, table))
+    if found.weights.note:
+        print(found.weights.note, file=sys.stderr)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _print_outcome(found, folder)
+
+
+def _measured(
+    target: str, images: Path | None, weights: str, engine: Engine, options: Options
+) -> Outcome:
+    settings = Settings()
+    if target.startswith(("http://", "https://")):
+        token = settings.token.get_secret_value() if settings.token else None
+        return measure_server(target, token, images, options)
+    if target != "service":
+        raise typer.BadParameter("--target is `service` or a URL: http://127.0.0.1:7000")
+    with tempfile.TemporaryDirectory(prefix="bogv-latency-") as folder:
+        place = ServicePlace(
+            Path(folder),
+            weights,
+            engine,
+            settings.cache_dir,
+            settings.max_upload,
+            settings.max_pixels,
+        )
+        return measure_service(place, images, options)
+
+
+def _numbers(text: str, option: str, *, whole: bool = False) -> list[float]:
+    try:
+        numbers = [float(int(part) if whole else float(part)) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers with commas between: 1,2,4") from error
+    if not all(0 < number < 1e6 for number in numbers):
+        raise typer.BadParameter(f"{option} takes numbers above 0")
+    return numbers
+
+
+def _print_outcome(found: Latency, folder: Path) -> None:
+    print(f"Weights:  {weights_line(found.weights)}")
+    print(f"Target:   {found.target}; {found.engine}; {found.database}, {found.gallery:,} images")
+    print(f"Images:   {found.images.count:,} from {found.images.source}\n")
+    for cold in found.cold:
+        opening = (
+            "" if cold.opening_seconds is None else f", opened in {cold.opening_seconds:.1f} s"
+        )
+        print(f"Cold:     first of a {cold.what} {cold.latency_ms:.1f} ms{opening}")
+    print(f"\n{'load':>10} {'rate/s':>8} {'p50 ms':>9} {'p99 ms':>9} {'max ms':>9} {'errors':>7}")
+    for step in found.steps:
+        spread = step.measured.latency_ms
+        print(
+            f"{step.label:>10} {step.measured.throughput:8.2f} {spread['p50']:9.1f}"
+            f" {spread['p99']:9.1f} {spread['max']:9.1f} {sum(step.measured.errors.values()):7,}"
+        )
+    print(f"\n{folder}")
