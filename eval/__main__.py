@@ -16,6 +16,7 @@ from eval.commands.datasets import fetch, list_command
 from eval.commands.latency import latency
 from eval.commands.run import run
 from eval.commands.selftest import selftest
+from eval.commands.speed import speed
 from eval.datasets import DatasetError
 from eval.errors import WorkbenchError
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, ann, latency, compare, selftest):
+for command in (fetch, run, ann, latency, speed, compare, selftest):
     app.command()(command)
 
 
