@@ -15,6 +15,7 @@ from eval.commands.compare import compare
 from eval.commands.datasets import fetch, list_command
 from eval.commands.latency import latency
 from eval.commands.run import run
+from eval.commands.scale import scale
 from eval.commands.selftest import selftest
 from eval.commands.speed import speed
 from eval.datasets import DatasetError
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, ann, latency, speed, compare, selftest):
+for command in (fetch, run, ann, latency, speed, scale, compare, selftest):
     app.command()(command)
 
 

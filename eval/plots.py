@@ -8,7 +8,7 @@ markers tell them apart as well.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -37,9 +37,22 @@ STYLE: Any = {
 
 def render(draw: Callable[[Axes], None], *, width: float = 9, height: float = 5.5) -> bytes:
     """PNG of what `draw` draws on the axes. width, height: inches, of 150 pixels each."""
+    return render_many([draw], columns=1, width=width, height=height)
+
+
+def render_many(
+    draws: Sequence[Callable[[Axes], None]],
+    *,
+    columns: int,
+    width: float = 6,
+    height: float = 4,
+) -> bytes:
+    """PNG of several plots side by side, row by row. width, height: of each, as in `render`."""
+    rows = -(-len(draws) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.add_subplot())
+        figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+        for number, draw in enumerate(draws, 1):
+            draw(figure.add_subplot(rows, columns, number))
         out = io.BytesIO()
         # Without the version of matplotlib in it, the same figures make the same file.
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})

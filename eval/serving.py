@@ -22,9 +22,12 @@ START_SECONDS = 300.0
 
 
 class Served:
-    """`python app.py` on a free port of this machine, once it answers. Raises WorkbenchError."""
+    """`python app.py`, or what else is named, on a free port of this machine, once it answers.
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    Raises WorkbenchError.
+    """
+
+    def __init__(self, data_dir: Path, *program: str, **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
@@ -34,8 +37,8 @@ class Served:
         others = {name: value for name, value in os.environ.items() if name != "TOKEN"}
         start = time.perf_counter()
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "app.py"],
+            self._process = subprocess.Popen(  # noqa: S603 - this very program
+                [sys.executable, *(program or ["app.py"])],
                 cwd=ROOT,
                 env={**others, **environment, **ours},
                 stdout=log,
@@ -82,9 +85,9 @@ class Served:
 
 
 @contextmanager
-def serving(data_dir: Path, **environment: str) -> Iterator[Served]:
+def serving(data_dir: Path, *program: str, **environment: str) -> Iterator[Served]:
     """A server on this data folder until the block ends. Raises WorkbenchError."""
-    served = Served(data_dir, **environment)
+    served = Served(data_dir, *program, **environment)
     try:
         yield served
     finally:

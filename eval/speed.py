@@ -58,8 +58,11 @@ def measure(options: Options) -> Speed:
         with told:
             told("making the inputs")
             small, large = (
-                make_inputs(paths, folder / f"{size[0]}", BATCH + count, size, options.seed)
-                for size, count in ((SMALL, options.count), (LARGE, options.large))
+                make_inputs(paths, folder / f"{size[0]}", warm_up + count, size, options.seed)
+                for size, warm_up, count in (
+                    (SMALL, BATCH, options.count),
+                    (LARGE, WARM_UP, options.large),
+                )
             )
             told("starting")
             starts = starting(setting, folder, small[0])
@@ -144,7 +147,7 @@ def _add_large(
     paths: Sequence[Path],
     told: Callable[[str], None],
 ) -> None:
-    warm_up, images = paths[:WARM_UP], paths[BATCH:]
+    warm_up, images = paths[:WARM_UP], paths[WARM_UP:]
     told("each stage alone, 12 megapixels")
     stages = _stages(found, "12 megapixels", setting, folder / "large-stages", images)
     told("adding 12 megapixels")
