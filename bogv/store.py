@@ -37,6 +37,7 @@ FILEPATH_BYTES = 2048
 ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
 TEXT_WINDOW = 1_000  # rows read at once when looking for text
 _MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
+_NEVER = 2**31 - 1  # ms
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
@@ -62,7 +63,14 @@ class MilvusStore:
     """
 
     def __init__(
-        self, name: str, uri: str, *, lite: bool, index: Index = OWN_INDEX, **login: str
+        self,
+        name: str,
+        uri: str,
+        *,
+        lite: bool,
+        index: Index = OWN_INDEX,
+        timeout: float | None = None,
+        **login: str,
     ) -> None:
         self.name = name
         self._uri = uri
@@ -71,15 +79,19 @@ class MilvusStore:
         self._lite = lite
         # Milvus Lite loses rows under concurrent writers, and threads gain nothing on it.
         self._lock: AbstractContextManager[Any] = threading.RLock() if lite else nullcontext()
-        self._timeout = 30.0 if lite else 10.0
+        self._timeout = timeout or (30.0 if lite else 10.0)  # s
         self._latest = 0  # the newest row this process has seen: where a listing looks first
         self._client = self._connect(uri, **login)
 
     @classmethod
-    def lite(cls, folder: Path, name: str, index: Index = OWN_INDEX) -> MilvusStore:
+    def lite(
+        cls, folder: Path, name: str, index: Index = OWN_INDEX, timeout: float | None = None
+    ) -> MilvusStore:
         """Milvus Lite in `folder`. Raises GalleryInUse when another process has it open."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(name, str((folder / "milvus.db").resolve()), lite=True, index=index)
+        return cls(
+            name, str((folder / "milvus.db").resolve()), lite=True, index=index, timeout=timeout
+        )
 
     @classmethod
     def server(
@@ -90,7 +102,7 @@ class MilvusStore:
         login: `user`, `password`, `token`; what is empty is not used.
         """
         uri = host if "://" in host else f"http://{host}:{port}"
-        return cls(name, uri, lite=False, index=index, **login)
+        return cls(name, uri, lite=False, index=index, timeout=None, **login)
 
     # Opening
 
@@ -343,8 +355,9 @@ class MilvusStore:
     # Calling Milvus
 
     def _connect(self, uri: str, **login: str) -> Any:
-        # Milvus Lite takes the pings of an idle client for an attack, and hangs up.
-        options = {"grpc.keepalive_permit_without_calls": False} if self._lite else {}
+        # Milvus Lite takes pymilvus' pings, one every ten seconds while it is idle or busy with a
+        # long call, for an attack, and hangs up. It lives in this process: there is no one to ping.
+        options = {"grpc.keepalive_time_ms": _NEVER} if self._lite else {}
         try:
             return MilvusClient(uri, timeout=self._timeout, grpc_options=options, **login)
         except (MilvusException, grpc.RpcError, OSError) as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from eval.ann import Ann, Point
 from eval.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, render
@@ -13,9 +15,9 @@ from eval.report import Figure, Report, Section, Table
 from eval.results import weights_text
 
 POINTS = (
-    "Each point is an index with one set of parameters; on the dark line, and named, are those that"
-    " no other beats in both. Recall is the share of the true nearest neighbours, by exact search"
-    " in double precision, that the index gave; it says nothing of relevance."
+    "Each point is an index with one set of parameters. On the dark line, with a letter, are those"
+    " that no other beats in both. Recall is the share of the true nearest neighbours, by exact"
+    " search in double precision, that the index gave; it says nothing of relevance."
 )
 
 
@@ -62,7 +64,9 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 def _frontier(found: Ann) -> list[str | Figure]:
     alt = f"ann_recall@{found.k} against queries a second, with the points that no other beats."
     return [
-        Figure("frontier", render(lambda axes: _draw_frontier(axes, found), height=7), alt),
+        Figure(
+            "frontier", render(lambda axes: _draw_frontier(axes, found), width=11, height=6.5), alt
+        ),
         POINTS,
     ]
 
@@ -96,20 +100,45 @@ def _draw_frontier(axes: Axes, found: Ann) -> None:
         label="bogv's own",
         zorder=3,
     )
-    for i in sorted({*best, own}):
+    letters = _letters(found)
+    for i, letter in letters.items():
         axes.annotate(
-            _short(found.points[i]),
+            letter,
             (across[i], up[i]),
-            xytext=(-8, 8),
+            # bogv's own may lie close below the frontier.
+            xytext=(-14, -14) if i == own and own not in best else (5, 8),
             textcoords="offset points",
-            ha="right",
-            fontsize=10,
+            fontsize=13,
+            fontweight="bold",
         )
     plain_log(axes, "y")
     axes.set_title(f"{found.vectors.gallery:,} × {found.vectors.dimension}, {found.database}")
     axes.set_xlabel(f"ann_recall@{found.k}")
     axes.set_ylabel(f"queries a second, {found.threads} at a time (log)")
-    axes.legend(loc="lower left", fontsize=11)
+    named = [
+        Line2D(
+            [],
+            [],
+            color=BLACK,
+            linestyle="",
+            markersize=9,
+            markeredgewidth=0.4,
+            marker=f"${letter}$",
+            label=_short(found.points[i]),
+        )
+        for i, letter in letters.items()
+    ]
+    handles = [*axes.get_legend_handles_labels()[0], *named]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), fontsize=10)
+
+
+def _letters(found: Ann) -> dict[int, str]:
+    """A letter for each point of the frontier and for bogv's own, by the recall ascending."""
+    name = f"ann_recall@{found.k}"
+    points = [(p.metrics[name].value, p.cost.queries_per_second) for p in found.points]
+    chosen = {*pareto(points), found.points.index(found.own)}
+    ordered = sorted(chosen, key=lambda index: (points[index][0], -points[index][1]))
+    return dict(zip(ordered, ascii_uppercase, strict=False))
 
 
 def _costs(found: Ann) -> list[str | Figure]:
@@ -171,7 +200,7 @@ def _draw_bars(
             fontsize=11,
         )
     axes.set_yticks(places, [_built(point) for point in builds])
-    axes.set_xlim(0, 1.12 * max(values))
+    axes.set_xlim(0, 1.12 * max(*values, 1.0))
     axes.grid(visible=False, axis="y")
     axes.set_title(f"{title} (green: bogv's own)")
     axes.set_xlabel(unit)
@@ -179,28 +208,28 @@ def _draw_bars(
 
 def _table(found: Ann) -> Table:
     name, ties = f"ann_recall@{found.k}", f"ann_recall_ties@{found.k}"
-    across = [(point.metrics[name].value, point.cost.queries_per_second) for point in found.points]
-    best = set(pareto(across))
+    letters = _letters(found)
     rows = []
     for number, point in enumerate(found.points):
         mean, cost = point.metrics[name], point.cost
         rows.append(
             [
-                point.label + (" (bogv's own)" if point.own else ""),
+                _short(point) + (" (bogv's own)" if point.own else ""),
+                letters.get(number, ""),
                 f"{mean.value:.4f}",
                 f"{mean.ci95[0]:.3f}–{mean.ci95[1]:.3f}",
                 f"{point.metrics[ties].value:.4f}",
                 f"{cost.queries_per_second:.1f}",
                 f"{cost.p50_ms:.1f}",
                 f"{cost.p99_ms:.1f}",
-                f"{cost.build_seconds:.1f}",
-                "" if cost.memory_mib is None else f"{cost.memory_mib:,.0f}",
-                "yes" if number in best else "",
             ]
         )
-    columns = ["index", name, "95%", ties, "queries/s", "p50 ms", "p99 ms", "build s", "MiB"]
-    caption = f"{found.n:,} queries. {ties} counts another neighbour with the last one's score."
-    return Table([*columns, "frontier"], rows, caption)
+    columns = ["index", "", name, "95%", "with ties", "queries/s", "p50 ms", "p99 ms"]
+    caption = (
+        f"{found.n:,} queries; efC is efConstruction. With ties: {ties}, which counts another"
+        " neighbour with the last one's score."
+    )
+    return Table(columns, rows, caption)
 
 
 def _searched(found: Ann) -> list[str]:

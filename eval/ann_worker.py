@@ -24,6 +24,9 @@ from eval.processes import resident_mib
 
 ROWS = 5_000
 """Rows handed to Milvus at once; each is a Record of its own."""
+PATIENCE = 1800.0
+"""Seconds for a call. Milvus Lite merges what was put before, which a busy machine does slowly, and
+a measurement rather waits than ends."""
 FIRST = Index("FLAT")
 """What a gallery is filled with: it takes no time to build."""
 
@@ -57,7 +60,7 @@ class Place:
     def store(self, index: Index) -> MilvusStore:
         """The connection, with nothing made or loaded."""
         if self.lite:
-            return MilvusStore.lite(self.folder, self.collection, index)
+            return MilvusStore.lite(self.folder, self.collection, index, PATIENCE)
         settings = Settings()
         return MilvusStore.server(
             settings.milvus_host or "",

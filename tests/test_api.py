@@ -170,6 +170,16 @@ def test_every_search_finds_the_image_first(
         assert len(succeeds(find(limit="1000"), "search")) == 12
 
 
+def test_a_search_says_what_its_stages_took(client: TestClient) -> None:
+    response = client.post(f"{BASE}/search/file", files=upload())
+    succeeds(response, "search")
+    stages = dict(part.split(";dur=") for part in response.headers["Server-Timing"].split(", "))
+    assert list(stages) == ["decode", "embed", "search", "serialise"]
+    assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
+    failed = client.post(f"{BASE}/search/file", files={"file": ("x", b"no image")})
+    assert "Server-Timing" not in failed.headers
+
+
 def test_a_search_of_an_empty_gallery_gives_no_hits(
     searches: dict[str, Callable[..., Any]],
 ) -> None:
