@@ -15,6 +15,7 @@ from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails
 from bogv.weights import IMAGENET, UNTRAINED, Weights, resolve
+from eval.ann_worker import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Setting:
 
     def store(self, folder: Path) -> MilvusStore:
         """Milvus Lite in a folder, under the name that a server takes."""
-        return MilvusStore.lite(folder, "images")
+        return MilvusStore.lite(folder, "images", timeout=PATIENCE)
 
     @contextmanager
     def opened(self, folder: Path, decoder: Decoder) -> Iterator[ImageSearch]:
