@@ -73,6 +73,7 @@ class MilvusStore:
         **login: str,
     ) -> None:
         self.name = name
+        self._uri = uri
         self._index = index
         self.database = "Milvus Lite" if lite else f"Milvus server {uri}"
         self._lite = lite
@@ -184,6 +185,20 @@ class MilvusStore:
             params = self._index_params()
             self._call(self._client.create_index, self.name, params, timeout=_BUILD_SECONDS)
             self._call(self._client.load_collection, self.name, timeout=_BUILD_SECONDS)
+
+    def wait_for_index(self) -> None:
+        """Return when the index covers all rows; searches go on meanwhile. For measurements."""
+        # A server indexes nothing before it is flushed.
+        self._call(self._client.flush, self.name, timeout=_BUILD_SECONDS)
+        if self._lite:
+            collection = self._call(self._client.describe_collection, self.name)["collection_name"]
+            _lite_collection(self._uri, collection)._wait_for_bg()
+            return
+        while True:
+            told = self._call(self._client.describe_index, self.name, "embedding")
+            if told["state"] == "Finished" and not told["pending_index_rows"]:
+                return
+            time.sleep(0.1)
 
     def drop(self) -> None:
         """Remove the gallery and all that is in it."""
@@ -385,6 +400,14 @@ class MilvusStore:
         """Milvus Lite searches unflushed rows one by one; a server flushes by itself."""
         if self._lite:
             self._call(self._client.flush, self.name)
+
+
+def _lite_collection(uri: str, name: str) -> Any:
+    """Milvus Lite's own object, in this process: of its index, Lite says that it is finished."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    _, database, _ = server_manager_instance._servers[uri]
+    return database.get_collection(name)
 
 
 def _is_locked(path: Path) -> bool:

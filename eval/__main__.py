@@ -16,7 +16,9 @@ from eval.commands.datasets import fetch, list_command
 from eval.commands.latency import latency
 from eval.commands.robustness import robustness
 from eval.commands.run import run
+from eval.commands.scale import scale
 from eval.commands.selftest import selftest
+from eval.commands.speed import speed
 from eval.datasets import DatasetError
 from eval.errors import WorkbenchError
 
@@ -28,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, robustness, ann, latency, compare, selftest):
+for command in (fetch, run, robustness, ann, latency, speed, scale, compare, selftest):
     app.command()(command)
 
 

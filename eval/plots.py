@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -50,11 +50,24 @@ _CJK = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaH
 
 def render(draw: Callable[[Axes], object], *, width: float = 9, height: float = 5.5) -> bytes:
     """PNG of what `draw` draws on the axes. width, height: inches, of 150 pixels each."""
+    return render_many([draw], columns=1, width=width, height=height)
+
+
+def render_many(
+    draws: Sequence[Callable[[Axes], object]],
+    *,
+    columns: int,
+    width: float = 6,
+    height: float = 4,
+) -> bytes:
+    """PNG of several plots side by side, row by row. width, height: of each, as in `render`."""
+    rows = -(-len(draws) // columns)
     with mpl.rc_context({**STYLE, "font.family": _fonts()}), warnings.catch_warnings():
         # A sign that no font here has is drawn as a box; the tables have it right.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.add_subplot())
+        figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+        for number, draw in enumerate(draws, 1):
+            draw(figure.add_subplot(rows, columns, number))
         out = io.BytesIO()
         # Without the version of matplotlib in it, the same figures make the same file.
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})

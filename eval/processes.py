@@ -10,6 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from eval.errors import WorkbenchError
 
 T = TypeVar("T")
@@ -37,11 +39,48 @@ def apart(work: Callable[..., T], *arguments: object, **environment: str) -> T:
                 os.environ[name] = value
 
 
-def resident_mib() -> float | None:
-    """What this process holds in memory, in MiB; None where there is no /proc."""
+def resident_mib(process: int | None = None) -> float | None:
+    """What a process holds in memory, in MiB; None: this one. None where there is no /proc."""
     try:
-        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        lines = Path(f"/proc/{process or 'self'}/status").read_text("ascii").splitlines()
     except OSError:
         return None
     kib = next(line.split()[1] for line in lines if line.startswith("VmRSS:"))
     return int(kib) / 1024
+
+
+class Others:
+    """How much of the processors others have from now on: other processes, and the host."""
+
+    def __init__(self) -> None:
+        self._start = _ticks(), _own_seconds()
+
+    def share(self) -> float | None:
+        """Of all cores' time, 0 to 1; None where there is no /proc. A host may hide what it takes.
+
+        Counts processes of this one's once they have ended and been waited for.
+        """
+        before, own_before = self._start
+        now = _ticks()
+        if before is None or now is None or now[0] == before[0]:
+            return None
+        whole, busy = (np.array(now) - before) / os.sysconf("SC_CLK_TCK")
+        share = (busy - (_own_seconds() - own_before)) / whole
+        return min(max(float(share), 0.0), 1.0)
+
+
+def _ticks() -> tuple[int, int] | None:
+    """Clock ticks of all cores since boot: all, and those not idle."""
+    try:
+        line = Path("/proc/stat").read_text("ascii").splitlines()[0]
+    except OSError:
+        return None
+    # user, nice, system, idle, iowait, irq, softirq, steal; guests are in user. man 5 proc_stat
+    ticks = [int(each) for each in line.split()[1:9]]
+    return sum(ticks), sum(ticks) - ticks[3] - ticks[4]
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of those that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -44,7 +44,7 @@ def _draw_curves(axes: Axes, found: Curves) -> None:
         found.hit_rate,
         "hit_rate@k: queries with something right in the first k",
         BLUE,
-        MARKERS[0],
+        "o-",
     )
     curve(
         axes,
@@ -52,7 +52,7 @@ def _draw_curves(axes: Axes, found: Curves) -> None:
         found.recall,
         "recall@k: share of what is right (bands: 95% intervals)",
         RED,
-        MARKERS[1],
+        "s-",
     )
     if (found.best < 1).any():
         axes.plot(ks, found.best, ":", color=GREY, label="the best that recall@k can be here")

@@ -1,0 +1,80 @@
+"""`scale`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bogv.config import Settings
+from bogv.weights import DIMENSION
+from eval.commands.parts import Json, Out, print_json, typed, weights_line
+from eval.results import write
+from eval.scale import POINTS, Options, Scale, measure, points_table
+from eval.scale_report import scale_report
+
+
+def scale(  # noqa: PLR0913, PLR0917 - one for each option
+    context: typer.Context,
+    rows: Annotated[
+        str, typer.Option(help="With commas between. 100,000 take 5 GB of disk and some minutes.")
+    ] = "1000,10000,100000",
+    queries: Annotated[int, typer.Option(min=1, help="Held out of the rows.")] = Options.queries,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest.")] = Options.k,
+    dimension: Annotated[int, typer.Option(min=2, help="Of the vectors.")] = DIMENSION,
+    warm_up: Annotated[
+        int, typer.Option(min=0, help="Queries whose time isn't counted.")
+    ] = Options.warm_up,
+    seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the bootstrap.")] = 0,
+    out: Out = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Measure how a gallery grows: adding, building, searching, memory, disk, restart.
+
+    On Milvus Lite, or on the server that MILVUS_HOST names, in a collection of its own, which is
+    removed afterwards.
+    """
+    options = Options(
+        rows=_rows(rows),
+        queries=queries,
+        k=k,
+        dimension=dimension,
+        seed=seed,
+        warm_up=warm_up,
+        lite=Settings().milvus_host is None,
+        command=typed(context),
+    )
+    found = measure(options)
+    folder = write(out, found, {POINTS: points_table(found)}, scale_report(found))
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _print(found, folder)
+
+
+def _rows(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter("--rows takes whole numbers with commas: 1000,10000") from error
+
+
+def _print(found: Scale, folder: Path) -> None:
+    print(f"Weights:  {weights_line(found.weights)}")
+    print(f"Database: {found.database}, vectors of {found.dimension} dimensions\n")
+    print(
+        f"{'rows':>9} {'added/s':>8} {'build s':>8} {'p50 ms':>8} {'p99 ms':>8} {'recall':>8}"
+        f" | {'while built: p50':>16} {'recall':>8} | {'MiB':>6} {'disk':>6} {'restart s':>9}"
+    )
+    for point in found.points:
+        memory, disk = (
+            "" if each is None else f"{each:,.0f}" for each in (point.memory_mib, point.disk_mib)
+        )
+        print(
+            f"{point.rows:9,} {point.add_rate:8,.0f} {point.build_seconds:8.1f}"
+            f" {point.built.p50_ms:8.1f} {point.built.p99_ms:8.1f} {point.built.ann_recall:8.4f}"
+            f" | {point.building.p50_ms:16.1f} {point.building.ann_recall:8.4f}"
+            f" | {memory:>6} {disk:>6} {point.restart_seconds:9.2f}"
+        )
+    print(f"\nrecall: ann_recall@{found.k}, against exact search\n{folder}")

@@ -1,0 +1,84 @@
+"""`speed`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bogv.config import Precision
+from eval.commands.parts import Json, Out, WeightsOption, print_json, typed, weights_line
+from eval.results import write
+from eval.speed import measure
+from eval.speed_report import cells, others_note, speed_report
+from eval.speed_result import Speed
+from eval.speed_setting import Options
+
+
+def speed(  # noqa: PLR0913, PLR0917 - one for each option
+    context: typer.Context,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A folder of images to make the inputs from. By default bogv's samples."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=4, help="Images of 640 × 480; a quarter as many of 12 megapixels.")
+    ] = Options.count,
+    gallery: Annotated[int, typer.Option(min=10, help="Rows that are searched.")] = Options.gallery,
+    searches: Annotated[
+        int, typer.Option(min=1, help="By 1, by 8 and by 16 clients.")
+    ] = Options.searches,
+    soak: Annotated[
+        int, typer.Option(min=1, help="Searches between two looks at the server's memory.")
+    ] = Options.soak,
+    precision: Annotated[
+        Precision, typer.Option(help="int8 takes the model that `bogv quantize` made.")
+    ] = "auto",
+    weights: WeightsOption = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the inputs and the rows.")] = 0,
+    out: Out = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Measure how fast bogv is: each stage alone, the bound, the usual way, bogv, the ratios.
+
+    About five minutes on two quiet cores, in temporary folders, on Milvus Lite. Whatever is
+    reached, the exit status is 0.
+    """
+    options = Options(
+        images=images,
+        count=count,
+        gallery=gallery,
+        searches=searches,
+        soak=soak,
+        weights=weights,
+        precision=precision,
+        seed=seed,
+        command=typed(context),
+    )
+    found = measure(options)
+    folder = write(out, found, {}, speed_report(found))
+    for note in (found.weights.note, others_note(found)):
+        if note is not None:
+            print(note, file=sys.stderr)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _print(found, folder)
+
+
+def _print(found: Speed, folder: Path) -> None:
+    print(f"Weights:  {weights_line(found.weights)}")
+    print(f"Engine:   {found.engine}, {found.cores} cores of {found.machine['processor']}")
+    print(f"Inputs:   {found.n:,} of 640 × 480, {found.large:,} of 12 megapixels\n")
+    for stages in found.stages:
+        parts = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.cpu_ms.items())
+        print(f"{stages.what}, ms of one core: {parts}")
+        print(f"  the bound: {stages.bound:.1f} images/s\n")
+    for each in found.lines:
+        what, baseline, bogv, ratio, wanted, verdict = cells(each)
+        print(f"{what}: {bogv}" + (f", {ratio} {baseline}" if baseline else ""))
+        if wanted:
+            print(f"  to reach {wanted}: {verdict or 'unknown'}")
+    print(f"\n{folder}")
