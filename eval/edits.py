@@ -362,6 +362,7 @@ def edited(image: Image.Image, variant: Variant, seed: int, image_id: str) -> by
     """
     recipe = EDITS[variant.edit].recipes[variant.strength]
     rng = generator(seed, image_id, variant)
+    image = image.copy()  # threads share it, and `save` leaves its options on what it saves
     for step in recipe.steps:
         image = step(image, rng)
     out = io.BytesIO()

@@ -44,6 +44,15 @@ def test_an_edit_depends_on_nothing_but_its_arguments(variant: Variant) -> None:
     assert shown.tobytes() != before
 
 
+@pytest.mark.parametrize("variant", ALL, ids=lambda variant: variant.name)
+def test_an_edit_writes_nothing_to_the_picture_which_threads_share(variant: Variant) -> None:
+    """Pillow's `save` keeps its options on the image: another thread's quality would be used."""
+    image = picture(1)
+    before = dict(vars(image))
+    edited(image, variant, 0, "a.jpg")
+    assert vars(image) == before
+
+
 @pytest.mark.parametrize(
     ("name", "strength"),
     [("crop", "50"), ("noise", "25"), ("text", "60"), ("combined", "screenshot50+jpeg50")],
