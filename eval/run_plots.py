@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from eval.curves import Curve, Curves
-from eval.plots import BLUE, GREEN, GREY, MARKERS, RED, render
+from eval.plots import BLUE, GREEN, GREY, RED, render
 from eval.report import Figure, plain
 from eval.similarities import Bins, Similarities, coarse, quantile
 from eval.statistics import bootstrap_interval
@@ -44,7 +44,7 @@ def _draw_curves(axes: Axes, found: Curves) -> None:
         found.hit_rate,
         "hit_rate@k: queries with something right in the first k",
         BLUE,
-        MARKERS[0],
+        "o-",
     )
     curve(
         axes,
@@ -52,7 +52,7 @@ def _draw_curves(axes: Axes, found: Curves) -> None:
         found.recall,
         "recall@k: share of what is right (bands: 95% intervals)",
         RED,
-        MARKERS[1],
+        "s-",
     )
     if (found.best < 1).any():
         axes.plot(ks, found.best, ":", color=GREY, label="the best that recall@k can be here")
@@ -61,11 +61,9 @@ def _draw_curves(axes: Axes, found: Curves) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1)
 
 
-def curve(
-    axes: Axes, ks: Sequence[int], means: Curve, label: str, colour: str, marker: str
-) -> None:
-    """One curve over k with its band, markers along it."""
-    axes.plot(ks, means[:, 0], color=colour, marker=marker, label=label)
+def curve(axes: Axes, ks: Sequence[int], means: Curve, label: str, colour: str, style: str) -> None:
+    """One curve over k with its band. style: marker and line, as matplotlib's `o-` or `s--`."""
+    axes.plot(ks, means[:, 0], style, color=colour, label=label)
     axes.fill_between(ks, means[:, 1], means[:, 2], color=colour, alpha=0.2, linewidth=0)
 
 

@@ -85,7 +85,8 @@ def _lead(run: Run) -> list[str]:
     sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
     lead.append(
         f"Dataset: {run.dataset.name}{sample}. Protocol {run.dataset.protocol}:"
-        f" {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend}, {_deep(run)}."
+        f" {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend}, {_deep(run)}; engine"
+        f" {run.engine}."
     )
     lead += [
         f"To compare, {anchor.status}: {anchor.metric} {anchor.value:g} ({anchor.setting};"

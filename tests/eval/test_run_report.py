@@ -286,7 +286,7 @@ def test_duplicates_and_overlap_with_imagenet_are_told(folder: Path, tmp_path: P
 def test_a_milvus_report_says_how_deep_it_looked(folder: Path, tmp_path: Path) -> None:
     outcome = measured(folder, tmp_path, backend="milvus")
     text = markdown(run_report(outcome, DECODER))
-    assert "Search: milvus, the first 16 places." in text
+    assert "Search: milvus, the first 16 places; engine fake." in text
     assert "A ranking ends after 16 places" in text
     assert "Only the first 16 places of each ranking are counted." in text
 
