@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from bogv.samples import make_samples
 from tests.milvus_server import MilvusServer, available
+
+# No test is timed: a busy machine fails none.
+hypothesis.settings.register_profile("bogv", deadline=None)
+hypothesis.settings.load_profile("bogv")
 
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "clothing"
 

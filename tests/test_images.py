@@ -161,7 +161,7 @@ def test_the_limit_of_pixels_may_be_raised_above_pillows_own() -> None:
     assert Decoder(1_000_000, 200_000_000).decode(large).width == 20_000
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]), st.data())
 def test_a_mutated_image_is_a_picture_or_a_clear_error(kind: str, data: st.DataObject) -> None:
     mutated = bytearray(encoded(picture(3, (40, 30)), kind))

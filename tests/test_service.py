@@ -353,9 +353,7 @@ def test_a_page_is_filtered_by_key_or_path(search: ImageSearch) -> None:
         assert len(search.page(text=text).records) == count
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=120).filter(lambda text: not _has_surrogate(text)))
 def test_any_key_goes_in_is_found_and_is_deleted_alone(search: ImageSearch, key: str) -> None:
     search.add(png(0), "bystander")

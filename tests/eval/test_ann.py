@@ -248,7 +248,7 @@ def test_the_report_says_first_that_the_vectors_are_made_up(found: Ann) -> None:
     lines = markdown(ann_report(found)).splitlines()
     assert lines[2].startswith("Weights: none took part. The vectors are synthetic")
     assert "bogv's own index, HNSW M 16" in lines[4]
-    assert "frontier" in html(ann_report(found))
+    assert "with the points that no other beats." in html(ann_report(found))
 
 
 def test_without_a_figure_for_memory_there_is_no_plot_of_it(found: Ann) -> None:

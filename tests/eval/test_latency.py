@@ -191,7 +191,7 @@ def test_errors_are_counted_and_never_dropped(serve: Any, pictures: Path) -> Non
         assert len(sent.requests) == 6
         assert sent.step.measured.errors == {"status 500, no envelope": 2}
         answered = sent.step.measured.throughput * sent.step.measured.seconds
-        assert answered == pytest.approx(4, rel=0.01)
+        assert answered == pytest.approx(4, abs=0.4)  # both are rounded
     assert "12 of 36 requests FAILED (12 status 500, no envelope)" in report_of(outcome)
 
 
@@ -386,7 +386,7 @@ def test_the_report_says_first_which_weights_and_has_its_plots(
     report = latency_report(outcome.latency, table)
     lines = markdown(report).splitlines()
     assert lines[2] == f"Weights: UNTRAINED, fingerprint {'f' * 12}."
-    assert lines[4].startswith("UNTRAINED weights")
+    assert "UNTRAINED weights" in lines[4]
     folder = write(tmp_path / "out", outcome.latency, {REQUESTS: table}, report)
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         *("knee", "latency-closed", "latency-open", "stages")

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -70,7 +70,6 @@ def everywhere(text: str) -> Report:
 words = st.text(min_size=1).filter(lambda text: bool(plain(text)))
 
 
-@settings(deadline=None)
 @given(words)
 @example(HOSTILE)
 @example("- item")
