@@ -105,7 +105,7 @@ def _rest_steps(book: _Book, asked: Dataset, sample: Sample) -> None:
 def _indexed(run: Measured, asked: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     rankings = milvus(asked, vectors, run.embedder.weights.fingerprint)
     count = len(asked.queries)
-    yield from tqdm(rankings, "Searching the index", count, disable=not run.progress)
+    yield from tqdm(rankings, "Searching the index", count, unit="query", disable=not run.progress)
 
 
 class _Book:

@@ -42,10 +42,10 @@ def rest(
     """
     with (
         tempfile.TemporaryDirectory(prefix="bogv-eval-") as name,
-        closing(_service(Path(name), embedder, decoder)) as search,
+        closing(_Service(Path(name), embedder, decoder)) as service,
     ):
-        _add(search, dataset, progress)
-        with TestClient(_app(Path(name), search), raise_server_exceptions=False) as client:
+        service.add(dataset, progress)
+        with TestClient(service.app, raise_server_exceptions=False) as client:
             places = id_places(dataset)
             at = np.argsort(places)  # place -> index
             queries = by_place(dataset.queries, places)
@@ -56,38 +56,47 @@ def rest(
                 yield Ranking(query, found, np.array([hit["score"] for hit in hits]))
 
 
-def _service(folder: Path, embedder: Embedder, decoder: Decoder) -> ImageSearch:
-    store = MilvusStore.lite(folder, "eval")
-    return ImageSearch(decoder, embedder, store, Thumbnails(str(folder / "thumbnails")))
+class _Service:
+    """bogv's service in a folder of its own, and its REST API at /api, as bogv's app has it."""
 
+    def __init__(self, folder: Path, embedder: Embedder, decoder: Decoder) -> None:
+        self._store = MilvusStore.lite(folder, "eval")
+        thumbnails = Thumbnails(str(folder / "thumbnails"))
+        self._search = ImageSearch(decoder, embedder, self._store, thumbnails)
+        # What is set on this machine doesn't count.
+        settings = Settings(
+            data_dir=folder,
+            token=None,
+            http_status=None,
+            max_upload_mb=decoder.max_bytes / 1024 / 1024,
+        )
+        sources = Sources([], settings.max_upload, allow_private_urls=False)
+        self.app = FastAPI()
+        self.app.mount("/api", create_api(settings, self._search, sources))
 
-def _app(folder: Path, search: ImageSearch) -> FastAPI:
-    """The API at /api, as bogv's own app has it; what is set on this machine doesn't count."""
-    settings = Settings(
-        data_dir=folder,
-        token=None,
-        http_status=None,
-        max_upload_mb=search.decoder.max_bytes / 1024 / 1024,
-    )
-    app = FastAPI()
-    app.mount("/api", create_api(settings, search, Sources([], settings.max_upload, False)))
-    return app
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._search.close()
 
+    def add(self, dataset: Dataset, progress: bool) -> None:
+        """Add the gallery, in the order of its ids, and wait for the index.
 
-def _add(search: ImageSearch, dataset: Dataset, progress: bool) -> None:
-    """The gallery, in the order of its ids. The key is the id's place among all ids: images of the
-    same bytes stay as many as they are, and an id may be longer than a key."""
-    places = id_places(dataset)
-    gallery = by_place(dataset.gallery, places).tolist()
-    images = (
-        NewImage(dataset.items[index].read, key=str(places[index]), origin="eval")
-        for index in gallery
-    )
-    bar = tqdm(search.add_many(images), "Adding to the service", len(gallery), disable=not progress)
-    for index, added in zip(gallery, bar, strict=True):
-        if added.error is not None:
-            item = dataset.items[index].id
-            raise WorkbenchError(f"The service refuses the image {item!r}: {added.error}")
+        The key is the id's place among all ids: images of the same bytes stay as many as they are,
+        and an id may be longer than a key.
+        """
+        places = id_places(dataset)
+        gallery = by_place(dataset.gallery, places).tolist()
+        images = (
+            NewImage(dataset.items[index].read, key=str(places[index]), origin="eval")
+            for index in gallery
+        )
+        added = self._search.add_many(images)
+        bar = tqdm(added, "Adding to the service", len(gallery), unit="image", disable=not progress)
+        for index, verdict in zip(gallery, bar, strict=True):
+            if verdict.error is not None:
+                item = dataset.items[index].id
+                raise WorkbenchError(f"The service refuses the image {item!r}: {verdict.error}")
+        self._store.rebuild_index()
 
 
 def _ask(client: TestClient, dataset: Dataset, query: int) -> list[dict[str, float | str]]:

@@ -8,6 +8,8 @@ Ties go by the item's id, as text, so that the order of the files changes nothin
 
 from __future__ import annotations
 
+import importlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -97,8 +99,24 @@ def exact(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
             yield Ranking(query, gallery[best], scores[best])
 
 
+def load_faiss_for_one_thread() -> None:
+    """Have Milvus Lite's index built by one thread, in one order: the same each time it is asked.
+
+    Several threads link images as they come by, and of 1000 neighbours some are others each time.
+    faiss reads the variable while it is loaded; where it is loaded already, this does nothing.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        importlib.import_module("faiss")
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
-    """The nearest 1000 at most, by the store's public put and search, in Milvus Lite."""
+    """The nearest 1000 at most, by the store's put and search, in Milvus Lite, from its index."""
     places = id_places(dataset)
     queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
     limit = depth("milvus", len(gallery)) or 1

@@ -30,7 +30,7 @@ from eval.losses import Losses, losses_table
 from eval.results import PER_QUERY, UNTRAINED_NOTE, table, write
 from eval.run import Options, Outcome, evaluate, leak_note
 from eval.run_report import run_report
-from eval.search import Backend
+from eval.search import Backend, load_faiss_for_one_thread
 from eval.variants import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
 
 PoolingOption = Annotated[
@@ -120,6 +120,8 @@ def _measured(
     options: Options, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
 ) -> tuple[Outcome, Path]:
     """The outcome and the folder that it was written to."""
+    if options.losses is not None or options.backend == "milvus":
+        load_faiss_for_one_thread()
     settings = Settings()
     embedder = load(settings)
     if not embedder.weights.trained:

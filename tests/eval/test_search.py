@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bogv.records import Vectors
+from bogv.store import MilvusStore
 from eval import search
 from eval.errors import WorkbenchError
 from eval.search import check_depth, depth, exact, milvus
 from eval.selftest import made_up
+from tests.running import ROOT
 
 
 def unit(rows: Sequence[Sequence[float]] | np.typing.NDArray[np.float64]) -> Vectors:
@@ -81,6 +86,42 @@ def test_milvus_finds_what_exact_search_finds() -> None:
         assert one.query == other.query
         assert one.found.tolist() == other.found.tolist()
         assert np.allclose(one.scores, other.scores, atol=1e-5)
+
+
+def test_milvus_answers_from_its_index_and_not_while_it_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Milvus Lite compares row by row until its index is there: what is measured is the index."""
+    steps: list[str] = []
+    for name in ("put", "rebuild_index", "search"):
+        method = getattr(MilvusStore, name)
+
+        def noted(self: MilvusStore, *args: Any, name: str = name, method: Any = method) -> Any:
+            steps.append(name)
+            return method(self, *args)
+
+        monkeypatch.setattr(MilvusStore, name, noted)
+    dataset = made_up(["a"] * 8, queries=[0, 1], gallery=list(range(8)))
+    assert len(list(milvus(dataset, spread(8), "f"))) == 2
+    assert steps == ["put", "rebuild_index", "search", "search"]
+
+
+def test_faiss_is_loaded_for_one_thread_and_nothing_else_is() -> None:
+    """In a process of its own: what is loaded once stays."""
+    script = (
+        "import os; from eval.search import load_faiss_for_one_thread as load; load();"
+        "import faiss; print(faiss.omp_get_max_threads(), os.environ.get('OMP_NUM_THREADS'))"
+    )
+    for given, left in ({}, "None"), ({"OMP_NUM_THREADS": "3"}, "3"):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", **given},
+        )
+        assert done.stdout.split() == ["1", left]
 
 
 def test_milvus_stops_at_its_depth(monkeypatch: pytest.MonkeyPatch) -> None:
