@@ -116,16 +116,8 @@ def _draw_frontier(axes: Axes, found: Ann) -> None:
     axes.set_xlabel(f"ann_recall@{found.k}")
     axes.set_ylabel(f"queries a second, {found.threads} at a time (log)")
     named = [
-        Line2D(
-            [],
-            [],
-            color=BLACK,
-            linestyle="",
-            markersize=9,
-            markeredgewidth=0.4,
-            marker=f"${letter}$",
-            label=_short(found.points[i]),
-        )
+        # The letter is part of the words: as a marker it would have to be a formula.
+        Line2D([], [], linestyle="", label=f"{letter}  {_short(found.points[i])}")
         for i, letter in letters.items()
     ]
     handles = [*axes.get_legend_handles_labels()[0], *named]
