@@ -53,7 +53,7 @@ class Index:
     search: Mapping[str, int] = field(default_factory=dict)
 
 
-OWN_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 64})
+OWN_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 256})
 
 
 class MilvusStore:

@@ -80,7 +80,7 @@ class Point(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def label(self) -> str:
-        """`HNSW M 16, efConstruction 200, ef 64`."""
+        """`HNSW M 16, efConstruction 200, ef 256`."""
         given = ", ".join(f"{name} {value}" for name, value in (self.build | self.search).items())
         return f"{self.index} {given}".strip()
 

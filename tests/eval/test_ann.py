@@ -98,7 +98,7 @@ def test_flat_finds_all_and_few_cells_find_less(found: Ann) -> None:
 
 def test_bogvs_own_index_is_the_one_that_metrics_speak_of(found: Ann) -> None:
     assert [point.own for point in found.points] == [True, False, False, False]
-    assert found.own.label == "HNSW M 16, efConstruction 200, ef 64"
+    assert found.own.label == "HNSW M 16, efConstruction 200, ef 256"
     assert found.metrics == found.own.metrics
     assert set(found.metrics) == {"ann_recall@5", "ann_recall_ties@5"}
     assert found.weights is None
