@@ -1,9 +1,9 @@
-# make demo | make test | make check. PYTHON names the interpreter (3.10 to 3.13), VENV the folder.
+# make demo | make test | make check | make soak. PYTHON names the interpreter (3.10 to 3.13), VENV the folder.
 PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/
 
-.PHONY: demo test check format clean
+.PHONY: demo test check soak format clean
 
 demo: $(VENV)/requirements.txt
 	$(IN_VENV)python -m bogv demo $(if $(IMAGES),--images "$(IMAGES)")
@@ -16,6 +16,10 @@ check: $(VENV)/requirements-dev.txt
 	$(IN_VENV)ruff check .
 	$(IN_VENV)mypy
 	$(MAKE) test
+
+# At most ten minutes: faults, load and damaged images, on and on (docs/reliability.md).
+soak: $(VENV)/requirements-dev.txt
+	$(IN_VENV)python -m pytest -m soak
 
 format: $(VENV)/requirements-dev.txt
 	$(IN_VENV)ruff format .

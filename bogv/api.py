@@ -6,44 +6,30 @@ is answered with the envelope.
 
 from __future__ import annotations
 
-import hmac
-import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv import __version__
 from bogv.config import Settings
-from bogv.errors import BogvError, InvalidValue, NotFound
+from bogv.envelope import MESSAGES, Answers, handle_errors, success
+from bogv.errors import InvalidValue, NotFound
+from bogv.guard import Guard, has_token
 from bogv.records import Hit
 from bogv.service import MAX_LIMIT, ImageSearch
 from bogv.sources import Sources
 from bogv.weights import UNTRAINED_WARNING
 
-log = logging.getLogger(__name__)
-
-MESSAGES = {
-    "add": ("存储图片成功!", "存储图片失败!"),
-    "search": ("检索图片成功!", "检索图片失败!"),
-    "del": ("删除图片成功!", "删除图片失败!"),
-    "health": ("服务正常!", "服务异常!"),
-    "": ("请求成功!", "请求失败!"),
-}
 MAX_ITEMS = 10_000  # ids or keys in one delete
 
-_OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
-_TYPES = {400: "invalid-request", 404: "no-such-route", 405: "method-not-allowed", 413: "too-large"}
 _INTEGER = re.compile(r"\s*[+-]?\d{1,30}\s*", re.ASCII)
 
 
@@ -207,18 +193,18 @@ def create_api(settings: Settings, search: ImageSearch, sources: Sources) -> Fas
         description="Search images by image: add, search, delete.",
         redoc_url=None,
         redirect_slashes=False,  # a redirect is no envelope
-        # For the OpenAPI file alone: _Guard asks for the token, before any body is read.
+        # For the OpenAPI file alone: Guard asks for the token, before any body is read.
         dependencies=[Depends(APIKeyHeader(name="token", auto_error=False))],
     )
-    answer = _Answers(always_200=settings.http_status == "200")
-    _handle_errors(api, answer)
+    answer = Answers(always_200=settings.http_status == "200")
+    handle_errors(api, answer)
     _add_routes(api, search, sources)
     _search_routes(api, search, sources)
     _delete_routes(api, search)
     _health_route(api, search, token)
     # Base64 takes 4 bytes for 3; the rest is for the other fields and the multipart frame.
     api.add_middleware(
-        _Guard, token=token, max_body=settings.max_upload * 4 // 3 + 65536, answer=answer
+        Guard, token=token, max_body=settings.max_upload * 4 // 3 + 65536, answer=answer
     )
     return api
 
@@ -229,7 +215,7 @@ def create_api(settings: Settings, search: ImageSearch, sources: Sources) -> Fas
 def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
     def add(image: bytes, key: str | None, path: str | None, origin: str) -> JSONResponse:
         search.add(image, key or None, path or "", origin)
-        return _success("add", True)
+        return success("add", True)
 
     @api.post("/image/sim/add/file", responses=_ADD, tags=["add"])
     def add_file(
@@ -257,7 +243,7 @@ def _search_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
     def find(image: bytes, limit: int | None) -> JSONResponse:
         result = search.search(image, 10 if limit is None else limit)
         start = time.perf_counter()
-        response = _success("search", [_hit(hit) for hit in result.hits])
+        response = success("search", [_hit(hit) for hit in result.hits])
         seconds = {**result.seconds, "serialise": time.perf_counter() - start}
         response.headers["Server-Timing"] = _server_timing(seconds)
         return response
@@ -311,7 +297,7 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
         """Whether the database answers, and, to those who have the token, what is served."""
         stats = search.stats()
         shown: dict[str, str | int] = {"status": "ok"}
-        if _has_token(request.scope, token):
+        if has_token(request.scope, token):
             shown |= {
                 "count": stats.count,
                 "database": stats.database,
@@ -323,7 +309,7 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
             }
             if not search.embedder.weights.trained:
                 shown["warning"] = UNTRAINED_WARNING
-        return _success("health", shown)
+        return success("health", shown)
 
 
 def _server_timing(seconds: Mapping[str, float]) -> str:
@@ -366,137 +352,4 @@ def _integer(text: str) -> int:
 def _deleted(count: int) -> JSONResponse:
     if not count:
         raise NotFound("No image in the gallery matches.")
-    return _success("del", count)
-
-
-# The envelope
-
-
-def _success(kind: str, data: Any) -> JSONResponse:
-    return JSONResponse({"msg": MESSAGES[kind][0], "code": 200, "data": data})
-
-
-class _Answers:
-    """Failures as envelopes."""
-
-    def __init__(self, always_200: bool) -> None:
-        self._always_200 = always_200
-
-    def failure(self, scope: Scope, status: int, name: str, detail: str) -> JSONResponse:
-        """The envelope of a failure, with the message that goes with the path."""
-        kind = _kind(scope)
-        body = {"msg": MESSAGES[kind][1], "code": 500, "data": None}
-        body["error"] = {"type": name, "detail": detail}
-        headers = {"Retry-After": "5"} if status == 503 else None
-        # Health checks read the status alone: it stays true.
-        shown = 200 if self._always_200 and kind != "health" else status
-        return JSONResponse(body, shown, headers)
-
-
-def _path(scope: Scope) -> str:
-    path = str(scope["path"])
-    return path.removeprefix(scope.get("root_path", ""))
-
-
-def _kind(scope: Scope) -> str:
-    parts = _path(scope).strip("/").split("/")
-    kind = parts[2] if parts[:2] == ["image", "sim"] and len(parts) > 2 else parts[0]
-    return kind if kind in MESSAGES else ""
-
-
-def _handle_errors(api: FastAPI, answer: _Answers) -> None:
-    Handler = Callable[[Request, Any], JSONResponse]  # noqa: N806
-
-    def bogv_error(request: Request, error: BogvError) -> JSONResponse:
-        return answer.failure(request.scope, error.status, error.type, str(error))
-
-    def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-        details = "; ".join(_detail(each) for each in error.errors()[:3])
-        return answer.failure(request.scope, 422, InvalidValue.type, details)
-
-    def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        name = _TYPES.get(error.status_code, "invalid-request")
-        detail = f"{error.detail.rstrip('.')}."
-        response = answer.failure(request.scope, error.status_code, name, detail)
-        response.headers.update(error.headers or {})
-        return response
-
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("Unexpected: %s", request.url.path, exc_info=error)
-        detail = "Something went wrong that should not; the server's log says what."
-        return answer.failure(request.scope, 500, BogvError.type, detail)
-
-    handlers: dict[type[Exception], Handler] = {
-        BogvError: bogv_error,
-        RequestValidationError: validation_error,
-        HTTPException: http_error,
-        Exception: unexpected,
-    }
-    for kind, handler in handlers.items():
-        api.add_exception_handler(kind, handler)
-
-
-def _detail(error: dict[str, Any]) -> str:
-    """`limit: Input should be less than or equal to 1000.`"""
-    names = [part for part in error["loc"] if isinstance(part, str) and part != "body"]
-    return f"{'.'.join(names) or 'The body'}: {error['msg']}."
-
-
-# The guard
-
-
-def _has_token(scope: Scope, token: str | None) -> bool:
-    given = dict(scope["headers"]).get(b"token", b"")
-    return token is None or hmac.compare_digest(given, token.encode())
-
-
-class _Guard:
-    """Asks for the token, and stops a body that is too large, before anything is parsed."""
-
-    def __init__(self, app: ASGIApp, token: str | None, max_body: int, answer: _Answers) -> None:
-        self.app = app
-        self.token = token
-        self.max_body = max_body
-        self.answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        if not self._may_enter(scope):
-            detail = "The token is missing or wrong."
-            await self.answer.failure(scope, 401, "unauthorized", detail)(scope, receive, send)
-        elif self._declared(scope) > self.max_body:
-            await self.answer.failure(scope, 413, "too-large", self._too_large)(
-                scope, receive, send
-            )
-        else:
-            await self.app(scope, self._limited(receive), send)
-
-    @property
-    def _too_large(self) -> str:
-        return f"The request is larger than the limit of {self.max_body:,} bytes."
-
-    def _may_enter(self, scope: Scope) -> bool:
-        path = _path(scope)
-        is_open = any(path == each or path.startswith(f"{each}/") for each in _OPEN)
-        return is_open or _has_token(scope, self.token)
-
-    @staticmethod
-    def _declared(scope: Scope) -> int:
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        return int(length) if length.isdigit() else 0
-
-    def _limited(self, receive: Receive) -> Receive:
-        received = 0
-
-        async def limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body:
-                raise HTTPException(413, self._too_large)
-            return message
-
-        return limited
+    return success("del", count)
