@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 
+from bogv.batching import Batcher
 from bogv.config import Engine as EngineName
 from bogv.config import Precision
 from bogv.engines import OWN, Engine, Network, OpenVinoEngine, TorchEngine, has_gpu, has_openvino
@@ -20,16 +19,16 @@ from bogv.weights import DIMENSION, Weights
 class Embedder:
     """Embeds pictures with one set of weights on one engine. Safe in threads.
 
-    Who comes while the engine is busy shares the next batch with all who wait, in the order in
-    which they came; who comes alone waits for nobody.
+    Single pictures that come while the engine is busy share its next batch. Many at once have a
+    lane of their own: a search doesn't wait for the batch of a bulk add.
     """
 
     def __init__(self, weights: Weights, engine: Engine) -> None:
         self.weights = weights
         self.engine = engine.name
         self._engine = engine
-        self._waiting: deque[_Job] = deque()
-        self._turn = threading.Lock()
+        self._shared = Batcher(self._together, engine.batch)
+        self._bulk_turn = threading.Lock()
 
     def embed(self, pixels: Pixels) -> Vectors:
         """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, each row of length 1.
@@ -38,56 +37,20 @@ class Embedder:
         """
         if len(pixels) == 0:
             return np.empty((0, DIMENSION), np.float32)
-        size = self._engine.batch
-        parts = [self._features(pixels[at : at + size]) for at in range(0, len(pixels), size)]
-        features = np.concatenate(parts)
+        try:
+            features = self._shared(pixels)[np.newaxis] if len(pixels) == 1 else self._bulk(pixels)
+        except (RuntimeError, MemoryError) as error:
+            raise EngineFailed(f"{self.engine} failed: {error}.") from error
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         vectors: Vectors = features / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors
 
-    def _features(self, pixels: Pixels) -> Vectors:
-        job = _Job(pixels)
-        self._waiting.append(job)
-        with self._turn:
-            # Another's turn may have done it already.
-            while not job.done():
-                self._run(self._next_batch())
-        return job.result()
+    def _together(self, pictures: list[Pixels]) -> Vectors:
+        return self._engine.features(np.concatenate(pictures))
 
-    def _next_batch(self) -> list[_Job]:
-        """The jobs that have waited longest, as many as fit."""
-        jobs = [self._waiting.popleft()]
-        room = self._engine.batch - len(jobs[0].pixels)
-        while self._waiting and len(self._waiting[0].pixels) <= room:
-            jobs.append(self._waiting.popleft())
-            room -= len(jobs[-1].pixels)
-        return jobs
-
-    def _run(self, jobs: list[_Job]) -> None:
-        try:
-            features = self._engine.features(np.concatenate([job.pixels for job in jobs]))
-        except (RuntimeError, MemoryError) as error:
-            for job in jobs:
-                failure = EngineFailed(f"{self.engine} failed: {error}.")
-                failure.__cause__ = error
-                job.set_exception(failure)
-            return
-        except BaseException as error:  # a fault of ours, or Ctrl-C: nobody must wait for ever
-            for job in jobs:
-                job.set_exception(error)
-            raise
-        start = 0
-        for job in jobs:
-            job.set_result(features[start : start + len(job.pixels)])
-            start += len(job.pixels)
-
-
-class _Job(Future[Vectors]):
-    """Pixels (n, 224, 224, 3) that wait for their features."""
-
-    def __init__(self, pixels: Pixels) -> None:
-        super().__init__()
-        self.pixels = pixels
+    def _bulk(self, pixels: Pixels) -> Vectors:
+        with self._bulk_turn:
+            return self._engine.bulk(pixels)
 
 
 def load_embedder(

@@ -10,8 +10,10 @@ import logging
 import platform
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,10 +53,13 @@ OWN = Network()
 class Engine(Protocol):
     name: str
     batch: int
-    """Images that it takes at once; more gain nothing, and keep others waiting."""
+    """Images that `features` takes at once; more gain nothing, and keep others waiting."""
 
     def features(self, pixels: Pixels) -> Vectors:
         """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, not normalised. For one thread."""
+
+    def bulk(self, pixels: Pixels) -> Vectors:
+        """The same for any number; for one thread, which may be another at the same time."""
 
 
 def has_openvino() -> bool:
@@ -117,6 +122,11 @@ class TorchEngine:
         self._mean = torch.tensor(MEAN, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(STD, device=self._device).view(1, 3, 1, 1)
 
+    def bulk(self, pixels: Pixels) -> Vectors:
+        size = self.batch
+        parts = [self.features(pixels[at : at + size]) for at in range(0, len(pixels), size)]
+        return np.concatenate(parts)
+
     def features(self, pixels: Pixels) -> Vectors:
         reduced = self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._bf16)
         with self._torch.inference_mode(), reduced:
@@ -150,24 +160,38 @@ class OpenVinoEngine:
             self._model = openvino_model(weights, cache_dir, variant)
         else:
             self._model = self._read_int8(weights.int8)
-        self._single = self._queue("LATENCY")
-        self._bulk: _Queue | None = None
-        computed = "int8" if weights.int8 else self._single.precision
-        self.name = f"openvino cpu {computed}"
+        latency = self._compiled("LATENCY")
+        self._single = _Queue(latency)
+        self._throughput: Any = None
+        self._compiling = threading.Lock()
+        computed = latency.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.name = f"openvino cpu {'int8' if weights.int8 else computed}"
 
     def features(self, pixels: Pixels) -> Vectors:
-        return (self._single if len(pixels) == 1 else self._bulk_queue()).run(pixels)
+        return (self._single if len(pixels) == 1 else self._several).run(pixels)
 
-    def _bulk_queue(self) -> _Queue:
-        if self._bulk is None:
-            self._bulk = self._queue("THROUGHPUT")
-        return self._bulk
+    def bulk(self, pixels: Pixels) -> Vectors:
+        return self._many.run(pixels)
 
-    def _queue(self, hint: str) -> _Queue:
+    @cached_property
+    def _several(self) -> _Queue:
+        return _Queue(self._compiled_for_throughput())
+
+    @cached_property
+    def _many(self) -> _Queue:
+        return _Queue(self._compiled_for_throughput())
+
+    def _compiled_for_throughput(self) -> Any:
+        """Once, and not before it is needed: it takes a second, and memory for the weights."""
+        with self._compiling:
+            self._throughput = self._throughput or self._compiled("THROUGHPUT")
+            return self._throughput
+
+    def _compiled(self, hint: str) -> Any:
         options = {"PERFORMANCE_HINT": hint}
         if self._precision in _OPENVINO_TYPES:
             options["INFERENCE_PRECISION_HINT"] = _OPENVINO_TYPES[self._precision]
-        return _Queue(self._core.compile_model(self._model, "CPU", options))
+        return self._core.compile_model(self._model, "CPU", options)
 
     def _read_int8(self, path: Path) -> Any:
         try:
@@ -180,10 +204,9 @@ class OpenVinoEngine:
 
 
 class _Queue:
-    """A compiled model and its requests."""
+    """A compiled model's requests, for one thread."""
 
     def __init__(self, compiled: Any) -> None:
-        self.precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self._queue = _openvino().AsyncInferQueue(compiled)
         self._queue.set_callback(self._store)
 

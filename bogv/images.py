@@ -1,4 +1,4 @@
-"""Bytes to `Picture`: decode within limits, turn upright, make RGB, hash, shrink."""
+"""Bytes to `Picture`: decode within limits, turn upright, make RGB, shrink; and their MD5."""
 
 from __future__ import annotations
 
@@ -64,7 +64,6 @@ class Decoder:
         """
         upright, (width, height) = self.upright(data)
         return Picture(
-            md5=md5_of(data),
             width=width,
             height=height,
             size=len(data),
@@ -182,7 +181,10 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _thumbnail(image: Image.Image) -> bytes:
-    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), reducing_gap=2.0)
+    # Both are the fastest that look well: bicubic takes half as long again, and WebP's method 2
+    # too, for files smaller by an eighth.
+    size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     out = io.BytesIO()
-    image.save(out, "WEBP", quality=80, method=2)
+    image.save(out, "WEBP", quality=80, method=0)
     return out.getvalue()

@@ -22,8 +22,6 @@ Status = Literal["created", "unchanged", "updated", "failed"]
 class Picture:
     """A decoded image, ready to be embedded."""
 
-    md5: str
-    """32 hex digits of the bytes."""
     width: int
     """Pixels, orientation applied."""
     height: int

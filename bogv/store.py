@@ -21,6 +21,7 @@ import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
+from bogv.batching import Batcher
 from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
 from bogv.records import Cursor, Hit, Record, Vectors
 
@@ -35,6 +36,7 @@ T = TypeVar("T")
 KEY_BYTES = 512
 FILEPATH_BYTES = 2048
 ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
+SEARCHES = 16  # vectors that one call to Milvus Lite looks for
 TEXT_WINDOW = 1_000  # rows read at once when looking for text
 _MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
 _NEVER = 2**31 - 1  # ms
@@ -80,6 +82,7 @@ class MilvusStore:
         # Milvus Lite loses rows under concurrent writers, and threads gain nothing on it.
         self._lock: AbstractContextManager[Any] = threading.RLock() if lite else nullcontext()
         self._timeout = timeout or (30.0 if lite else 10.0)  # s
+        self._searches = Batcher(self._search_together, SEARCHES)
         self._latest = 0  # the newest row this process has seen: where a listing looks first
         self._client = self._connect(uri, **login)
 
@@ -272,20 +275,36 @@ class MilvusStore:
         return int(self._query_rows("", ["count(*)"], "Strong")[0]["count(*)"])
 
     def search(self, vector: Vectors, limit: int) -> list[Hit]:
-        """The nearest records to a unit vector, (dimension,) float32; best first, ties by id."""
+        """The nearest records to a unit vector, (dimension,) float32; best first, ties by id.
+
+        Milvus Lite looks at every row's id before it searches, whether for one vector or for
+        several, and searches one at a time: there, searches that meet are one.
+        """
+        if self._lite:
+            return self._searches((vector, limit))
+        return self._search([vector], limit)[0]
+
+    def _search_together(self, asked: list[tuple[Vectors, int]]) -> list[list[Hit]]:
+        # By limit: among more candidates a search may find better ones, by somebody else's leave.
+        found: dict[int, Iterator[list[Hit]]] = {}
+        for limit in {limit for _, limit in asked}:
+            vectors = [vector for vector, asked_limit in asked if asked_limit == limit]
+            found[limit] = iter(self._search(vectors, limit))
+        return [next(found[limit]) for _, limit in asked]
+
+    def _search(self, vectors: list[Vectors], limit: int) -> list[list[Hit]]:
         params = dict(self._index.search)
         if "ef" in params:
             params["ef"] = max(params["ef"], limit)  # Milvus refuses less
         found = self._call(
             self._client.search,
             self.name,
-            data=[vector],
+            data=vectors,
             limit=limit,
             output_fields=_FIELDS,
             search_params={"metric_type": "COSINE", "params": params},
-        )[0]
-        hits = [Hit(_record(hit["entity"]), _score(hit["distance"])) for hit in found]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))
+        )
+        return [_hits(rows) for rows in found]
 
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
         """At most `size` records older than `before`, newest first, with `text` in key or filepath.
@@ -432,6 +451,11 @@ def _quoted(text: str) -> str:
 
 def _record(row: dict[str, Any]) -> Record:
     return Record(**{field: row[field] for field in _FIELDS})
+
+
+def _hits(rows: Any) -> list[Hit]:
+    hits = [Hit(_record(row["entity"]), _score(row["distance"])) for row in rows]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))
 
 
 def _score(cosine: float) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,6 +37,15 @@ def apart(work: Callable[..., T], *arguments: object, **environment: str) -> T:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def together(work: Callable[..., T], arguments: Sequence[tuple[object, ...]]) -> list[T]:
+    """Do some work in as many fresh processes as there are arguments, all at the same time.
+
+    Raises as `apart`.
+    """
+    with ThreadPoolExecutor(len(arguments)) as threads:
+        return list(threads.map(lambda each: apart(work, *each), arguments))
 
 
 def resident_mib(process: int | None = None) -> float | None:

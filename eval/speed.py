@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bogv.service import BATCH
 from eval.machine import machine, packages, revision
-from eval.processes import Others, apart
+from eval.processes import Others, apart, together
 from eval.results import Mean, weights_part
 from eval.speed_inputs import LARGE, SMALL, make_inputs, sources
 from eval.speed_result import Goal, Line, Speed, Stages, bound, line
@@ -31,6 +31,8 @@ USUAL_ADDS = 40
 WARM_UP = 3
 """Images that are added before the clock runs, where a whole batch would take too long."""
 USUAL = "the usual way"
+MOST_PROCESSES = 8
+"""Each holds a network; as many tell how fast busy cores are."""
 
 # What to reach; by the precision that the engine computes in.
 ADD_RATIO = {"bf16": 7.0, "int8": 9.0}
@@ -98,7 +100,7 @@ def measure(options: Options) -> Speed:
 class _Progress:
     """The bar, a step for each thing that is measured."""
 
-    STEPS = 12
+    STEPS = 13
 
     def __init__(self, shown: bool) -> None:
         self._bar = tqdm(total=self.STEPS, unit="step", disable=not shown)
@@ -131,13 +133,24 @@ def _add_small(
     warm_up, images = paths[:BATCH], paths[BATCH:]
     told("each stage alone, 640 × 480")
     stages = _stages(found, "640 × 480", setting, folder / "stages", images)
+    told("the same on every core at once")
+    busy = _busy_bound(setting, folder / "busy", images)
+    found.stages[-1] = stages = stages.model_copy(update={"busy_bound": busy})
     told("adding the usual way")
     usual = apart(usual_add, setting, folder / "usual", warm_up[:WARM_UP], images[:USUAL_ADDS])
     told("adding")
     bogv = apart(add_images, setting, folder / "added", warm_up, images, False)
     wanted = ADD_RATIO.get(engine.rsplit(" ", 1)[-1])
     goal = None if wanted is None else Goal(of="ratio", at_least=wanted)
-    found.lines += [*_adding("640 × 480", bogv, usual, USUAL, goal), _against_bound(bogv, stages)]
+    found.lines += [
+        *_adding("640 × 480", bogv, usual, USUAL, goal),
+        _against_bound(bogv, stages),
+        line(
+            f"bulk add, 640 × 480: share of the bound of busy cores ({busy:.1f} images/s)",
+            "",
+            bogv.rate / busy,
+        ),
+    ]
 
 
 def _add_large(
@@ -172,6 +185,13 @@ def _stages(
     )
     found.stages.append(stages)
     return stages
+
+
+def _busy_bound(setting: Setting, folder: Path, paths: Sequence[Path]) -> float:
+    cores = min(cpu_count() or 1, MOST_PROCESSES)
+    each = together(stage_ms, [(setting, folder / f"{n}", paths, n) for n in range(cores)])
+    means = {stage: sum(cpu[stage] for cpu in each) / cores for stage in each[0]}
+    return round(bound(means, cpu_count() or 1), 3)
 
 
 def _adding(what: str, bogv: Took, other: Took, against: str, goal: Goal | None) -> list[Line]:

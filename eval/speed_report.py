@@ -131,7 +131,12 @@ def _stages(stages: Stages) -> Table:
         [stage, f"{value:.2f}", f"{value / whole:.0%}"] for stage, value in stages.cpu_ms.items()
     ]
     rows.append(["all", f"{whole:.2f}", "100%"])
-    caption = f"Mean of {stages.images:,} images. The bound: {stages.bound:.1f} images/s."
+    caption = f"Mean of {stages.images:,} images. The bound: {stages.bound:.1f} images/s"
+    if stages.busy_bound is not None:
+        caption += (
+            f"; with every core at work on the same at once: {stages.busy_bound:.1f} images/s"
+        )
+    caption += "."
     return Table([stages.what, "ms", "share"], rows, caption)
 
 

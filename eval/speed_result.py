@@ -100,7 +100,10 @@ class Stages(BaseModel, frozen=True, extra="forbid"):
     cpu_ms: dict[str, float]
     """Processor time of an image, by stage."""
     bound: float
-    """Images a second on all cores."""
+    """Images a second on all cores, if each were as fast as one alone."""
+    busy_bound: float | None = None
+    """The same from what the stages take while every core is at work on them: cores share caches,
+    memory, power, and often enough the core. None where it was not measured."""
 
 
 class Speed(Result):

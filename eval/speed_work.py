@@ -133,24 +133,26 @@ def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[f
 # Each stage alone
 
 
-def stage_ms(setting: Setting, folder: Path, paths: Sequence[Path]) -> dict[str, float]:
+def stage_ms(
+    setting: Setting, folder: Path, paths: Sequence[Path], core: int = 0
+) -> dict[str, float]:
     """Processor time that an image takes in each stage of `add_many`, in ms; on one core.
 
     Processor time, because a busy host takes the processor away for a while, and a clock counts
     that. On one core, because two that wait for each other in a loop are busy with nothing.
     """
-    _on_one_core()
+    _on_one_core(core)
     embedder = setting.embedder()
     decoder = Decoder(setting.max_upload, setting.max_pixels)
     thumbnails = Thumbnails(str(folder / "thumbnails"))
 
-    def read(path: Path) -> bytes:
+    def read(path: Path) -> tuple[bytes, str]:
         data = read_file(path, setting.max_upload)
-        md5_of(data)
-        return data
+        return data, md5_of(data)
 
     stages = _Stages()
-    images = stages.each("read and MD5", read, paths)
+    files = stages.each("read and MD5", read, paths)
+    images = [data for data, _ in files]
     decoder.decode(images[0])  # imports Pillow's plugins
     pictures = stages.each("decode and resize", decoder.decode, images)
     whole = stages.each("with thumbnail", lambda data: decoder.decode(data, True), images)
@@ -165,8 +167,8 @@ def stage_ms(setting: Setting, folder: Path, paths: Sequence[Path]) -> dict[str,
     with closing(setting.store(folder)) as store:
         store.open(setting.weights.fingerprint, DIMENSION)
         records = [
-            Record(image_id(p.md5, p.md5), p.md5, "", p.md5, p.width, p.height, p.size, at + 1)
-            for at, p in enumerate(whole)
+            Record(image_id(md5, md5), md5, "", md5, p.width, p.height, p.size, at + 1)
+            for at, ((_, md5), p) in enumerate(zip(files, whole, strict=True))
         ]
         rows = [
             (records[at : at + BATCH], vectors[at : at + BATCH])
@@ -200,10 +202,10 @@ def _stored(store: MilvusStore, records: Sequence[Record], vectors: Vectors) -> 
     store.put(records, vectors)
 
 
-def _on_one_core() -> None:
+def _on_one_core(core: int) -> None:
     """Before OpenVINO is loaded, which then makes one thread. Not every system can do it."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(islice(sorted(os.sched_getaffinity(0)), 1)))
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[core : core + 1]))
 
 
 def _timed(work: Callable[[], object], images: int) -> Took:

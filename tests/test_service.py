@@ -268,6 +268,15 @@ def test_more_hits_than_hnsw_usually_visits(search: ImageSearch) -> None:
     assert len({hit.record.id for hit in hits}) == 140
 
 
+def test_searches_that_meet_find_what_each_finds_alone(search: ImageSearch) -> None:
+    fill(search, 40)
+    asked = [(png(seed), 3 + seed % 3) for seed in range(24)]
+    alone = [search.search(image, limit).hits for image, limit in asked]
+    with ThreadPoolExecutor(len(asked)) as threads:
+        together = threads.map(lambda each: search.search(*each).hits, asked)
+        assert list(together) == alone
+
+
 def test_similar_leaves_the_image_itself_out(search: ImageSearch) -> None:
     ids = fill(search, 6)
     found = search.similar(ids[2], limit=3).hits

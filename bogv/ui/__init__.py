@@ -97,6 +97,9 @@ def build_demo(search: ImageSearch, sources: Sources, samples_dir: Path) -> Fenc
         )
         _join(shared, searching, deleting, looking)
     demo.queue(default_concurrency_limit=8, api_open=False)
+    # Gradio looks for work a thousand times a second, a seventh of a core's time for as long as
+    # the server runs; its searches and everyone's wait for it.
+    demo._queue.sleep_when_free = 0.02  # seconds
     return demo
 
 

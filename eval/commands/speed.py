@@ -75,7 +75,8 @@ def _print(found: Speed, folder: Path) -> None:
     for stages in found.stages:
         parts = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.cpu_ms.items())
         print(f"{stages.what}, ms of one core: {parts}")
-        print(f"  the bound: {stages.bound:.1f} images/s\n")
+        busy = "" if stages.busy_bound is None else f"; of busy cores {stages.busy_bound:.1f}"
+        print(f"  the bound: {stages.bound:.1f} images/s{busy}\n")
     for each in found.lines:
         what, baseline, bogv, ratio, wanted, verdict = cells(each)
         print(f"{what}: {bogv}" + (f", {ratio} {baseline}" if baseline else ""))

@@ -43,6 +43,8 @@ class ConstantEngine:
     def features(self, pixels: Pixels) -> Vectors:
         return np.ones((len(pixels), DIMENSION), np.float32)
 
+    bulk = features
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
