@@ -45,8 +45,8 @@ class Embedder:
         vectors: Vectors = features / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors
 
-    def _together(self, pictures: list[Pixels]) -> Vectors:
-        return self._engine.features(np.concatenate(pictures))
+    def _together(self, pictures: list[Pixels]) -> list[Vectors]:
+        return list(self._engine.features(np.concatenate(pictures)))
 
     def _bulk(self, pixels: Pixels) -> Vectors:
         with self._bulk_turn:
@@ -62,7 +62,7 @@ def load_embedder(
 ) -> Embedder:
     """The embedder for these weights; `auto` takes what is fastest here.
 
-    precision: of what is computed; `auto` is bf16 where the CPU has units for it, else fp32.
+    precision: of what is computed; `auto` is bf16 where CPU or card have units for it, else fp32.
     Weights in int8 run in int8. network: another than bogv's own is for measurements.
 
     Raises WeightsUnavailable for a file that holds no ResNet50, EngineFailed for a precision that

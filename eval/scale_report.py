@@ -122,6 +122,10 @@ def _draw(
         axes.set_ylim(min(0.9, *axes.get_ylim()), 1.005)
     else:
         plain_log(axes, "y")
+        low, high = axes.get_ylim()
+        # A decade at least: on a shorter axis a small change looks like a great one.
+        around, half = (low * high) ** 0.5, 10**0.5
+        axes.set_ylim(min(low, around / half), max(high, around * half))
     axes.margins(x=0.1)
     axes.set_title(title)
     axes.set_xlabel("rows")
