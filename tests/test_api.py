@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
 from bogv.images import md5_of
+from bogv.limits import Door
 from bogv.service import ImageSearch
 from bogv.sources import Sources
 from tests.fakes import lite_search, png
@@ -46,11 +48,11 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client_with(search: ImageSearch, root: Path) -> Callable[..., TestClient]:
-    def client(**settings: Any) -> TestClient:
+    def client(door: Door | None = None, **settings: Any) -> TestClient:
         chosen = Settings(max_upload_mb=LIMIT / 1024 / 1024, **settings)
         app = FastAPI()
         sources = Sources([root], LIMIT, allow_private_urls=True)
-        app.mount("/api", create_api(chosen, search, sources))
+        app.mount("/api", create_api(chosen, search, sources, door))
         return TestClient(app, raise_server_exceptions=False)
 
     return client
@@ -394,7 +396,8 @@ def test_health_tells_what_is_served(client: TestClient, search: ImageSearch) ->
 def test_with_a_token_each_route_asks_for_it(
     client_with: Callable[..., TestClient], search: ImageSearch, token: str
 ) -> None:
-    client = client_with(token=token)
+    clock = count(step=10**6)  # at each look, whoever had to wait has waited
+    client = client_with(Door(token, clock=lambda: next(clock)))
     search.add(png(1), "k")
     routes = [path for path in client.get("/api/openapi.json").json()["paths"] if "sim" in path]
     assert len(routes) == 9

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from bogv import errors
 from bogv.config import Settings
 from bogv.errors import BogvError, InvalidValue, NotAnImage, PathNotAllowed
+from bogv.limits import Door
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources import Sources
@@ -54,11 +55,11 @@ def _uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     opened: list[TestClient] = []
 
-    def client(**settings: Any) -> TestClient:
+    def client(door: Door | None = None, **settings: Any) -> TestClient:
         chosen = Settings(data_dir=tmp_path, max_upload_mb=0.1, **settings)
 
         async def build() -> FastAPI:  # without a running loop, gradio opens some and leaves them
-            return mount_demo(FastAPI(), chosen, search, Sources([tmp_path], 100_000))
+            return mount_demo(chosen, search, Sources([tmp_path], 100_000), door)
 
         opened.append(TestClient(asyncio.run(build())))
         return opened[-1].__enter__()
