@@ -73,7 +73,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from bogv.api import create_api
-    from bogv.headers import BehindProxy, SecurityHeaders
+    from bogv.headers import BehindProxy, HangUp, SecurityHeaders
     from bogv.late import LateApp
     from bogv.limits import Door
 
@@ -105,6 +105,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     trusted = settings.proxies
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(HangUp)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)  # the first to be asked
     return app
 

@@ -116,6 +116,39 @@ def _hashes(page: bytes) -> str:
     return "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
+class HangUp:
+    """Closes the connection where an answer comes before the end of a large body.
+
+    uvicorn would read and throw away what is still to come, be it without an end. The rest of a
+    body that says that it is no larger than DRAINED is read: closing could cost the client the
+    answer.
+    """
+
+    DRAINED = 64 * 1024 * 1024  # bytes
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        length = headers.get(b"content-length", b"0")
+        ended = b"transfer-encoding" not in headers and int(length) <= self.DRAINED
+
+        async def receiving() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = ended or not message.get("more_body")
+            return message
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not ended:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receiving, sending)
+
+
 class BehindProxy:
     """The path as the outside sees it, and no word from a proxy but what was believed before.
 
