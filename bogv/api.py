@@ -22,7 +22,9 @@ from bogv import __version__
 from bogv.config import Settings
 from bogv.envelope import MESSAGES, Answers, handle_errors, success
 from bogv.errors import InvalidValue, NotFound
-from bogv.guard import Guard, has_token
+from bogv.guard import Guard
+from bogv.headers import PagePolicy
+from bogv.limits import Door
 from bogv.records import Hit
 from bogv.service import MAX_LIMIT, ImageSearch
 from bogv.sources import Sources
@@ -140,6 +142,7 @@ _FAILURES = {
     413: ("too-large", "The image has 30,000,000 bytes; the limit is 20,971,520 bytes."),
     415: ("not-an-image", "The bytes are no image of a known format."),
     422: ("invalid-value", "limit: Input should be less than or equal to 1000."),
+    429: ("too-many-requests", "There were too many requests from this address."),
     502: ("fetch-failed", "The URL answered with status 404."),
     503: ("database-unavailable", "Milvus doesn't answer."),
 }
@@ -184,9 +187,11 @@ _SEARCH = _responses("search", HitsOut, [_HIT])
 _DEL = _responses("del", DeletedOut, 3)
 
 
-def create_api(settings: Settings, search: ImageSearch, sources: Sources) -> FastAPI:
-    """The API, to be mounted at `/api`."""
-    token = settings.token.get_secret_value() if settings.token else None
+def create_api(
+    settings: Settings, search: ImageSearch, sources: Sources, door: Door | None = None
+) -> FastAPI:
+    """The API, to be mounted at `/api`. door: the demo's as well; by default one of its own."""
+    door = door or Door.of(settings)
     api = FastAPIOffline(
         title="bogv",
         version=__version__,
@@ -201,11 +206,12 @@ def create_api(settings: Settings, search: ImageSearch, sources: Sources) -> Fas
     _add_routes(api, search, sources)
     _search_routes(api, search, sources)
     _delete_routes(api, search)
-    _health_route(api, search, token)
+    _health_route(api, search, door)
     # Base64 takes 4 bytes for 3; the rest is for the other fields and the multipart frame.
     api.add_middleware(
-        Guard, token=token, max_body=settings.max_upload * 4 // 3 + 65536, answer=answer
+        Guard, door=door, max_body=settings.max_upload * 4 // 3 + 65536, answer=answer
     )
+    api.add_middleware(PagePolicy)
     return api
 
 
@@ -285,7 +291,7 @@ def _delete_routes(api: FastAPI, search: ImageSearch) -> None:
         return _deleted(search.delete_keys(_items(body.key)))
 
 
-def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
+def _health_route(api: FastAPI, search: ImageSearch, door: Door) -> None:
     example = {"msg": MESSAGES["health"][0], "code": 200, "data": {"status": "ok", "count": 372}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": HealthOut, "content": {"application/json": {"example": example}}},
@@ -297,7 +303,7 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
         """Whether the database answers, and, to those who have the token, what is served."""
         stats = search.stats()
         shown: dict[str, str | int] = {"status": "ok"}
-        if has_token(request.scope, token):
+        if door.has_token(request.scope):
             shown |= {
                 "count": stats.count,
                 "database": stats.database,

@@ -70,14 +70,17 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     What lies in IMAGE_INC_PATH is imported once the app runs.
     """
     from fastapi import FastAPI
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from bogv.api import create_api
+    from bogv.headers import BehindProxy, HangUp, SecurityHeaders
     from bogv.late import LateApp
+    from bogv.limits import Door
 
     def make_demo() -> FastAPI:
         from bogv.ui import mount_demo  # imports gradio, which takes seconds
 
-        return mount_demo(FastAPI(), settings, search, sources)
+        return mount_demo(settings, search, sources, door)
 
     demo = LateApp(make_demo)
 
@@ -92,12 +95,18 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
         await run_in_threadpool(importing.join)
         search.close()
 
+    door = Door.of(settings)
     sources = open_sources(settings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Before the demo, which takes every path that is left.
-    app.mount("/api", create_api(settings, search, sources))
+    app.mount("/api", create_api(settings, search, sources, door))
     app.add_route("/api", _to_docs, ["GET", "POST", "PUT", "PATCH", "DELETE"])
     app.mount("/", demo)
+    trusted = settings.proxies
+    app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(HangUp)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)  # the first to be asked
     return app
 
 
@@ -106,7 +115,13 @@ def serve(settings: Settings, search: ImageSearch) -> None:
     import uvicorn
 
     app = create_app(settings, search)
-    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=8)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
+        timeout_graceful_shutdown=8,
+    )
 
 
 def _to_docs(request: Request) -> Response:

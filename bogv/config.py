@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,11 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(None, validation_alias="TOKEN")
     host: str = Field("127.0.0.1", validation_alias="BOGV_HOST")
     port: int = Field(7000, validation_alias="API_PORT", ge=0, le=65535)
+    rate_limit: str | None = Field(
+        None, validation_alias="BOGV_RATE_LIMIT", pattern=r"^[1-9]\d{0,6}/(second|minute|hour|day)$"
+    )
+    root_path: str = Field("", validation_alias="BOGV_ROOT_PATH", pattern=r"^(/[\w~-][\w.~-]*)*$")
+    trusted_proxies: str = Field("", validation_alias="BOGV_TRUSTED_PROXIES")
     http_status: Literal["200"] | None = Field(None, validation_alias="BOGV_HTTP_STATUS")
 
     data_dir: Path = Field(Path("data"), validation_alias="BOGV_DATA_DIR", validate_default=True)
@@ -51,6 +57,19 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path) -> Path:
         """What is stored of its files must hold wherever the next process is started."""
         return folder.absolute()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, joined: str) -> str:
+        """Addresses and networks: a name, or `*`, would trust whoever takes it."""
+        for proxy in _items(joined):
+            ip_network(proxy)
+        return joined
+
+    @property
+    def proxies(self) -> list[str]:
+        """The addresses and networks whose word on a request's client and scheme is believed."""
+        return _items(self.trusted_proxies)
 
     @property
     def max_upload(self) -> int:
@@ -83,3 +102,7 @@ class Settings(BaseSettings):
         if self.image_roots is not None:
             return [Path(root) for root in self.image_roots.split(os.pathsep) if root]
         return [folder for folder in (self.data_dir, self.image_pool_path) if folder is not None]
+
+
+def _items(joined: str) -> list[str]:
+    return [item.strip() for item in joined.split(",") if item.strip()]

@@ -18,6 +18,7 @@ is one clear sentence. Errors of other libraries are translated into these once,
     ├── NotAnImage                     not-an-image          415
     ├── DamagedImage                   damaged-image         422
     ├── InvalidValue                   invalid-value         422
+    ├── TooManyRequests                too-many-requests     429
     ├── FetchFailed                    fetch-failed          502
     └── Unavailable                    unavailable           503
         ├── DatabaseUnavailable        database-unavailable  503
@@ -123,6 +124,18 @@ class InvalidValue(BogvError):
 
     type = "invalid-value"
     status = 422
+
+
+class TooManyRequests(BogvError):
+    """A client came too often, or gave too many wrong tokens."""
+
+    type = "too-many-requests"
+    status = 429
+
+    def __init__(self, message: str, seconds: float) -> None:
+        """seconds: how long to wait."""
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class FetchFailed(BogvError):

@@ -1,29 +1,25 @@
-"""What stands before the API: the token, and the size of a body."""
+"""What stands before the API: the token, the rate, and the size of a body."""
 
 from __future__ import annotations
 
-import hmac
+import math
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.envelope import Answers, path_of
+from bogv.errors import BogvError, TooLarge, TooManyRequests, Unauthorized
+from bogv.limits import Door
 
-_OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
-
-
-def has_token(scope: Scope, token: str | None) -> bool:
-    """Whether a request brings the token, or needs none."""
-    given = dict(scope["headers"]).get(b"token", b"")
-    return token is None or hmac.compare_digest(given, token.encode())
+OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
 
 
 class Guard:
-    """Asks for the token, and stops a body that is too large, before anything is parsed."""
+    """Asks for the token, counts, and stops a body that is too large, before any is parsed."""
 
-    def __init__(self, app: ASGIApp, token: str | None, max_body: int, answer: Answers) -> None:
+    def __init__(self, app: ASGIApp, door: Door, max_body: int, answer: Answers) -> None:
         self.app = app
-        self.token = token
+        self.door = door
         self.max_body = max_body
         self.answer = answer
 
@@ -32,39 +28,53 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if not self._may_enter(scope):
-            detail = "The token is missing or wrong."
-            await self.answer.failure(scope, 401, "unauthorized", detail)(scope, receive, send)
-        elif self._declared(scope) > self.max_body:
-            await self.answer.failure(scope, 413, "too-large", self._too_large)(
-                scope, receive, send
-            )
+        try:
+            self._check(scope)
+        except BogvError as error:
+            response = self.answer.failure(scope, error.status, error.type, str(error))
+            response.headers.update(retry_after(error))
+            await response(scope, receive, send)
         else:
-            await self.app(scope, self._limited(receive), send)
+            await self.app(scope, body_within(self.max_body, receive), send)
 
-    @property
-    def _too_large(self) -> str:
-        return f"The request is larger than the limit of {self.max_body:,} bytes."
-
-    def _may_enter(self, scope: Scope) -> bool:
+    def _check(self, scope: Scope) -> None:
         path = path_of(scope)
-        is_open = any(path == each or path.startswith(f"{each}/") for each in _OPEN)
-        return is_open or has_token(scope, self.token)
+        is_open = any(path == each or path.startswith(f"{each}/") for each in OPEN)
+        if not is_open:
+            self.door.count(scope)
+        if not self.door.opens_to(scope) and not is_open:
+            raise Unauthorized("The token is missing or wrong.")
+        check_declared(scope, self.max_body)
 
-    @staticmethod
-    def _declared(scope: Scope) -> int:
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        return int(length) if length.isdigit() else 0
 
-    def _limited(self, receive: Receive) -> Receive:
-        received = 0
+def check_declared(scope: Scope, max_body: int) -> None:
+    """Raises TooLarge for a body that says itself that it is larger than the limit, in bytes."""
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    if length.isdigit() and int(length) > max_body:
+        raise TooLarge(_too_large(max_body))
 
-        async def limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body:
-                raise HTTPException(413, self._too_large)
-            return message
 
-        return limited
+def body_within(max_body: int, receive: Receive) -> Receive:
+    """`receive`, which raises HTTPException 413 once more than the limit has come, in bytes."""
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_body:
+            raise HTTPException(413, _too_large(max_body))
+        return message
+
+    return limited
+
+
+def _too_large(max_body: int) -> str:
+    return f"The request is larger than the limit of {max_body:,} bytes."
+
+
+def retry_after(error: BogvError) -> dict[str, str]:
+    """The header that says after how many seconds to come again, where the error knows it."""
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(math.ceil(error.seconds))}
+    return {}

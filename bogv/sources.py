@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,13 +33,36 @@ MAX_REDIRECTS = 5
 _DATA_PREFIX = re.compile(r"^\s*data:[^,]{0,100},", re.ASCII)
 
 
-def read_file(path: Path, max_bytes: int) -> bytes:
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe would hang the reader. Asked what it is only when open: it can't change any more."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _without_links(path: str, flags: int) -> int:
+    """As above, for a path whose links are resolved: one that is there now came since, and may lead
+    anywhere. Each folder is opened in the one before it: none can be exchanged for a link."""
+    *folders, name = Path(path).parts
+    way = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)  # O_PATH: Linux
+    inside = os.open(folders[0], way)
+    try:
+        for folder in folders[1:]:
+            deeper = os.open(folder, way, dir_fd=inside)
+            os.close(inside)
+            inside = deeper
+        return os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=inside)
+    finally:
+        os.close(inside)
+
+
+def read_file(
+    path: Path, max_bytes: int, opener: Callable[[str, int], int] = _without_waiting
+) -> bytes:
     """The bytes of a regular file, no fence around it.
 
     Raises FileMissing, PathNotAllowed (a folder, a device, a pipe), TooLarge, StorageUnavailable.
     """
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - needs an opener
+        file = open(path, "rb", opener=opener)  # noqa: SIM115 - needs an opener
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileMissing(f"There is no file {str(path)!r}.") from error
     except IsADirectoryError as error:
@@ -47,6 +70,8 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
             raise FileMissing("There is no file with so long a name.") from error
+        if getattr(error, "errno", None) == errno.ELOOP:
+            raise PathNotAllowed(f"{str(path)!r} is a link, not a regular file.") from error
         raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -55,11 +80,6 @@ def read_file(path: Path, max_bytes: int) -> bytes:
             return _within(file.read(max_bytes + 1), max_bytes)
         except OSError as error:
             raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """A pipe would hang the reader. Asked what it is only when open: it can't change any more."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
@@ -107,7 +127,7 @@ class Sources:
 
     def from_path(self, path: str) -> bytes:
         """The bytes of a file below a root. Raises what `inside` and `read_file` raise."""
-        return read_file(self.inside(path), self.max_bytes)
+        return read_file(self.inside(path), self.max_bytes, _without_links)
 
     def from_base64(self, text: str) -> bytes:
         """Raises InvalidBase64, TooLarge."""

@@ -71,3 +71,13 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 def png(seed: int) -> bytes:
     """The bytes of `picture(seed)`."""
     return encoded(picture(seed))
+
+
+class FakeClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0  # seconds
+
+    def __call__(self) -> float:
+        return self.now

@@ -35,6 +35,16 @@ def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> N
         ("BOGV_ENGINE", "abacus"),
         ("BOGV_HTTP_STATUS", "201"),
         ("BOGV_COLLECTION", "a-b"),
+        ("BOGV_RATE_LIMIT", "60"),
+        ("BOGV_RATE_LIMIT", "0/minute"),
+        ("BOGV_RATE_LIMIT", "60/fortnight"),
+        ("BOGV_ROOT_PATH", "bogv"),
+        ("BOGV_ROOT_PATH", "/bogv/"),
+        ("BOGV_ROOT_PATH", "/a//b"),
+        ("BOGV_ROOT_PATH", "/.."),
+        ("BOGV_TRUSTED_PROXIES", "*"),
+        ("BOGV_TRUSTED_PROXIES", "proxy.example"),
+        ("BOGV_TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_name(
@@ -50,6 +60,12 @@ def test_paths_may_be_read_below_the_named_roots_else_below_bogvs_own(tmp_path: 
     assert named.roots == [Path("/a"), Path("/b")]
     own = Settings(data_dir=tmp_path, image_pool_path=Path("/pool"))
     assert own.roots == [tmp_path, Path("/pool")]
+
+
+def test_proxies_are_addresses_and_networks_and_by_default_none() -> None:
+    assert Settings().proxies == []
+    named = Settings(trusted_proxies="127.0.0.1, ::1,10.0.0.0/8,")
+    assert named.proxies == ["127.0.0.1", "::1", "10.0.0.0/8"]
 
 
 def test_the_data_folder_is_the_same_wherever_one_looks_from() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import os
 import socket
 from pathlib import Path
@@ -75,6 +76,53 @@ def test_a_link_out_of_the_roots_is_refused(fenced: Sources, root: Path) -> None
             fenced.from_path(str(root / name))
 
 
+def test_a_folder_that_is_a_link_out_of_the_roots_is_refused(fenced: Sources, root: Path) -> None:
+    (root / "absolute").symlink_to(root.parent / "images-private")
+    (root / "relative").symlink_to("../images-private")
+    (root / "twice").symlink_to("relative")
+    (root / "environ.jpg").symlink_to("/proc/self/environ")
+    (root / "all").symlink_to("/proc/self/root")
+    files = ["absolute/dog.jpg", "relative/dog.jpg", "twice/dog.jpg", "environ.jpg"]
+    for path in [*files, "all/etc/passwd", "absolute/../images-private/dog.jpg"]:
+        with pytest.raises(PathNotAllowed):
+            fenced.from_path(str(root / path))
+
+
+def test_a_link_that_stays_below_the_roots_is_followed(fenced: Sources, root: Path) -> None:
+    (root / "album").mkdir()
+    (root / "album" / "link.jpg").symlink_to("../cat.jpg")
+    (root / "same").symlink_to("album")
+    assert fenced.from_path(str(root / "same" / "link.jpg")) == b"cat"
+
+
+@pytest.mark.parametrize("changed", ["album", "album/cat.jpg", "."])
+def test_a_link_that_comes_between_the_check_and_the_opening_is_not_followed(
+    fenced: Sources, root: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    secret = root.parent / "secret"
+    for folder in (root, secret):
+        (folder / "album").mkdir(parents=True)
+        (folder / "album" / "cat.jpg").write_bytes(folder.name.encode())
+    assert fenced.from_path(str(root / "album" / "cat.jpg")) == b"images"
+    checked = fenced.inside
+
+    def then_exchanged(path: str) -> Path:
+        resolved = checked(path)
+        (root / changed).rename(root.parent / "moved")
+        (root / changed).symlink_to(secret / changed)
+        return resolved
+
+    monkeypatch.setattr(fenced, "inside", then_exchanged)
+    with pytest.raises((PathNotAllowed, FileMissing)):
+        fenced.from_path(str(root / "album" / "cat.jpg"))
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin", "/dev/null", "/dev/fd/0", "/dev"])
+def test_devices_are_no_files_even_below_a_root(path: str) -> None:
+    with pytest.raises((PathNotAllowed, FileMissing)):
+        Sources([Path("/dev")], LIMIT).from_path(path)
+
+
 def test_what_is_no_regular_file_is_refused_without_waiting(fenced: Sources, root: Path) -> None:
     os.mkfifo(root / "pipe.jpg")
     for path in (root / "pipe.jpg", root):
@@ -141,6 +189,21 @@ def test_base64_over_the_limit_is_refused(fenced: Sources) -> None:
         ("::ffff:8.8.8.8", True),
         ("64:ff9b::a00:1", False),
         ("2002:7f00:1::", False),
+        ("2002:808:808::", True),
+        ("::ffff:0:7f00:1", False),
+        ("::127.0.0.1", False),
+        ("64:ff9b::808:808", True),
+        ("64:ff9b:1::1", False),
+        ("2001:0:808:808::1", False),
+        ("2001:db8::1", False),
+        ("fd12:3456::1", False),
+        ("ff02::1", False),
+        ("100.64.0.1", False),
+        ("172.31.255.255", False),
+        ("192.0.0.1", False),
+        ("192.0.2.1", False),
+        ("198.18.0.1", False),
+        ("240.0.0.1", False),
     ],
 )
 def test_only_the_internets_addresses_are_public(address: str, public: bool) -> None:
@@ -157,10 +220,35 @@ def test_only_the_internets_addresses_are_public(address: str, public: bool) -> 
         "0x7f000001",
         "127.1",
         "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::]",
+        "0",
+        "0177.0.0.1",
+        "017700000001",
+        "0x7f.1",
+        "LOCALHOST",
+        "example.com@127.0.0.1",
+        "127。0。0。1",
+        "①②⑦.0.0.1",
+        "169.254.169.254",
+        "10.0.0.1",
     ],
 )
-def test_a_url_to_this_machine_is_refused(fenced: Sources, host: str) -> None:
-    with pytest.raises(UrlNotAllowed):
+def test_a_url_to_this_machine_or_a_private_one_is_refused(fenced: Sources, host: str) -> None:
+    with pytest.raises((UrlNotAllowed, InvalidUrl)):
+        fenced.from_url(f"http://{host}:9/cat.jpg")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.", "localhost.", "[fe80::1%25lo]", "[::1%25lo]"])
+def test_a_spelling_that_only_some_resolvers_know_leads_nowhere(
+    fenced: Sources, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    async def connect(self: Any, request: Any) -> Any:
+        pytest.fail(f"connected to {request.url}")
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", connect)
+    with pytest.raises((UrlNotAllowed, InvalidUrl, FetchFailed)):
         fenced.from_url(f"http://{host}:9/cat.jpg")
 
 
@@ -242,6 +330,83 @@ def test_a_redirect_inward_is_refused(fenced: Sources, monkeypatch: pytest.Monke
         port = base.rsplit(":", 1)[1]
         with pytest.raises(UrlNotAllowed):
             fenced.from_url(f"http://public.example:{port}/")
+
+
+@pytest.mark.parametrize(
+    "to", ["file:///etc/passwd", "ftp://127.0.0.1/", "data:,x", "//[", "gopher:x"]
+)
+def test_a_redirect_to_another_scheme_is_a_failed_fetch(open_to_private: Sources, to: str) -> None:
+    with serving(lambda h: reply(h, b"", 302, Location=to)) as base, pytest.raises(FetchFailed):
+        open_to_private.from_url(base)
+
+
+def test_each_name_of_a_chain_of_redirects_is_checked(
+    fenced: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of them leads to a name with two addresses, one of them inside."""
+    names = {"a.example": "127.0.0.1", "b.example": "127.0.0.1"}
+    checked = module._public_address
+
+    async def known(host: str) -> str:
+        return names.get(host) or await checked(host)
+
+    resolve_to(monkeypatch, ["8.8.8.8", "192.168.0.1"])
+    monkeypatch.setattr(module, "_public_address", known)
+
+    def answer(handler: Any) -> None:
+        port = handler.server.server_port
+        following = {"/a": f"http://b.example:{port}/b", "/b": f"http://c.example:{port}/c"}
+        reply(handler, b"", 302, Location=following[handler.path])
+
+    with serving(answer) as base, pytest.raises(UrlNotAllowed, match=r"c\.example"):
+        fenced.from_url(f"http://a.example:{base.rsplit(':', 1)[1]}/a")
+
+
+def test_a_compressed_bomb_is_not_unpacked(open_to_private: Sources) -> None:
+    bomb = gzip.compress(bytes(100 * LIMIT))
+    assert len(bomb) < LIMIT
+
+    def answer(handler: Any) -> None:
+        assert handler.headers["Accept-Encoding"] == "identity"
+        reply(handler, bomb, **{"Content-Encoding": "gzip"})
+
+    with serving(answer) as base:
+        assert open_to_private.from_url(base) == bomb
+
+
+def test_a_body_without_an_end_is_stopped_at_the_limit(open_to_private: Sources) -> None:
+    sent = 0
+
+    def endless(handler: Any) -> None:
+        nonlocal sent
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            while sent < 500 * 2**20:
+                sent += handler.wfile.write(b"x" * 2**16)
+        except OSError:
+            return
+
+    with serving(endless) as base, pytest.raises(TooLarge):
+        open_to_private.from_url(base)
+    assert sent < 500 * 2**20  # the rest is what the connection holds
+
+
+def test_headers_without_an_end_are_a_failed_fetch(open_to_private: Sources) -> None:
+    sent = 0
+
+    def endless(handler: Any) -> None:
+        nonlocal sent
+        try:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while sent < 500 * 2**20:
+                sent += handler.wfile.write(b"x" * 2**16)
+        except OSError:
+            return
+
+    with serving(endless) as base, pytest.raises(FetchFailed):
+        open_to_private.from_url(base)
+    assert sent < 500 * 2**20
 
 
 def test_a_relative_redirect_stays_with_the_name(

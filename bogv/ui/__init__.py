@@ -11,8 +11,12 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.middleware import Middleware
 
 from bogv.config import Settings
+from bogv.headers import PagePolicy
+from bogv.limits import Door
 from bogv.service import ImageSearch
 from bogv.sources import Sources
 from bogv.ui.add import AddTab
@@ -23,25 +27,32 @@ from bogv.ui.gallery import GalleryTab
 from bogv.ui.parts import PRIVATE, Shared, Updates, guarded, i18n, label, language
 from bogv.ui.search import SearchTab
 from bogv.ui.theme import theme
+from bogv.ui.uploads import install
 from bogv.ui.words import LOG_IN, WORDS, Language, count_of, say
 
 HERE = Path(__file__).parent
 HOUR = 3600  # seconds
 
 
-def mount_demo(app: FastAPI, settings: Settings, search: ImageSearch, sources: Sources) -> FastAPI:
-    """Serve the demo at /, over everything that was not mounted before it.
+def mount_demo(
+    settings: Settings, search: ImageSearch, sources: Sources, door: Door | None = None
+) -> FastAPI:
+    """An app that serves the demo at /. door: the API's as well; by default one of its own.
 
     With a token, it asks for a login first: any user name, the token as password.
     """
+    door = door or Door.of(settings)
     # What is uploaded lies with the rest of the data, not in a /tmp that others share.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "gradio"))
-    token = settings.token.get_secret_value() if settings.token else ""
-    app = gr.mount_gradio_app(
+    install()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Without a word on this, gradio lets the scripts of any other site read its answers.
+    app.add_middleware(CORSMiddleware)
+    gr.mount_gradio_app(
         app,
         build_demo(search, sources, settings.samples_dir),
         path="/",
-        auth=_login(token) if token else None,
+        auth=_login(door.token) if door.token else None,
         auth_message=LOG_IN,
         max_file_size=settings.max_upload,
         show_error=False,  # errors made for users are shown all the same
@@ -56,7 +67,11 @@ def mount_demo(app: FastAPI, settings: Settings, search: ImageSearch, sources: S
         css_paths=HERE / "style.css",
         favicon_path=str(HERE / "favicon.svg"),
     )
-    app.add_middleware(GradioFence)
+    gradio = app.routes[-1].app
+    # Inside of what compresses. Gradio makes functions of the texts that an HTML component and
+    # the `js` of an event are.
+    gradio.user_middleware.append(Middleware(PagePolicy, also="'unsafe-eval'"))
+    app.add_middleware(GradioFence, door=door, gradio=gradio, max_upload=settings.max_upload)
     return app
 
 

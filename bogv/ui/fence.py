@@ -1,6 +1,7 @@
-"""What gradio serves and fetches beyond what the demo needs, closed.
+"""What stands before gradio: its login, the rate, the size of a body, and the routes it may serve.
 
-Gradio fetches any public URL that a browser names, without a limit on size: as the path of a file
+Gradio asks for the login route by route, and not at all of them (`cancel`, `heartbeat`). It fetches
+any public URL that a browser names, without a limit on size: as the path of a file
 (`/gradio_api/file=https://…`) and as the path of an upload. bogv fetches URLs in one place,
 `Sources.from_url`, behind its own fence.
 """
@@ -11,31 +12,102 @@ import re
 from typing import Any
 
 import gradio as gr
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bogv.envelope import path_of
+from bogv.errors import BogvError, Unauthorized
+from bogv.guard import body_within, check_declared, retry_after
+from bogv.limits import Door
+from bogv.ui.words import LOG_IN, language_of, why
 
 GRADIO = "/gradio_api/"
 # The routes that the page and gradio_client ask for. Gradio has others: a proxy, screen recording,
 # a run history, an editor of the app's own code.
-OPEN = re.compile(
+SERVED = re.compile(
     r"(info|app_id|user|token|login_check|startup-events|theme\.css|upload|upload_progress|cancel"
     r"|reset|queue/(join|data)|heartbeat/\w+|call(/v2)?/\w+(/\w+)?|file[=/](?!\s*\w+:/).+)/?",
     re.DOTALL,
 )
+# What the login page consists of: nothing of the gallery.
+OPEN = re.compile(
+    r"/|/log(in|out)/?|/(assets|static)/.+|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt"
+)
+LOGIN = ("/login", "/login/")
+UPLOAD = (f"{GRADIO}upload", f"{GRADIO}upload/")
+UPLOAD_FILES = 50  # of the largest size, in one upload; of smaller ones more
+MAX_BODY = 4 * 1024 * 1024  # bytes of any other body: names of 1000 uploaded files are 1 MB
 
 
 class GradioFence:
-    """ASGI middleware: 404 for gradio's routes that the demo doesn't need."""
+    """ASGI middleware. 404 for gradio's routes that the demo doesn't need, 401 without a login."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, door: Door, gradio: Any, max_upload: int) -> None:
+        """gradio: its app, which knows who is logged in. max_upload: bytes of one file."""
         self.app = app
+        self.door = door
+        self.gradio = gradio
+        self.max_uploads = UPLOAD_FILES * max_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path.startswith(GRADIO) and not OPEN.fullmatch(path[len(GRADIO) :]):
-            await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
-        else:
+        """ASGI."""
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        path = path_of(scope)
+        limit = self.max_uploads if path in UPLOAD else MAX_BODY
+        try:
+            self._check(scope, path, limit)
+        except BogvError as error:
+            await _refusal(scope, error)(scope, receive, send)
+            return
+        if path.startswith(GRADIO) and not SERVED.fullmatch(path[len(GRADIO) :]):
+            await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
+            return
+        if self._is_login(scope, path):
+            send = self._judging(scope, send)
+        await self.app(scope, body_within(limit, receive), send)
+
+    def _check(self, scope: Scope, path: str, limit: int) -> None:
+        if not OPEN.fullmatch(path) and not self._logged_in(scope):
+            raise Unauthorized("Not authenticated")
+        if scope["method"] == "POST":  # all that makes work; pictures and scripts are for free
+            self.door.count(scope)
+        if self._is_login(scope, path):
+            self.door.wait_over(scope)
+        check_declared(scope, limit)
+
+    def _is_login(self, scope: Scope, path: str) -> bool:
+        return self.door.token is not None and scope["method"] == "POST" and path in LOGIN
+
+    def _logged_in(self, scope: Scope) -> bool:
+        """As gradio's own `get_current_user` finds out."""
+        if self.door.token is None:
+            return True
+        cookies = Request(scope).cookies
+        names = (f"access-token-{kind}{self.gradio.cookie_id}" for kind in ("", "unsecure-"))
+        return any(cookies.get(name) in self.gradio.tokens for name in names)
+
+    def _judging(self, scope: Scope, send: Send) -> Send:
+        """A login counts as a wrong one until it is told to be right: many can come at once."""
+        self.door.tried(scope, right=False)
+
+        async def judging(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                self.door.tried(scope, right=True)
+            await send(message)
+
+        return judging
+
+
+def _refusal(scope: Scope, error: BogvError) -> JSONResponse:
+    """As gradio's clients read it: `detail` is shown, or holds what the login page says."""
+    detail: Any = {"error": str(error), "auth_message": LOG_IN}
+    if not isinstance(error, Unauthorized):
+        spoken = language_of(Request(scope).headers.get("accept-language", ""))
+        detail = why(spoken, error.type) or str(error)
+    return JSONResponse({"detail": detail}, error.status, retry_after(error))
 
 
 class FencedBlocks(gr.Blocks):

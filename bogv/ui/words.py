@@ -178,8 +178,9 @@ WORDS: dict[str, tuple[str, str]] = {
 
 # The login page comes before its reader's language is known.
 LOG_IN = (
-    "bogv asks for its token: type it as the password, with any user name."
-    "<br>请将 bogv 的访问令牌作为密码输入，用户名任意。"
+    "bogv asks for its token: type it as the password, with any user name. After some wrong ones,"
+    " it answers none for a while.<br>请将 bogv 的访问令牌作为密码输入，用户名任意。"
+    "多次输错后，需稍等片刻才能再试。"
 )
 
 # By BogvError.type. The error's own message, with its figures and names, stands beside it.
@@ -207,6 +208,10 @@ ERRORS: dict[str, tuple[str, str]] = {
     "file-not-found": ("There is no such file or folder.", "没有这个文件或文件夹。"),
     "not-found": ("It is not in the gallery (any more).", "图库中没有（或已删除）该图片。"),
     "invalid-value": ("A value is out of its range.", "数值超出范围。"),
+    "too-many-requests": (
+        "There were too many requests. Wait a little, then try again.",
+        "请求过于频繁，请稍候再试。",
+    ),
     "database-unavailable": (
         "The database can't be reached at present. Try again in a moment.",
         "目前无法连接数据库，请稍后再试。",

@@ -192,13 +192,42 @@ def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_script_that_gets_into_the_page_does_not_run(
+    url: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(url)
+    page.wait_for_selector("#search-status .bogv-note")
+    page.evaluate(
+        """() => {
+            const inserted = document.createElement('div')
+            inserted.innerHTML = '<img src="data:," onerror="window.ran = 1">'
+            const script = document.createElement('script')
+            script.textContent = 'window.ran = 2'
+            const foreign = document.createElement('script')
+            foreign.src = 'data:text/javascript,window.ran = 3'
+            document.body.append(inserted, script, foreign)
+        }"""
+    )
+    refused = [text for text in page.failures if "Content Security Policy" in text]
+    while len(refused) < 3:
+        page.wait_for_event("console")
+        refused = [text for text in page.failures if "Content Security Policy" in text]
+    assert page.evaluate("window.ran") is None
+    page.failures.clear()
+
+
+def test_the_docs_of_the_api_are_shown(url: str, open_page: Callable[..., Any]) -> None:
+    page = open_page(f"{url}/api/docs")
+    page.get_by_text("/image/sim/search/base64").wait_for()
+
+
 @pytest.mark.usefixtures("url")
 def test_the_token_is_asked_for_first(
     home: Path, tmp_path: Path, open_page: Callable[..., Any]
 ) -> None:
     shutil.copytree(home / "data" / "cache", tmp_path / "data" / "cache")  # starts sooner
-    with running(tmp_path / "data", TOKEN=TOKEN) as server:
-        page = open_page(server.url)
+    with running(tmp_path / "data", TOKEN=TOKEN, BOGV_ROOT_PATH="/bogv") as server:
+        page = open_page(f"{server.url}/bogv")  # as behind a proxy that leaves the path as it is
         user, password = page.locator("input").nth(0), page.locator("input[type=password]")
         user.fill("anyone")
         password.fill("a guess")
@@ -210,3 +239,5 @@ def test_the_token_is_asked_for_first(
         password.fill(TOKEN)
         page.get_by_role("button", name="Login").click()
         counts(page, 0)
+        search_with(page, home.parent / "nothing.jpg")
+        says(page, "search-status", "This is no image that can be read")

@@ -1,0 +1,51 @@
+"""What gradio's parser of uploads leaves open, closed.
+
+It keeps a field that is no file in memory, of any size, and the temporary files of an upload that
+was broken off on the disk, for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from gradio import route_utils
+from starlette.formparsers import MultiPartException
+
+MAX_FIELD = 64 * 1024  # bytes; the page sends files alone
+
+
+class UploadParser(route_utils.GradioMultiPartParser):  # type: ignore[misc]
+    """Gradio's, with small fields, and nothing left behind."""
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Raises MultiPartException for a large field."""
+        part = self._current_part
+        if part.file is None and len(part.data) + end - start > MAX_FIELD:
+            raise MultiPartException(f"A field exceeded the limit of {MAX_FIELD:,} bytes.")
+        super().on_part_data(data, start, end)
+
+    async def parse(self) -> Any:
+        """The form. Also when the client goes away or sends too much, its files are removed."""
+        try:
+            form = await super().parse()
+        except BaseException:
+            self._discard(self._files_to_close_on_error)
+            raise
+        # Gradio takes the files of one name, and forgets the others.
+        others = [value for name, value in form.multi_items() if name != "files"]
+        self._discard([value.file for value in others if not isinstance(value, str)])
+        return form
+
+    @staticmethod
+    def _discard(files: list[Any]) -> None:
+        for file in files:
+            file.close()
+            with suppress(FileNotFoundError):  # gradio removed it
+                os.unlink(file.name)  # noqa: PTH108 - a str, as tempfile gives it
+
+
+def install() -> None:
+    """Have gradio use it."""
+    route_utils.GradioMultiPartParser = UploadParser
