@@ -64,7 +64,9 @@ def starting(setting: Setting, folder: Path, image: Path) -> list[Line]:
                 starts.append((served.start_seconds, _first_answer(served, image)))
                 loaded = served.has_loaded("libtorch")
         torch.append(loaded)
-    shutil.copytree(folder / f"start-{STARTS - 1}" / "cache", setting.data / "cache")
+    converted = folder / f"start-{STARTS - 1}" / "cache"
+    if converted.is_dir():  # int8 has its model elsewhere
+        shutil.copytree(converted, setting.data / "cache")
     return [*_start_lines(first, second), _torch_line(torch)]
 
 
