@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Embedder:
     def __init__(self, weights: Weights, engine: Engine) -> None:
         self.weights = weights
         self.engine = engine.name
+        self.observe: Callable[[int], None] | None = None
+        """Called with the number of images in each batch."""
         self._engine = engine
         self._waiting: deque[_Job] = deque()
         self._turn = threading.Lock()
@@ -65,7 +68,10 @@ class Embedder:
 
     def _run(self, jobs: list[_Job]) -> None:
         try:
-            features = self._engine.features(np.concatenate([job.pixels for job in jobs]))
+            pixels = np.concatenate([job.pixels for job in jobs])
+            if self.observe is not None:
+                self.observe(len(pixels))
+            features = self._engine.features(pixels)
         except (RuntimeError, MemoryError) as error:
             for job in jobs:
                 failure = EngineFailed(f"{self.engine} failed: {error}.")
