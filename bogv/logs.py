@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import TextIO
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -155,9 +156,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def handler(log_format: LogFormat) -> logging.StreamHandler[object]:
+def handler(log_format: LogFormat) -> logging.StreamHandler[TextIO]:
     """Writes to stderr."""
-    made: logging.StreamHandler[object] = logging.StreamHandler()
+    made = logging.StreamHandler()
     text = "%(asctime)s %(levelname)s %(name)s: %(message)s%(request_words)s"
     made.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(text))
     made.addFilter(RequestFilter())

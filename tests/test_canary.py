@@ -191,7 +191,7 @@ def test_health_is_degraded_and_metrics_tell_while_images_are_missed(
     search.add(png(2))
     canary = Canary(search, 300)
     app = FastAPI()
-    settings = Settings(token="t")  # type: ignore[arg-type]
+    settings = Settings(token="t")
     app.mount("/api", create_api(settings, search, Sources([], 100_000), canary))
     client = TestClient(app)
     right = {"token": "t"}

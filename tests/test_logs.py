@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount
 
 from bogv import logs
+from bogv.config import LogFormat
 from bogv.envelope import Answers, Unexpected, handle_errors
 from bogv.errors import NotAnImage
 from bogv.logs import HEADER, RequestFilter, RequestInfo, RequestLog
@@ -92,7 +93,7 @@ def test_a_sane_id_of_the_callers_is_kept(client: TestClient, given: str) -> Non
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", '"', "a;b", "é", "a/../b"])
 def test_another_one_is_replaced(client: TestClient, given: str) -> None:
-    made = client.get("/bad", headers={HEADER: given.encode()}).headers[HEADER]
+    made = client.get("/bad", headers={HEADER.encode(): given.encode()}).headers[HEADER]
     assert re.fullmatch("[0-9a-f]{16}", made)
 
 
@@ -127,7 +128,7 @@ def test_a_route_of_a_mounted_app_is_told_as_that_app_calls_it() -> None:
     assert [info.route for info in finished] == ["/file={path:path}"]
 
 
-def written(log_format: logs.LogFormat) -> logging.Handler:
+def written(log_format: LogFormat) -> logging.Handler:
     handler = logs.handler(log_format)
     assert handler.stream is sys.stderr
     return handler

@@ -27,6 +27,7 @@ from bogv.ui.words import LOG_IN, WORDS, Language, count_of, say
 
 HERE = Path(__file__).parent
 HOUR = 3600  # seconds
+QUEUE = 256  # events that wait; a page has half a dozen when it opens
 
 
 def mount_demo(app: FastAPI, settings: Settings, search: ImageSearch, sources: Sources) -> FastAPI:
@@ -96,7 +97,7 @@ def build_demo(search: ImageSearch, sources: Sources, samples_dir: Path) -> Fenc
             **PRIVATE,
         )
         _join(shared, searching, deleting, looking)
-    demo.queue(default_concurrency_limit=8, api_open=False)
+    demo.queue(default_concurrency_limit=8, max_size=QUEUE, api_open=False)
     return demo
 
 

@@ -227,7 +227,8 @@ def under_load(server: Server, seconds: float) -> tuple[Sums, list[Client], Watc
         return time.monotonic() > end or len(sums.wrong) > 20
 
     with ThreadPoolExecutor(CLIENTS + 1) as threads:
-        jobs = [threads.submit(each.run, until) for each in (watch, *clients)]
+        jobs = [threads.submit(watch.run, until)]
+        jobs += [threads.submit(each.run, until) for each in clients]
     for job in jobs:
         job.result()
     return sums, clients, watch
