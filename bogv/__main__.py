@@ -21,6 +21,7 @@ import typer
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.config import Settings
 from bogv.errors import BogvError
@@ -48,6 +49,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 def serve_command() -> None:
     """Serve the demo and the REST API until interrupted."""
     settings = Settings()
+    logs.configure(settings.log_format)
     serve(settings, open_search(settings))
 
 
@@ -59,6 +61,7 @@ def demo(
 ) -> None:
     """Fill the gallery with sample images if it is empty, then serve."""
     settings = Settings()
+    logs.configure(settings.log_format)
     search = open_search(settings)
     try:
         if images is not None:
@@ -256,7 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
-    for name in ("httpx", "faiss", "milvus_lite"):
+    for name in logs.QUIET:
         logging.getLogger(name).setLevel("WARNING")
     try:
         app(arguments, prog_name="bogv")

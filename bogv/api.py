@@ -16,19 +16,22 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from bogv import __version__
+from bogv.canary import Canary
 from bogv.config import Settings
-from bogv.envelope import MESSAGES, Answers, handle_errors, success
+from bogv.envelope import MESSAGES, Answers, Unexpected, handle_errors, route_of, success
 from bogv.errors import InvalidValue, NotFound
 from bogv.guard import Guard
 from bogv.headers import PagePolicy
+from bogv.health import Health
 from bogv.limits import Door
+from bogv.load import Load, Shedding
+from bogv.logs import RequestLog
+from bogv.metrics import Metrics, metrics_route
 from bogv.records import Hit
 from bogv.service import MAX_LIMIT, ImageSearch
 from bogv.sources import Sources
-from bogv.weights import UNTRAINED_WARNING
 
 MAX_ITEMS = 10_000  # ids or keys in one delete
 
@@ -108,6 +111,7 @@ class HitOut(BaseModel):
 class ErrorOut(BaseModel):
     type: str
     detail: str
+    request_id: str = Field(description="Also in the header X-Request-ID and in the server's log.")
 
 
 class Failure(BaseModel):
@@ -126,7 +130,7 @@ def _responses(kind: str, model: type[BaseModel], example: Any) -> dict[int | st
     }
     for status, (name, detail) in _FAILURES.items():
         failure = {"msg": failed, "code": 500, "data": None}
-        failure["error"] = {"type": name, "detail": detail}
+        failure["error"] = {"type": name, "detail": detail, "request_id": "9f2c4e1b7a60d358"}
         responses[status] = {
             "model": Failure,
             "content": {"application/json": {"example": failure}},
@@ -188,9 +192,16 @@ _DEL = _responses("del", DeletedOut, 3)
 
 
 def create_api(
-    settings: Settings, search: ImageSearch, sources: Sources, door: Door | None = None
+    settings: Settings,
+    search: ImageSearch,
+    sources: Sources,
+    door: Door | None = None,
+    canary: Canary | None = None,
 ) -> FastAPI:
-    """The API, to be mounted at `/api`. door: the demo's as well; by default one of its own."""
+    """The API, to be mounted at `/api`.
+
+    door: the demo's as well; by default one of its own. canary: started and stopped by the caller.
+    """
     door = door or Door.of(settings)
     api = FastAPIOffline(
         title="bogv",
@@ -203,14 +214,23 @@ def create_api(
     )
     answer = Answers(always_200=settings.http_status == "200")
     handle_errors(api, answer)
-    _add_routes(api, search, sources)
-    _search_routes(api, search, sources)
-    _delete_routes(api, search)
-    _health_route(api, search, door)
+    load = Load(settings.max_queue)
+    metrics = Metrics(load)
+    metrics.watch(search, sources, canary)
+    health = Health(search, canary)
+    _add_routes(api, search, sources, load)
+    _search_routes(api, search, sources, load, metrics)
+    _delete_routes(api, search, load)
+    _health_route(api, health, door)
+    metrics_route(api, health, metrics)
+    # From the inside out: what is added last is asked first.
+    api.add_middleware(Shedding, load=load, answer=answer)
     # Base64 takes 4 bytes for 3; the rest is for the other fields and the multipart frame.
     api.add_middleware(
         Guard, door=door, max_body=settings.max_upload * 4 // 3 + 65536, answer=answer
     )
+    api.add_middleware(Unexpected, answer=answer)
+    api.add_middleware(RequestLog, route_of=route_of(api), finished=metrics.request)
     api.add_middleware(PagePolicy)
     return api
 
@@ -218,12 +238,13 @@ def create_api(
 # Routes
 
 
-def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
+def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources, load: Load) -> None:
     def add(image: bytes, key: str | None, path: str | None, origin: str) -> JSONResponse:
         search.add(image, key or None, path or "", origin)
         return success("add", True)
 
     @api.post("/image/sim/add/file", responses=_ADD, tags=["add"])
+    @load.threaded
     def add_file(
         file: Annotated[UploadFile, File(description="The image.")],
         key: Annotated[str | None, Form(description=_KEY.description)] = None,
@@ -237,24 +258,30 @@ def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
     async def add_url(body: AddUrl) -> JSONResponse:
         """Add the image behind a URL."""
         image = await sources.fetch(body.url)
-        return await run_in_threadpool(add, image, body.key, body.imgPath, body.url)
+        return await load.run(add, image, body.key, body.imgPath, body.url)
 
     @api.post("/image/sim/add/path", responses=_ADD, tags=["add"])
+    @load.threaded
     def add_path(body: AddPath) -> JSONResponse:
         """Add an image that lies on the server."""
         return add(sources.from_path(body.path), body.key, body.imgPath, body.path)
 
 
-def _search_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
+def _search_routes(
+    api: FastAPI, search: ImageSearch, sources: Sources, load: Load, metrics: Metrics
+) -> None:
     def find(image: bytes, limit: int | None) -> JSONResponse:
         result = search.search(image, 10 if limit is None else limit)
         start = time.perf_counter()
         response = success("search", [_hit(hit) for hit in result.hits])
-        seconds = {**result.seconds, "serialise": time.perf_counter() - start}
+        serialised = {"serialise": time.perf_counter() - start}
+        metrics.stages("search", serialised)
+        seconds = {**result.seconds, **serialised}
         response.headers["Server-Timing"] = _server_timing(seconds)
         return response
 
     @api.post("/image/sim/search/file", responses=_SEARCH, tags=["search"])
+    @load.threaded
     def search_file(
         file: Annotated[UploadFile, File(description="The query image.")],
         limit: Annotated[int, Form(ge=1, le=MAX_LIMIT, description=_LIMIT.description)] = 10,
@@ -265,33 +292,37 @@ def _search_routes(api: FastAPI, search: ImageSearch, sources: Sources) -> None:
     @api.post("/image/sim/search/url", responses=_SEARCH, tags=["search"])
     async def search_url(body: SearchUrl) -> JSONResponse:
         """Search with the image behind a URL."""
-        return await run_in_threadpool(find, await sources.fetch(body.url), body.limit)
+        return await load.run(find, await sources.fetch(body.url), body.limit)
 
     @api.post("/image/sim/search/path", responses=_SEARCH, tags=["search"])
+    @load.threaded
     def search_path(body: SearchPath) -> JSONResponse:
         """Search with an image that lies on the server."""
         return find(sources.from_path(body.path), body.limit)
 
     @api.post("/image/sim/search/base64", responses=_SEARCH, tags=["search"])
+    @load.threaded
     def search_base64(body: SearchBase64) -> JSONResponse:
         """Search with an image in Base64."""
         return find(sources.from_base64(body.base64), body.limit)
 
 
-def _delete_routes(api: FastAPI, search: ImageSearch) -> None:
+def _delete_routes(api: FastAPI, search: ImageSearch, load: Load) -> None:
     @api.post("/image/sim/del/id", responses=_DEL, tags=["delete"])
+    @load.threaded
     def delete_id(body: DeleteIds) -> JSONResponse:
         """Delete images by the `id` of their hits."""
         ids = [_integer(item) for item in _items(body.id)]
         return _deleted(search.delete_ids([i for i in ids if 0 < i < 2**63]))
 
     @api.post("/image/sim/del/key", responses=_DEL, tags=["delete"])
+    @load.threaded
     def delete_key(body: DeleteKeys) -> JSONResponse:
         """Delete all images under these keys."""
         return _deleted(search.delete_keys(_items(body.key)))
 
 
-def _health_route(api: FastAPI, search: ImageSearch, door: Door) -> None:
+def _health_route(api: FastAPI, health: Health, door: Door) -> None:
     example = {"msg": MESSAGES["health"][0], "code": 200, "data": {"status": "ok", "count": 372}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": HealthOut, "content": {"application/json": {"example": example}}},
@@ -299,23 +330,13 @@ def _health_route(api: FastAPI, search: ImageSearch, door: Door) -> None:
     }
 
     @api.get("/health", responses=responses, tags=["health"])
-    def health(request: Request) -> JSONResponse:
-        """Whether the database answers, and, to those who have the token, what is served."""
-        stats = search.stats()
-        shown: dict[str, str | int] = {"status": "ok"}
-        if door.has_token(request.scope):
-            shown |= {
-                "count": stats.count,
-                "database": stats.database,
-                "collection": stats.collection,
-                "weights": stats.weights,
-                "fingerprint": stats.fingerprint,
-                "engine": stats.engine,
-                "version": stats.version,
-            }
-            if not search.embedder.weights.trained:
-                shown["warning"] = UNTRAINED_WARNING
-        return success("health", shown)
+    async def told(request: Request) -> JSONResponse:
+        """Whether the database answers, and, to those who have the token, what is served.
+
+        `degraded` is no failure: bogv serves, but the recall canary misses some images.
+        """
+        everything = door.has_token(request.scope)
+        return success("health", await health.told(everything=everything))
 
 
 def _server_timing(seconds: Mapping[str, float]) -> str:

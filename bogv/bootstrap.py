@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from bogv.canary import Canary
 from bogv.config import Settings
 from bogv.embedder import load_embedder
 from bogv.errors import BogvError
@@ -76,6 +77,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     from bogv.headers import BehindProxy, HangUp, SecurityHeaders
     from bogv.late import LateApp
     from bogv.limits import Door
+    from bogv.logs import RequestLog
 
     def make_demo() -> FastAPI:
         from bogv.ui import mount_demo  # imports gradio, which takes seconds
@@ -89,19 +91,22 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
         stop = threading.Event()
         importing = threading.Thread(target=_import_at_start, args=(settings, search, stop))
         importing.start()
+        canary.start()
         async with demo.lifespan():
             yield
         stop.set()
+        await run_in_threadpool(canary.stop)
         await run_in_threadpool(importing.join)
         search.close()
 
     door = Door.of(settings)
     sources = open_sources(settings)
+    canary = Canary(search, settings.canary_seconds)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Before the demo, which takes every path that is left.
-    app.mount("/api", create_api(settings, search, sources, door))
+    app.mount("/api", create_api(settings, search, sources, door, canary))
     app.add_route("/api", _to_docs, ["GET", "POST", "PUT", "PATCH", "DELETE"])
-    app.mount("/", demo)
+    app.mount("/", RequestLog(demo))
     trusted = settings.proxies
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
     app.add_middleware(SecurityHeaders)
@@ -121,6 +126,8 @@ def serve(settings: Settings, search: ImageSearch) -> None:
         port=settings.port,
         proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
         timeout_graceful_shutdown=8,
+        log_config=None,  # the process' own, see bogv.logs
+        access_log=False,  # RequestLog writes one
     )
 
 

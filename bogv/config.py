@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Engine = Literal["auto", "openvino", "torch"]
+LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     max_pixels: int = Field(64_000_000, validation_alias="BOGV_MAX_PIXELS", gt=0)
     image_roots: str | None = Field(None, validation_alias="BOGV_IMAGE_ROOTS")
     allow_private_urls: bool = Field(False, validation_alias="BOGV_ALLOW_PRIVATE_URLS")
+    max_queue: int = Field(64, validation_alias="BOGV_MAX_QUEUE", ge=1)
+    canary_seconds: float = Field(300, validation_alias="BOGV_CANARY_SECONDS", ge=0)
+    log_format: LogFormat = Field("text", validation_alias="BOGV_LOG_FORMAT")
     image_inc_path: Path | None = Field(None, validation_alias="IMAGE_INC_PATH")
     image_pool_path: Path | None = Field(None, validation_alias="IMAGE_POOL_PATH")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ class Embedder:
     def __init__(self, weights: Weights, engine: Engine) -> None:
         self.weights = weights
         self.engine = engine.name
+        self.observe: Callable[[int], None] | None = None
+        """Called with the number of images in each batch."""
         self._engine = engine
         self._shared = Batcher(self._together, engine.batch)
         self._bulk_turn = threading.Lock()
@@ -46,11 +49,17 @@ class Embedder:
         return vectors
 
     def _together(self, pictures: list[Pixels]) -> list[Vectors]:
+        self._observed(len(pictures))
         return list(self._engine.features(np.concatenate(pictures)))
 
     def _bulk(self, pixels: Pixels) -> Vectors:
         with self._bulk_turn:
+            self._observed(len(pixels))
             return self._engine.bulk(pixels)
+
+    def _observed(self, images: int) -> None:
+        if self.observe is not None:
+            self.observe(images)
 
 
 def load_embedder(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bogv import logs
 from bogv.errors import BogvError, InvalidValue
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,12 @@ class Answers:
     def failure(self, scope: Scope, status: int, name: str, detail: str) -> JSONResponse:
         """The envelope of a failure, with the message that goes with the path."""
         kind = _kind(scope)
-        body = {"msg": MESSAGES[kind][1], "code": 500, "data": None}
+        body: dict[str, Any] = {"msg": MESSAGES[kind][1], "code": 500, "data": None}
         body["error"] = {"type": name, "detail": detail}
+        request = logs.current()
+        if request is not None:
+            request.error = name
+            body["error"]["request_id"] = request.id
         headers = {"Retry-After": "5"} if status == 503 else None
         # Health checks read the status alone: it stays true.
         shown = 200 if self._always_200 and kind != "health" else status
@@ -54,6 +60,17 @@ def path_of(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
+def route_of(api: FastAPI) -> Callable[[Scope], str]:
+    """Finds a scope's route, as callers write it; none of them has a parameter."""
+    known = {route.path for route in api.routes if isinstance(route, Route)}
+
+    def route(scope: Scope) -> str:
+        path = path_of(scope)
+        return f"/api{path}" if path in known else logs.NO_ROUTE
+
+    return route
+
+
 def _kind(scope: Scope) -> str:
     parts = path_of(scope).strip("/").split("/")
     kind = parts[2] if parts[:2] == ["image", "sim"] and len(parts) > 2 else parts[0]
@@ -61,36 +78,61 @@ def _kind(scope: Scope) -> str:
 
 
 def handle_errors(api: FastAPI, answer: Answers) -> None:
-    """Answer every error with the envelope."""
-    Handler = Callable[[Request, Any], JSONResponse]  # noqa: N806
+    """Answer every error that has a class with the envelope; `Unexpected` answers the rest."""
+    # Coroutines: they must not wait for a thread while all are busy.
+    Handler = Callable[[Request, Any], Coroutine[Any, Any, JSONResponse]]  # noqa: N806
 
-    def bogv_error(request: Request, error: BogvError) -> JSONResponse:
+    async def bogv_error(request: Request, error: BogvError) -> JSONResponse:
         return answer.failure(request.scope, error.status, error.type, str(error))
 
-    def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
         details = "; ".join(_detail(each) for each in error.errors()[:3])
         return answer.failure(request.scope, 422, InvalidValue.type, details)
 
-    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         name = _TYPES.get(error.status_code, "invalid-request")
         detail = f"{error.detail.rstrip('.')}."
         response = answer.failure(request.scope, error.status_code, name, detail)
         response.headers.update(error.headers or {})
         return response
 
-    def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("Unexpected: %s", request.url.path, exc_info=error)
-        detail = "Something went wrong that should not; the server's log says what."
-        return answer.failure(request.scope, 500, BogvError.type, detail)
-
     handlers: dict[type[Exception], Handler] = {
         BogvError: bogv_error,
         RequestValidationError: validation_error,
         HTTPException: http_error,
-        Exception: unexpected,
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)
+
+
+class Unexpected:
+    """ASGI middleware: a fault of ours is logged, and told without what it was.
+
+    Not starlette's handler of `Exception`: that one stands outside of all middleware, and its
+    answer would have no request id.
+    """
+
+    def __init__(self, app: ASGIApp, answer: Answers) -> None:
+        self.app = app
+        self.answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. Raises the fault where an answer has begun already."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception:
+            if begun:
+                raise
+            log.exception("Unexpected: %r", path_of(scope))
+            detail = "Something went wrong that should not; the server's log says what."
+            await self.answer.failure(scope, 500, BogvError.type, detail)(scope, receive, send)
 
 
 def _detail(error: dict[str, Any]) -> str:

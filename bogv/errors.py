@@ -21,6 +21,7 @@ is one clear sentence. Errors of other libraries are translated into these once,
     ├── TooManyRequests                too-many-requests     429
     ├── FetchFailed                    fetch-failed          502
     └── Unavailable                    unavailable           503
+        ├── Overloaded                 overloaded            503
         ├── DatabaseUnavailable        database-unavailable  503
         ├── GalleryMismatch            gallery-mismatch      503
         ├── GalleryInUse               gallery-in-use        503
@@ -150,6 +151,12 @@ class Unavailable(BogvError):
 
     type = "unavailable"
     status = 503
+
+
+class Overloaded(Unavailable):
+    """More requests at once than bogv takes (BOGV_MAX_QUEUE)."""
+
+    type = "overloaded"
 
 
 class DatabaseUnavailable(Unavailable):

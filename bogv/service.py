@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -57,6 +57,8 @@ class ImageSearch:
         self.decoder = decoder
         self.embedder = embedder
         self.thumbnails = thumbnails
+        self.observe: Callable[[str, Mapping[str, float]], None] | None = None
+        """Called with `search` or `add`, and seconds by stage, after each of them."""
         self._store = store
         self._clock = _Clock()
         # Looking up and writing belong together, and so do a thumbnail and its row: without the
@@ -84,7 +86,11 @@ class ImageSearch:
         Raises what decoding raises, InvalidValue, StorageUnavailable.
         """
         new = NewImage(lambda: image, filepath, key, origin)
-        [verdict] = map(_verdict, self._written(self._embedded(self._prepared([new]))))
+        seconds: dict[str, float] = {}
+        prepared = _timed(seconds, "decode", self._prepared)([new])
+        embedded = _timed(seconds, "embed", self._embedded)(prepared)
+        [verdict] = map(_verdict, _timed(seconds, "write", self._written)(embedded))
+        self._observed("add", seconds)
         if verdict.error is not None:
             raise verdict.error
         return verdict
@@ -226,7 +232,12 @@ class ImageSearch:
             "embed": embedded - decoded,
             "search": time.perf_counter() - embedded,
         }
+        self._observed("search", seconds)
         return SearchResult(hits, seconds)
+
+    def nearest(self, record_id: int, limit: int) -> list[Hit]:
+        """The most similar images to one of the gallery, itself among them. Raises NotFound."""
+        return self._store.search(self._store.vector(record_id), limit)
 
     def similar(self, record_id: int, limit: int = 10, min_score: float = 0.0) -> SearchResult:
         """As `search`, for an image of the gallery, itself left out. Raises NotFound too."""
@@ -271,6 +282,10 @@ class ImageSearch:
         """The records with these ids, in their order; an id that isn't there is left out."""
         return self._store.get(list(ids))
 
+    def ids_from(self, start: int, size: int) -> list[int]:
+        """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
+        return self._store.ids_from(start, size)
+
     def with_keys(self, keys: Sequence[str]) -> list[Record]:
         """The records under these keys, at most 16384. Raises InvalidValue for what is no key."""
         for key in keys:
@@ -296,6 +311,10 @@ class ImageSearch:
             engine=self.embedder.engine,
             version=__version__,
         )
+
+    def _observed(self, operation: str, seconds: dict[str, float]) -> None:
+        if self.observe is not None:
+            self.observe(operation, seconds)
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:

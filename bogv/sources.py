@@ -11,13 +11,15 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import httpx
 
 from bogv.errors import (
+    BogvError,
     FetchFailed,
     FileMissing,
     InvalidBase64,
@@ -107,12 +109,27 @@ class Sources:
         self.roots = [root.resolve() for root in roots]
         self.max_bytes = max_bytes
         self.allow_private_urls = allow_private_urls
+        self.observe: Callable[[str], None] | None = None
+        """Called with the type of the error, for each path and URL that gave no image."""
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        try:
+            yield
+        except BogvError as error:
+            if self.observe is not None:
+                self.observe(error.type)
+            raise
 
     def inside(self, path: str | Path) -> Path:
         """The path with its links resolved, if it lies below a root.
 
         Raises PathNotAllowed, also for what isn't there: from outside, the two look the same.
         """
+        with self._observed():
+            return self._inside(path)
+
+    def _inside(self, path: str | Path) -> Path:
         try:
             resolved = Path(path).resolve()
         except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links
@@ -127,7 +144,8 @@ class Sources:
 
     def from_path(self, path: str) -> bytes:
         """The bytes of a file below a root. Raises what `inside` and `read_file` raise."""
-        return read_file(self.inside(path), self.max_bytes, _without_links)
+        with self._observed():
+            return read_file(self._inside(path), self.max_bytes, _without_links)
 
     def from_base64(self, text: str) -> bytes:
         """Raises InvalidBase64, TooLarge."""
@@ -145,6 +163,10 @@ class Sources:
 
         Raises InvalidUrl, UrlNotAllowed, FetchFailed, TooLarge.
         """
+        with self._observed():
+            return await self._in_time(url)
+
+    async def _in_time(self, url: str) -> bytes:
         try:
             parsed = httpx.URL(url.strip())
         except (httpx.InvalidURL, UnicodeError) as error:

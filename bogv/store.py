@@ -270,6 +270,11 @@ class MilvusStore:
         listed = ", ".join(_quoted(key) for key in keys)
         return self._query(f"key in [{listed}]", _FIELDS, _MAX_ROWS, "Strong") if keys else []
 
+    def ids_from(self, start: int, size: int) -> list[int]:
+        """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
+        rows = self._query_rows(f"id >= {start}", ["id"], "Session", limit=size)
+        return [row["id"] for row in rows]
+
     def count(self) -> int:
         """Rows in the gallery."""
         return int(self._query_rows("", ["count(*)"], "Strong")[0]["count(*)"])

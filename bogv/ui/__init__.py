@@ -32,6 +32,7 @@ from bogv.ui.words import LOG_IN, WORDS, Language, count_of, say
 
 HERE = Path(__file__).parent
 HOUR = 3600  # seconds
+QUEUE = 256  # events that wait; a page has half a dozen when it opens
 
 
 def mount_demo(
@@ -111,7 +112,7 @@ def build_demo(search: ImageSearch, sources: Sources, samples_dir: Path) -> Fenc
             **PRIVATE,
         )
         _join(shared, searching, deleting, looking)
-    demo.queue(default_concurrency_limit=8, api_open=False)
+    demo.queue(default_concurrency_limit=8, max_size=QUEUE, api_open=False)
     # Gradio looks for work a thousand times a second, a seventh of a core's time for as long as
     # the server runs; its searches and everyone's wait for it.
     demo._queue.sleep_when_free = 0.02  # seconds

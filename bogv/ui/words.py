@@ -216,6 +216,10 @@ ERRORS: dict[str, tuple[str, str]] = {
         "The database can't be reached at present. Try again in a moment.",
         "目前无法连接数据库，请稍后再试。",
     ),
+    "overloaded": (
+        "Too many requests at present. Try again in a moment.",
+        "目前请求过多，请稍后再试。",
+    ),
     "storage-unavailable": ("A file can't be read or written.", "无法读写文件。"),
     "gallery-mismatch": (
         "The gallery was made with other weights.",

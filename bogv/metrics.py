@@ -1,0 +1,143 @@
+"""What Prometheus is told: https://prometheus.io/docs/instrumenting/exposition_formats/."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+from fastapi import FastAPI, Response
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from bogv.canary import Canary, Verdict
+from bogv.errors import DatabaseUnavailable
+from bogv.health import Health
+from bogv.load import Load
+from bogv.logs import RequestInfo
+from bogv.records import Stats
+from bogv.service import ImageSearch
+from bogv.sources import Sources
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """One app's metrics, in a registry of their own. Safe in threads; an observation takes
+    microseconds."""
+
+    def __init__(self, load: Load) -> None:
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        ProcessCollector(registry=self.registry)
+        self._requests = counter(
+            "bogv_requests_total",
+            "Requests to the API, by route; outcome: ok, or the type of the error.",
+            ["route", "outcome"],
+        )
+        self._request_seconds = histogram(
+            "bogv_request_seconds",
+            "From the request's headers to the end of its answer, shed ones left out.",
+            ["route"],
+            buckets=SECONDS,
+        )
+        self._stages = histogram(
+            "bogv_stage_seconds",
+            "What the stages of a search or an add took.",
+            ["operation", "stage"],
+            buckets=SECONDS,
+        )
+        self._batches = histogram(
+            "bogv_embedder_batch_images",
+            "Images that the network was given at once.",
+            buckets=BATCHES,
+        )
+        self._refusals = counter(
+            "bogv_fetch_refusals_total",
+            "URLs and server paths that gave no image, by the type of the error.",
+            ["type"],
+        )
+        self._images = gauge("bogv_gallery_images", "Images, when last asked.")
+        self._images.set(math.nan)
+        self._database = gauge("bogv_database_up", "1: the database answers.")
+        depth = gauge("bogv_queue_depth", "Requests at work or waiting.")
+        depth.set_function(lambda: load.held)
+        at_work = gauge("bogv_requests_at_work", "Requests that have a thread.")
+        at_work.set_function(lambda: load.at_work)
+        gauge("bogv_queue_limit", "Above it, requests are shed.").set(load.places)
+        self._add_canary()
+
+    def _add_canary(self) -> None:
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        self._recall = gauge(
+            "bogv_canary_recall",
+            "Share of some stored images that found themselves first, at the last look.",
+        )
+        self._recall.set(math.nan)
+        self._looked = gauge("bogv_canary_last_look_timestamp_seconds", "When that was; 0: never.")
+        self._searched = counter("bogv_canary_searches_total", "Images searched for.")
+        self._missed = counter(
+            "bogv_canary_misses_total", "Images that did not find themselves first."
+        )
+        self._failed = counter(
+            "bogv_canary_failures_total", "Looks that the database did not answer."
+        )
+
+    def watch(self, search: ImageSearch, sources: Sources, canary: Canary | None) -> None:
+        """Be told by these from now on."""
+        search.observe = self.stages
+        search.embedder.observe = self._batches.observe
+        sources.observe = lambda error_type: self._refusals.labels(error_type).inc()
+        if canary is not None:
+            canary.observe = self._canary
+
+    def request(self, info: RequestInfo) -> None:
+        """A request was answered."""
+        self._requests.labels(info.route, info.outcome).inc()
+        if info.outcome != "overloaded":
+            self._request_seconds.labels(info.route).observe(info.seconds)
+
+    def stages(self, operation: str, seconds: Mapping[str, float]) -> None:
+        """operation: search or add."""
+        for stage, value in seconds.items():
+            self._stages.labels(operation, stage).observe(value)
+
+    def text(self, stats: Stats | None) -> bytes:
+        """Everything, in Prometheus' text format 0.0.4. stats: None: the database is gone."""
+        self._database.set(stats is not None)
+        if stats is not None:
+            self._images.set(stats.count)
+        return generate_latest(self.registry)
+
+    def _canary(self, verdict: Verdict | None) -> None:
+        if verdict is None:
+            self._failed.inc()
+            return
+        self._searched.inc(verdict.searched)
+        self._missed.inc(len(verdict.missed))
+        self._recall.set(verdict.recall)
+        self._looked.set(verdict.at)
+
+
+def metrics_route(api: FastAPI, health: Health, metrics: Metrics) -> None:
+    """`GET /metrics`, without an envelope. A database that is gone is a metric, not a failure."""
+
+    @api.get("/metrics", include_in_schema=False)
+    async def text() -> Response:
+        try:
+            stats = await health.stats()
+        except DatabaseUnavailable:
+            return Response(metrics.text(None), media_type=CONTENT_TYPE)
+        return Response(metrics.text(stats), media_type=CONTENT_TYPE)
