@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
+import anyio
+import anyio.to_thread
 from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
@@ -292,10 +294,13 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
         503: {"model": Failure},
     }
 
+    # Threads of its own: it answers when all others wait for the database.
+    threads = anyio.CapacityLimiter(4)
+
     @api.get("/health", responses=responses, tags=["health"])
-    def health(request: Request) -> JSONResponse:
+    async def health(request: Request) -> JSONResponse:
         """Whether the database answers, and, to those who have the token, what is served."""
-        stats = search.stats()
+        stats = await anyio.to_thread.run_sync(search.stats, limiter=threads)
         shown: dict[str, str | int] = {"status": "ok"}
         if has_token(request.scope, token):
             shown |= {

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SWEEP_SECONDS = 3600.0  # by then every server has written the row that goes with a thumbnail
+
 
 def open_search(settings: Settings) -> ImageSearch:
     """The service on the gallery that the settings name.
@@ -52,7 +54,7 @@ def open_search(settings: Settings) -> ImageSearch:
                 weights, settings.engine, settings.cache_dir, settings.precision
             ),
             store=store,
-            thumbnails=Thumbnails(settings.thumbnails_url),
+            thumbnails=Thumbnails(settings.thumbnails_url, settings.data_dir / "pending"),
         )
     except BogvError:
         store.close()
@@ -84,12 +86,17 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        importing = threading.Thread(target=_import_at_start, args=(settings, search, stop))
-        importing.start()
+        working = [
+            threading.Thread(target=_import_at_start, args=(settings, search, stop)),
+            threading.Thread(target=_sweep_at_start, args=(settings, search, stop)),
+        ]
+        for thread in working:
+            thread.start()
         async with demo.lifespan():
             yield
-        stop.set()
-        await run_in_threadpool(importing.join)
+            stop.set()
+        for thread in working:
+            await run_in_threadpool(thread.join)
         search.close()
 
     sources = open_sources(settings)
@@ -124,6 +131,16 @@ def _open_store(settings: Settings) -> MilvusStore:
         password=settings.milvus_password.get_secret_value(),
         token=settings.milvus_token.get_secret_value(),
     )
+
+
+def _sweep_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
+    """With Milvus Lite nobody else writes, so that nothing is too young to tell."""
+    min_age = 0.0 if settings.milvus_host is None else SWEEP_SECONDS
+    try:
+        while search.sweep(min_age) and not stop.wait(SWEEP_SECONDS):
+            pass
+    except BogvError as error:
+        log.warning("The sweep after a crash stopped, until the next start: %s", error)
 
 
 def _import_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
