@@ -69,7 +69,7 @@ def open_sources(settings: Settings) -> Sources:
 def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """The REST API at /api and the demo at /, over one service, which is closed with the app.
 
-    What lies in IMAGE_INC_PATH is imported once the app runs.
+    What lies in IMAGE_INC_PATH is imported once the app runs, and what a crash left is swept.
     """
     from fastapi import FastAPI
 
@@ -113,7 +113,8 @@ def serve(settings: Settings, search: ImageSearch) -> None:
     import uvicorn
 
     app = create_app(settings, search)
-    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=8)
+    # Of the ten seconds that Docker gives; the rest is for a batch of an import.
+    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=6)
 
 
 def _to_docs(request: Request) -> Response:
@@ -139,7 +140,7 @@ def _sweep_at_start(settings: Settings, search: ImageSearch, stop: threading.Eve
     try:
         while search.sweep(min_age) and not stop.wait(SWEEP_SECONDS):
             pass
-    except BogvError as error:
+    except (BogvError, OSError) as error:
         log.warning("The sweep after a crash stopped, until the next start: %s", error)
 
 

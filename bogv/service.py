@@ -69,7 +69,7 @@ class ImageSearch:
         store.open(embedder.weights.fingerprint, DIMENSION)
 
     def close(self) -> None:
-        """Finish what is under way and write out what is in memory."""
+        """Finish what is under way and let go of the database."""
         self._threads.shutdown()
         self.thumbnails.close()
         self._store.close()
@@ -286,7 +286,8 @@ class ImageSearch:
         """Remove thumbnails that processes which were killed left without their rows.
 
         min_age: seconds; what is younger may be another server's, about to write its row, and is
-        left for another time: how many there were. Raises StorageUnavailable.
+        left for another time: how many there were. Raises StorageUnavailable. Takes as long as
+        those processes had in hand, not as the gallery is large.
         """
         young = 0
         for left in self.thumbnails.left():

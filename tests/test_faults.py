@@ -388,6 +388,16 @@ def test_a_gallery_whose_making_was_killed_is_made(copy: Path) -> None:
     assert opened(copy, 1) == "k1"
 
 
+def test_a_gallery_left_without_its_index_gets_it(tmp_path: Path) -> None:
+    store = MilvusStore.lite(tmp_path, "images")
+    store._client.create_collection("images_fake0000", schema=store._schema(2048))
+    store._client.create_alias("images_fake0000", "images")
+    assert store._client.list_indexes("images") == []
+    store.open("fake0000", 2048)
+    assert store._client.list_indexes("images") == ["embedding"]
+    store.close()
+
+
 def test_a_folder_of_a_newer_milvus_lite_is_refused(copy: Path) -> None:
     path = copy / COLLECTION / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "manifest_format_version": 3}))
