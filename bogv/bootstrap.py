@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SWEEP_SECONDS = 3600.0  # by then every server has written the row that goes with a thumbnail
+
 
 def open_search(settings: Settings) -> ImageSearch:
     """The service on the gallery that the settings name.
@@ -53,7 +55,7 @@ def open_search(settings: Settings) -> ImageSearch:
                 weights, settings.engine, settings.cache_dir, settings.precision
             ),
             store=store,
-            thumbnails=Thumbnails(settings.thumbnails_url),
+            thumbnails=Thumbnails(settings.thumbnails_url, settings.data_dir / "pending"),
         )
     except BogvError:
         store.close()
@@ -68,7 +70,7 @@ def open_sources(settings: Settings) -> Sources:
 def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """The REST API at /api and the demo at /, over one service, which is closed with the app.
 
-    What lies in IMAGE_INC_PATH is imported once the app runs.
+    What lies in IMAGE_INC_PATH is imported once the app runs, and what a crash left is swept.
     """
     from fastapi import FastAPI
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -89,14 +91,19 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        importing = threading.Thread(target=_import_at_start, args=(settings, search, stop))
-        importing.start()
+        working = [
+            threading.Thread(target=_import_at_start, args=(settings, search, stop)),
+            threading.Thread(target=_sweep_at_start, args=(settings, search, stop)),
+        ]
+        for thread in working:
+            thread.start()
         canary.start()
         async with demo.lifespan():
             yield
-        stop.set()
+            stop.set()
         await run_in_threadpool(canary.stop)
-        await run_in_threadpool(importing.join)
+        for thread in working:
+            await run_in_threadpool(thread.join)
         search.close()
 
     door = Door.of(settings)
@@ -125,7 +132,8 @@ def serve(settings: Settings, search: ImageSearch) -> None:
         host=settings.host,
         port=settings.port,
         proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
-        timeout_graceful_shutdown=8,
+        # Of the ten seconds that Docker gives; the rest is for a batch of an import.
+        timeout_graceful_shutdown=6,
         log_config=None,  # the process' own, see bogv.logs
         access_log=False,  # RequestLog writes one
     )
@@ -146,6 +154,16 @@ def _open_store(settings: Settings) -> MilvusStore:
         password=settings.milvus_password.get_secret_value(),
         token=settings.milvus_token.get_secret_value(),
     )
+
+
+def _sweep_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
+    """With Milvus Lite nobody else writes, so that nothing is too young to tell."""
+    min_age = 0.0 if settings.milvus_host is None else SWEEP_SECONDS
+    try:
+        while search.sweep(min_age) and not stop.wait(SWEEP_SECONDS):
+            pass
+    except (BogvError, OSError) as error:
+        log.warning("The sweep after a crash stopped, until the next start: %s", error)
 
 
 def _import_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:

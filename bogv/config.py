@@ -97,8 +97,14 @@ class Settings(BaseSettings):
 
     @property
     def thumbnails_url(self) -> str:
-        """An fsspec URL of the folder of thumbnails."""
-        return self.thumbnails or str(self.data_dir / "thumbnails")
+        """An fsspec URL of the folder of thumbnails.
+
+        Two galleries may hold the same image: what one deletes, the other keeps.
+        """
+        folder = self.data_dir / "thumbnails"
+        return self.thumbnails or str(
+            folder if self.collection == "images" else folder / self.collection
+        )
 
     @property
     def roots(self) -> list[Path]:

@@ -81,6 +81,8 @@ def import_folder(
             log.warning("Not imported: %s: %s", path, added.error)
         elif target != path:
             _move(path, target)
+        if stop is not None and stop.is_set():
+            break
     failed = sum(added.error is not None for added in verdicts)
     log.info("Imported %d images from %s, %d failed", len(verdicts) - failed, inc, failed)
     return verdicts

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from os import cpu_count
@@ -16,7 +17,7 @@ import numpy as np
 
 from bogv import __version__
 from bogv.embedder import Embedder
-from bogv.errors import BogvError, InvalidValue, StorageUnavailable
+from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
 from bogv.images import Decoder, md5_of
 from bogv.records import (
     ID_BITS,
@@ -33,7 +34,7 @@ from bogv.records import (
     Vectors,
     image_id,
 )
-from bogv.store import FILEPATH_BYTES, KEY_BYTES, MilvusStore
+from bogv.store import FILEPATH_BYTES, KEY_BYTES, ROWS, MilvusStore
 from bogv.thumbnails import Thumbnails
 from bogv.weights import DIMENSION
 
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 BATCH = 32
 MAX_LIMIT = 1000
+WRITER_SECONDS = 30.0  # then whoever waits to write is told to come again
 
 
 class ImageSearch:
@@ -69,8 +71,9 @@ class ImageSearch:
         store.open(embedder.weights.fingerprint, DIMENSION)
 
     def close(self) -> None:
-        """Finish what is under way and write out what is in memory."""
+        """Finish what is under way and let go of the database."""
         self._threads.shutdown()
+        self.thumbnails.close()
         self._store.close()
 
     # Adding
@@ -146,7 +149,7 @@ class ImageSearch:
 
     def _written(self, batch: list[_Candidate]) -> list[_Candidate]:
         try:
-            with self._writing:
+            with self._writer():
                 self._put([candidate for candidate in batch if candidate.error is None])
         except BogvError as error:
             _failed([candidate for candidate in batch if candidate.status != "unchanged"], error)
@@ -162,6 +165,10 @@ class ImageSearch:
     def _put(self, batch: list[_Candidate]) -> None:
         """Write what is new or has a new path, in one go; under the lock."""
         there = self._identify(batch)
+        with self.thumbnails.noted(list({each.id for each in batch if each.id not in there})):
+            self._write(batch, there)
+
+    def _write(self, batch: list[_Candidate], there: dict[int, Record]) -> None:
         vectors: dict[int, Vectors] = {}
         for candidate in batch:
             record, filepath = there.get(candidate.id), candidate.image.filepath
@@ -255,26 +262,59 @@ class ImageSearch:
 
     def delete_ids(self, ids: Sequence[int]) -> int:
         """Delete images by id; how many there were. Those that aren't there don't matter."""
-        with self._writing:
+        with self._writer():
             return self._delete(self._store.get(list(ids)))
 
     def delete_keys(self, keys: Sequence[str]) -> int:
         """Delete all images under these keys; how many there were. Raises InvalidValue."""
         deleted = 0
-        with self._writing:
+        with self._writer():
             while found := self.with_keys(keys):
                 deleted += self._delete(found)
         return deleted
 
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
-        self._store.delete(ids)
         try:
-            self.thumbnails.remove(ids)
+            with self.thumbnails.noted(ids):
+                self._store.delete(ids)
+                self.thumbnails.remove(ids)
         except StorageUnavailable as error:
             # The images are gone from the gallery: a stray file is no reason to say otherwise.
             log.warning("Deleted images have left thumbnails behind: %s", error)
         return len(ids)
+
+    @contextmanager
+    def _writer(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=WRITER_SECONDS):
+            raise DatabaseUnavailable("Other images are still being written; try again.")
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def sweep(self, min_age: float) -> int:
+        """Remove thumbnails that processes which were killed left without their rows.
+
+        min_age: seconds; what is younger may be another server's, about to write its row, and is
+        left for another time: how many there were. Raises StorageUnavailable. Takes as long as
+        those processes had in hand, not as the gallery is large.
+        """
+        young = 0
+        for left in self.thumbnails.left():
+            self.thumbnails.remove_parts(left)
+            waiting = 0
+            for start in range(0, len(left.ids), ROWS):
+                ids = left.ids[start : start + ROWS]
+                with self._writer():  # so no add of this process is between its two writes
+                    there = {record.id for record in self._store.get(ids)}
+                    strays = [each for each in ids if each not in there]
+                    waiting += self.thumbnails.remove_older(strays, min_age)
+            log.info("Swept after a crash: %d images looked up", len(left.ids))
+            if not waiting:
+                left.path.unlink(missing_ok=True)
+            young += waiting
+        return young
 
     # Looking
 

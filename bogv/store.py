@@ -7,12 +7,11 @@ which weights made the gallery, and another set of weights can never be searched
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,9 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus.client.types import Status
 
+from bogv import lite as lite_folder
 from bogv.batching import Batcher
 from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
 from bogv.records import Cursor, Hit, Record, Vectors
@@ -28,7 +29,7 @@ from bogv.records import Cursor, Hit, Record, Vectors
 log = logging.getLogger(__name__)
 # Each error is raised and told by bogv; the rest is Milvus Lite's traceback for each call that
 # pymilvus makes and it doesn't know.
-for _name in ("pymilvus", "grpc._server"):
+for _name in ("pymilvus", "grpc._server", "milvus_lite.server_manager"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ _NEVER = 2**31 - 1  # ms
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
+_ELSEWHERE = "begin a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
@@ -83,6 +85,8 @@ class MilvusStore:
         self._lock: AbstractContextManager[Any] = threading.RLock() if lite else nullcontext()
         self._timeout = timeout or (30.0 if lite else 10.0)  # s
         self._searches = Batcher(self._search_together, SEARCHES)
+        self._silent = 0  # calls in a row that a server has not answered
+        self._asking_on = threading.Lock()
         self._latest = 0  # the newest row this process has seen: where a listing looks first
         self._client = self._connect(uri, **login)
 
@@ -114,9 +118,16 @@ class MilvusStore:
 
         Raises GalleryMismatch where the name is taken by a collection that is none of bogv's.
         """
-        if not self._call(self._client.has_collection, self.name):
-            return None
-        collection = self._call(self._client.describe_collection, self.name)["collection_name"]
+        try:
+            if not self._call(self._client.has_collection, self.name):
+                return None
+            collection = self._call(self._client.describe_collection, self.name)["collection_name"]
+        except DatabaseUnavailable as error:
+            if not self._lite:
+                raise
+            raise DatabaseUnavailable(
+                f"{error} If {self._uri} is damaged: {lite_folder.WAY_OUT}"
+            ) from error
         if not collection.startswith(f"{self.name}_"):
             raise GalleryMismatch(
                 f"{self.database} has a collection {collection!r} that is no gallery of bogv's;"
@@ -127,21 +138,46 @@ class MilvusStore:
     def open(self, fingerprint: str, dimension: int) -> None:
         """Make the gallery if there is none, and load it.
 
-        Raises GalleryMismatch when the one that is there has another fingerprint.
+        Raises GalleryMismatch when the one that is there has another fingerprint, or is of another
+        version of bogv.
         """
         with self._lock:
             begun_with = self.begun_with()
             if begun_with is None:
-                self._create(f"{self.name}_{fingerprint}", dimension)
+                self._create(f"{self.name}_{fingerprint}", self._schema(dimension))
             elif begun_with != fingerprint:
                 raise GalleryMismatch(
                     f"The gallery {self.name!r} was made with weights of fingerprint {begun_with},"
-                    f" not {fingerprint}."
+                    f" not {fingerprint}: set BOGV_WEIGHTS and BOGV_PRECISION as they were, or"
+                    f" {_ELSEWHERE}."
                 )
-            self._call(self._client.load_collection, self.name, timeout=120.0)
+            self._check(self._schema(dimension))
+            self._load()
             self._flush()
 
-    def _create(self, collection: str, dimension: int) -> None:
+    def _check(self, schema: Any) -> None:
+        """Raises GalleryMismatch for fields that aren't those of this version of bogv."""
+        told = self._call(self._client.describe_collection, self.name)["fields"]
+        there = {each["name"]: DataType(each["type"]).name for each in told}
+        wanted = {each.name: each.dtype.name for each in schema.fields}
+        if there != wanted:
+            raise GalleryMismatch(
+                f"The gallery {self.name!r} was made by another version of bogv, perhaps a newer"
+                f" one: its fields are {there}, not {wanted}. Use that version, or {_ELSEWHERE}."
+            )
+        # A process that was killed while it made the gallery may have left it without.
+        if not self._call(self._client.list_indexes, self.name):
+            self._call(self._client.create_index, self.name, self._index_params())
+
+    def _load(self) -> None:
+        try:
+            self._call(self._client.load_collection, self.name, timeout=120.0)
+        except DatabaseUnavailable:
+            if not self._lite or not lite_folder.drop_damaged_indexes(Path(self._uri)):
+                raise
+            self._call(self._client.load_collection, self.name, timeout=_BUILD_SECONDS)
+
+    def _schema(self, dimension: int) -> Any:
         schema = self._client.create_schema(auto_id=False, description="bogv images")
         schema.add_field("id", DataType.INT64, is_primary=True)
         for name, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
@@ -151,6 +187,9 @@ class MilvusStore:
         schema.add_field("size", DataType.INT64)
         schema.add_field("added_at", DataType.INT64)
         schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
+        return schema
+
+    def _create(self, collection: str, schema: Any) -> None:
         # Another server may be starting on the same empty database: what is there is taken.
         if not self._call(self._client.has_collection, collection):
             self._call(
@@ -212,9 +251,8 @@ class MilvusStore:
                 self._call(self._client.drop_collection, f"{self.name}_{begun_with}")
 
     def close(self) -> None:
-        """Write out what is in memory and let go of the connection."""
+        """Let go of the connection. There is nothing to write out: each change is, at once."""
         with self._lock:
-            self._flush()
             self._client.close()
 
     # Writing
@@ -381,11 +419,16 @@ class MilvusStore:
     def _connect(self, uri: str, **login: str) -> Any:
         # Milvus Lite takes pymilvus' pings, one every ten seconds while it is idle or busy with a
         # long call, for an attack, and hangs up. It lives in this process: there is no one to ping.
-        options = {"grpc.keepalive_time_ms": _NEVER} if self._lite else {}
+        # A server that is back after an hour is not left alone for gRPC's two minutes more.
+        options = {"grpc.max_reconnect_backoff_ms": 2_000}
+        if self._lite:
+            options = {"grpc.keepalive_time_ms": _NEVER}
+        if self._lite and not lite_folder.is_locked(Path(uri)):
+            lite_folder.check(Path(uri))
         try:
             return MilvusClient(uri, timeout=self._timeout, grpc_options=options, **login)
         except (MilvusException, grpc.RpcError, OSError) as error:
-            if self._lite and _is_locked(Path(uri) / "LOCK"):
+            if self._lite and lite_folder.is_locked(Path(uri)):
                 raise GalleryInUse(
                     f"Another process has the gallery in {uri} open; Milvus Lite serves one."
                     " Stop it, use another BOGV_DATA_DIR, or run a Milvus server (MILVUS_HOST)."
@@ -405,7 +448,7 @@ class MilvusStore:
         """Session consistency: this process reads what it wrote; Strong: what anyone wrote."""
         for wait in (0.2, 0.5, 1.0, 2.0, None):
             try:
-                with self._lock:
+                with self._lock, self._asked():
                     return method(
                         *args,
                         timeout=timeout or self._timeout,
@@ -419,6 +462,26 @@ class MilvusStore:
             log.info("%s is loading the gallery; asking again in %.1f s", self.database, wait)
             time.sleep(wait)
         raise AssertionError("the last turn returns or raises")
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Once a server has been silent three times, one call at a time asks on.
+
+        The rest are refused at once. pymilvus would have them all wait for its one attempt to
+        connect again, and then each make another: forty threads, forty time-outs.
+        """
+        alone = not self._lite and self._silent >= 3
+        if alone and not self._asking_on.acquire(blocking=False):
+            raise DatabaseUnavailable(f"{self.database} doesn't answer.")
+        try:
+            yield
+            self._silent = 0
+        except (MilvusException, grpc.RpcError) as error:
+            self._silent = self._silent + 1 if _is_silence(error) else 0
+            raise
+        finally:
+            if alone:
+                self._asking_on.release()
 
     def _flush(self) -> None:
         """Milvus Lite searches unflushed rows one by one; a server flushes by itself."""
@@ -434,16 +497,11 @@ def _lite_collection(uri: str, name: str) -> Any:
     return database.get_collection(name)
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds Milvus Lite's lock file; pymilvus doesn't pass on that it does."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+def _is_silence(error: Exception) -> bool:
+    """Whether a call has brought no answer, rather than a refusal."""
+    if not isinstance(error, MilvusException):
         return True
-    return False
+    return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
 
 
 def _quoted(text: str) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bogv.images import md5_of
 from bogv.samples import make_samples
+from bogv.store import MilvusStore
 from tests.fakes import png
 from tests.running import ROOT, running
 
@@ -167,3 +170,64 @@ def test_the_demo_starts_with_samples_or_with_a_folder(images: Path, tmp_path: P
         assert second.health()["count"] == 5
         docs = httpx.get(f"{second.url}/api", follow_redirects=True)
         assert (docs.url.path, docs.status_code) == ("/api/docs", 200)
+
+
+def test_sigterm_answers_what_is_under_way_and_stops_the_import(data: Path, tmp_path: Path) -> None:
+    inc, pool, images = tmp_path / "inc", tmp_path / "pool", 1000
+    inc.mkdir()
+    image = png(1)
+    for i in range(images):
+        (inc / f"{i}.png").write_bytes(image + b"%d" % i)  # other bytes, so another image
+    folders = {"IMAGE_INC_PATH": str(inc), "IMAGE_POOL_PATH": str(pool)}
+    with running(data, **folders) as server:
+        fingerprint = server.health()["fingerprint"]  # and the demo is still being imported
+        upload = HalfSent(server.url, "late", png(2))
+        server.process.send_signal(signal.SIGTERM)
+        while accepts(server.url):
+            time.sleep(0.01)
+        assert b"200 OK" in upload.rest()
+        # uvicorn shuts down in order, then ends by the signal that it was sent.
+        assert server.process.wait(60) in {0, -signal.SIGTERM}
+        assert "Traceback" not in server.log.read_text()
+    store = MilvusStore.lite(data, "images")
+    store.open(fingerprint, 2048)
+    assert len(store.with_keys(["late"])) == 1
+    moved = list(pool.glob("*.png")) if pool.exists() else []
+    assert len(moved) < images, "it had ended before the signal"
+    rows = {md5_of(path.read_bytes()) for path in moved}
+    assert {record.md5 for record in store.with_keys(sorted(rows))} == rows
+    store.close()
+
+
+class HalfSent:
+    """An upload whose first half the server has begun to read."""
+
+    def __init__(self, url: str, key: str, image: bytes) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        body = b"".join(
+            b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % part
+            for part in ((b"key", b"", key.encode()), (b"file", b'; filename="a.png"', image))
+        )
+        body += b"--b--\r\n"
+        self._later = body[len(body) // 2 :]
+        self._socket = socket.create_connection((host, int(port)), timeout=60)
+        head = (
+            f"POST /api/image/sim/add/file HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\n"
+            f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._socket.sendall(head.encode())
+        assert b"100 Continue" in self._socket.recv(1000), "the server reads on"
+        self._socket.sendall(body[: len(body) // 2])
+
+    def rest(self) -> bytes:
+        """Send what is left; the answer."""
+        with self._socket as connection:
+            connection.sendall(self._later)
+            return connection.recv(10_000)
+
+
+def accepts(url: str) -> bool:
+    """Whether a connection is taken."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0

@@ -71,3 +71,11 @@ def test_proxies_are_addresses_and_networks_and_by_default_none() -> None:
 def test_the_data_folder_is_the_same_wherever_one_looks_from() -> None:
     assert Settings().data_dir == Path("data").absolute()
     assert Settings(data_dir=Path("x")).samples_dir == Path("x").absolute() / "samples"
+
+
+def test_galleries_in_one_folder_keep_their_thumbnails_apart(tmp_path: Path) -> None:
+    urls = {
+        Settings(data_dir=tmp_path, collection=name).thumbnails_url for name in ("images", "a", "b")
+    }
+    assert len(urls) == 3
+    assert Settings(collection="a", thumbnails="s3://bucket").thumbnails_url == "s3://bucket"
