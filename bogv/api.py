@@ -294,7 +294,10 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
         503: {"model": Failure},
     }
 
-    @api.get("/health", responses=responses, tags=["health"])
+    # The token, or none: it is answered without, and tells more with it.
+    either = {"security": [{}]}
+
+    @api.get("/health", responses=responses, tags=["health"], openapi_extra=either)
     def health(request: Request) -> JSONResponse:
         """Whether the database answers, and, to those who have the token, what is served."""
         stats = search.stats()

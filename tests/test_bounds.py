@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 def bombs() -> Iterator[tuple[str, bytes, type[BogvError] | None]]:
     """A name, a file, and the error; None where the picture is well and only what is beside it
-    is not. Without the bounds, each takes from half a gigabyte to more than a machine has."""
+    is not."""
     yield "PNG pixels", png_header(60_000, 60_000), TooManyPixels
     yield "GIF frame", gif_frame(60_000, 60_000), TooManyPixels
     yield "WebP canvas", animated_webp(16_000, 16_000), TooManyPixels
@@ -82,9 +82,8 @@ def test_a_bomb_takes_no_memory_to_speak_of() -> None:
     )
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    expected = {name: error.__name__ if error else "Picture" for name, _, error in bombs()}
-    assert {each["name"]: each["came"] for each in told} == expected
-    assert not [each for each in told if each["grown"] > 100], told
+    assert len(told) >= 25
+    assert not [each for each in told if each["came"] != each["due"] or each["grown"] > 100]
 
 
 def explode() -> None:
@@ -94,15 +93,16 @@ def explode() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
     files = list(bombs())
     DECODER.decode(encoded(picture(1, (2000, 1500))), thumbnail=True)
-    for name, data, _ in files:
+    for name, data, error in files:
+        due = error.__name__ if error else "Picture"
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             came = type(DECODER.decode(data, thumbnail=True)).__name__
-        except BogvError as error:
-            came = type(error).__name__
+        except BogvError as raised:
+            came = type(raised).__name__
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         grown = (after - before) // (1024 if sys.platform == "linux" else MEBIBYTE)
-        print(json.dumps({"name": name, "came": came, "grown": grown}))
+        print(json.dumps({"name": name, "due": due, "came": came, "grown": grown}))
 
 
 def test_comments_are_taken_out_of_a_gif_and_nothing_else() -> None:
@@ -187,7 +187,7 @@ def tiff(
 ) -> bytes:
     """Grey, deflated: in one strip, or in one tile. width_again: the tile's width twice."""
     across, down = tile or (min(width, 1000), min(height, 1000))
-    data = zlib.compress(bytes(min(across * down, 100 * MEBIBYTE)), 9)
+    data = zlib.compress(bytes(min(across * down, 20 * MEBIBYTE)), 9)
     place = {273: 8, 278: height, 279: len(data)}
     if tile:
         place = {322: across, 323: down, 324: 8, 325: len(data)}

@@ -27,7 +27,7 @@ from bogv.sources import Sources
 from tests.fakes import lite_search, png
 
 TOKEN = "s3cret"
-EXAMPLES = 12
+EXAMPLES = 30
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 ROUTES = [
     f"{kind}/{source}"
