@@ -144,7 +144,8 @@ def _polyglots() -> Iterator[Case]:
 
 
 def _deep() -> Iterator[Case]:
-    """CMYK, 16 bits, 32 bits, floating point, one bit, a palette, transparency, several frames."""
+    """CMYK, 16 bits, 32 bits, floating point, one bit, a palette, transparency, several frames,
+    and 60 megapixels (of the other formats: tests/soak/test_large.py)."""
     image = picture(6, (64, 48))
     grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
     for kind in ("JPEG", "TIFF"):
@@ -155,6 +156,8 @@ def _deep() -> Iterator[Case]:
         yield Case(f"TIFF {values.dtype}", encoded(Image.fromarray(values), "TIFF"), GOOD)
     for mode, kind in (("1", "PNG"), ("P", "PNG"), ("LA", "PNG"), ("RGBA", "WEBP"), ("1", "BMP")):
         yield Case(f"{kind} {mode}", encoded(image.convert(mode), kind), GOOD)
+    for mode, kind in (("1", "PNG"), ("L", "JPEG")):
+        yield Case(f"{kind} 60 MP", encoded(Image.new(mode, (10_000, 6_000)), kind), GOOD)
     frames = [picture(i, (16, 12)) for i in range(200)]
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])

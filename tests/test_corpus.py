@@ -11,8 +11,10 @@ from bogv.errors import BogvError, DamagedImage
 from bogv.images import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
+from bogv.store import MilvusStore
+from bogv.thumbnails import Thumbnails
 from tests.corpus import KINDS, Case, corpus, mutated
-from tests.fakes import lite_search
+from tests.fakes import fake_embedder
 
 # Pillow warns of what it then reads all the same.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -22,7 +24,13 @@ MAX_BYTES = 20 * 1024 * 1024
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
-    service = lite_search(tmp_path_factory.mktemp("corpus"), MAX_BYTES)
+    folder = tmp_path_factory.mktemp("corpus")
+    service = ImageSearch(
+        Decoder(MAX_BYTES, 64_000_000),
+        fake_embedder(),
+        MilvusStore.lite(folder, "images"),
+        Thumbnails(str(folder / "thumbnails")),
+    )
     yield service
     service.close()
 

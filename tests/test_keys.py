@@ -130,7 +130,7 @@ def go_in_are_found_and_are_deleted_alone(search: ImageSearch, names: list[str])
         search.delete_ids([record.id for record in search.page(size=1000).records])
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @example(HOSTILE)
 @given(some_keys)
 def test_any_keys_go_in_are_found_and_are_deleted_alone(
@@ -149,7 +149,7 @@ def test_any_keys_go_in_are_found_and_are_deleted_alone_on_a_server(
     go_in_are_found_and_are_deleted_alone(on_a_server, names)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(keys.filter(lambda key: key not in {"one", "two"}))
 def test_a_key_never_becomes_part_of_a_filter(search: ImageSearch, key: str) -> None:
     """What isn't there finds nothing and deletes nothing, whatever it says."""
@@ -205,7 +205,7 @@ def data_of(answer: Any) -> Any:
     return answer.json()["data"]
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @example("a,b")
 @example('" or 1==1 or key == "')
 @example("\r\n--boundary\r\n")
