@@ -124,7 +124,10 @@ def search(
 @app.command()
 def delete(
     ids: Annotated[list[int] | None, typer.Option("--id", help="An id; repeat for more.")] = None,
-    keys: Annotated[list[str] | None, typer.Option("--key", help="A key; repeat for more.")] = None,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="A key, whole, commas and all; repeat for more."),
+    ] = None,
 ) -> None:
     """Delete images by id or by key. Exit status 1 if none matched."""
     if not ids and not keys:

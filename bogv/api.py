@@ -143,6 +143,7 @@ _FAILURES = {
     401: ("unauthorized", "The token is missing or wrong."),
     403: ("path-not-allowed", "The path lies outside the folders that may be read."),
     404: ("not-found", "No image in the gallery matches."),
+    405: ("method-not-allowed", "Method Not Allowed."),
     413: ("too-large", "The image has 30,000,000 bytes; the limit is 20,971,520 bytes."),
     415: ("not-an-image", "The bytes are no image of a known format."),
     422: ("invalid-value", "limit: Input should be less than or equal to 1000."),
@@ -326,10 +327,14 @@ def _health_route(api: FastAPI, health: Health, door: Door) -> None:
     example = {"msg": MESSAGES["health"][0], "code": 200, "data": {"status": "ok", "count": 372}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": HealthOut, "content": {"application/json": {"example": example}}},
+        405: {"model": Failure},
         503: {"model": Failure},
     }
 
-    @api.get("/health", responses=responses, tags=["health"])
+    # The token, or none: it is answered without, and tells more with it.
+    either = {"security": [{}]}
+
+    @api.get("/health", responses=responses, tags=["health"], openapi_extra=either)
     async def told(request: Request) -> JSONResponse:
         """Whether the database answers, and, to those who have the token, what is served.
 

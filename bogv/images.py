@@ -9,9 +9,10 @@ from os import cpu_count
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from bogv.errors import DamagedImage, NotAnImage, TooLarge, TooManyPixels
+from bogv.bounds import open_image
+from bogv.errors import BogvError, DamagedImage, TooLarge, Unavailable
 from bogv.records import Picture, Pixels
 
 INPUT_SIZE = 224
@@ -26,9 +27,6 @@ SUFFIXES = frozenset(
     | {".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 """What a walk through a folder takes for images. What they are, their bytes tell."""
-
-# Decoder has a limit of its own, a setting, and checks it before any pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -60,7 +58,8 @@ class Decoder:
     def decode(self, data: bytes, thumbnail: bool = False) -> Picture:
         """Decode the first frame, upright, in RGB, over white where it is transparent.
 
-        Raises TooLarge, TooManyPixels (before any pixel is decoded), NotAnImage, DamagedImage.
+        Raises TooLarge, TooManyPixels (before any pixel is decoded), NotAnImage, DamagedImage,
+        Unavailable (no memory).
         """
         upright, (width, height) = self.upright(data)
         return Picture(
@@ -84,28 +83,17 @@ class Decoder:
                 f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
             )
         try:
-            with self._turns, self._open(data) as image:
+            with self._turns, open_image(data, FORMATS, self.max_pixels) as image:
                 if image.format == "TIFF":
                     image.load()  # alone among the formats, it turns itself upright
                 size = _upright_size(image)
                 return _upright(_rgb(_drafted(image, least)), _orientation(image)), size
-        except (NotAnImage, TooManyPixels):
+        except BogvError:
             raise
+        except MemoryError as error:
+            raise Unavailable("There is too little memory to decode the image.") from error
         except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
             raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
-
-    def _open(self, data: bytes) -> Image.Image:
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except UnidentifiedImageError as error:
-            what = "The file is empty." if not data else "The bytes are no image of a known format."
-            raise NotAnImage(what) from error
-        if image.width * image.height > self.max_pixels:
-            raise TooManyPixels(
-                f"The image has {image.width:,} × {image.height:,} pixels;"
-                f" the limit is {self.max_pixels:,}."
-            )
-        return image
 
 
 def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:

@@ -130,7 +130,7 @@ def work(place: Place, told: Connection, model: Model, seed: int) -> None:
     there = model.there
 
     def run(thread: int) -> None:
-        choice = random.Random(f"{seed} {thread}")  # noqa: S311
+        choice = random.Random(f"{seed} {thread}")
         mine = [_key(thread * KEYS + i) for i in range(KEYS)]
         inside = {key for key in mine if key in there}
         while True:
@@ -201,7 +201,7 @@ def kill_many(place: Place, kills: int, seed: int, seconds: float) -> int:
 
     seconds: the longest that a process is let work.
     """
-    moments = random.Random(seed)  # noqa: S311
+    moments = random.Random(seed)
     model = Model()
     for turn in range(kills):
         _work_until_killed(place, model, seed * 1000 + turn, moments.uniform(0, seconds))

@@ -10,8 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from bogv import service as module
 from bogv.errors import (
@@ -360,34 +358,6 @@ def test_a_page_is_filtered_by_key_or_path(search: ImageSearch) -> None:
     assert keys == {"Red Shoe 50%", "blue"}
     for text, count in (("50%", 1), ("_1", 1), ("shop", 3), ("nothing", 0)):
         assert len(search.page(text=text).records) == count
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(min_size=1, max_size=120).filter(lambda text: not _has_surrogate(text)))
-def test_any_key_goes_in_is_found_and_is_deleted_alone(search: ImageSearch, key: str) -> None:
-    search.add(png(0), "bystander")
-    added = search.add(png(1), key, key)
-    if added.key == "bystander":
-        return
-    assert [record.key for record in search.with_keys([key])] == [key]
-    assert search.get([added.id or 0])[0].filepath == key
-    assert search.delete_keys([key]) == 1
-    assert [record.key for record in search.page().records] == ["bystander"]
-
-
-def _has_surrogate(text: str) -> bool:
-    return any(0xD800 <= ord(character) < 0xE000 for character in text)
-
-
-@pytest.mark.parametrize(
-    "key",
-    ['" or key != "', "a'b\\", "%", "k\n\t\r\x1f\0", "猫🐱", "\u202eabc", "x" * 512, "猫" * 170],
-)
-def test_a_hostile_key_stays_a_key(search: ImageSearch, key: str) -> None:
-    fill(search, 2)
-    assert search.add(png(9), key).status == "created"
-    assert search.delete_keys([key]) == 1
-    assert search.stats().count == 2
 
 
 def test_all_is_there_after_a_restart(

@@ -539,6 +539,8 @@ def test_cached_bytes_are_kept_once_under_their_name(tmp_path: Path) -> None:
 def test_names_are_split_at_commas_and_line_breaks_and_kept_once() -> None:
     assert names_in(" a, b\r\nc c ,,\n b") == ["a", "b", "c c"]
     assert names_in(" \n, ") == []
+    assert names_in('"a,b", c\n "x ""y""\nz " ,"a,b"') == ["a,b", "c", 'x "y"\nz ']
+    assert names_in('5" pipe, "open, "" \n') == ['5" pipe', '"open', '""']
 
 
 def test_ids_are_whole_numbers() -> None:

@@ -29,9 +29,19 @@ NAMED = 10
 """How many of the names that weren't found are told."""
 
 
+_NAME = re.compile(r'[^\S\r\n]*(?:"((?:[^"]|""){1,512})"[^\S\r\n]*(?=[,\r\n]|\Z)|([^,\r\n]+))')
+
+
 def names_in(text: str) -> list[str]:
-    """Ids or keys, separated by commas or line breaks; each once, in their order."""
-    return list(dict.fromkeys(part for raw in re.split(r"[,\r\n]", text) if (part := raw.strip())))
+    """Ids or keys, separated by commas or line breaks; each once, in their order.
+
+    In double quotes, as in CSV, a name may hold a comma, a line break, spaces around it, and a
+    double quote, which is written twice.
+    """
+    names = []
+    for quoted, plain in _NAME.findall(text):
+        names.append(quoted.replace('""', '"') if quoted else plain.strip())
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def ids_in(names: Sequence[str]) -> list[int]:

@@ -128,7 +128,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "共 {total} 条，仅显示前 {shown} 条，失败的排在最前。",
     ),
     # Delete
-    "what": ("Ids or keys, separated by commas or line breaks", "ID 或键，以逗号或换行分隔"),
+    "what": (
+        'Ids or keys, separated by commas or line breaks; "in quotes", a key may hold a comma',
+        'ID 或键，以逗号或换行分隔；含逗号的键请加英文双引号："a,b"',
+    ),
     "by": ("These are", "类型"),
     "ids": ("Ids", "ID"),
     "keys": ("Keys", "键"),

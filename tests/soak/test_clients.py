@@ -72,7 +72,7 @@ class Client:
         self.number = number
         self.sums = sums
         self.there: dict[str, bytes] = {}
-        self._random = random.Random(number)  # noqa: S311
+        self._random = random.Random(number)
         self._made = 0
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 

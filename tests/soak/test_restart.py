@@ -31,7 +31,7 @@ class Client(threading.Thread):
     def __init__(self, client: TestClient, number: int, stop: threading.Event) -> None:
         super().__init__()
         self._client, self._stopped = client, stop
-        self._choice = random.Random(number)  # noqa: S311
+        self._choice = random.Random(number)
         self._seeds = range(100 * number, 100 * number + 20)
         self.there: set[str] = set()
         self.either: set[str] = set()

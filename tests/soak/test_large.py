@@ -1,0 +1,72 @@
+"""Pictures as large as may be, of each format: how much memory one takes while it is decoded."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from bogv.images import Decoder
+from tests.corpus import KINDS
+from tests.fakes import encoded, picture
+from tests.running import ROOT
+
+pytestmark = pytest.mark.soak
+
+SIZE = (10_000, 6_000)
+BYTES = 17  # a pixel, at most: WebP and JPEG 2000 take the most
+OPTIONS: dict[str, dict[str, object]] = {
+    "AVIF": {"speed": 10},
+    "TIFF": {"compression": "tiff_lzw"},
+    "WEBP": {"method": 0},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sixty_megapixels_take_a_bounded_amount_of_memory(kind: str) -> None:
+    """In two processes: one that encodes and decodes would have had more before."""
+    made = subprocess.run(
+        [sys.executable, "-m", "tests.soak.test_large", kind],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=ROOT,
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak.test_large"],
+        input=made.stdout,
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=ROOT,
+    )
+    told = json.loads(done.stdout)
+    print(f"\n{kind}: {len(made.stdout):,} bytes, {told}")
+    assert told["size"] == list(SIZE)
+    assert told["grown"] < SIZE[0] * SIZE[1] * BYTES
+
+
+def decode() -> None:
+    """Decode what comes in; tell what came out, and the bytes that the process grew by."""
+    decoder = Decoder(1 << 30, 64_000_000)
+    decoder.decode(encoded(picture(1)), thumbnail=True)
+    data = sys.stdin.buffer.read()
+    before = _most_memory()
+    decoded = decoder.decode(data, thumbnail=True)
+    print(json.dumps({"size": (decoded.width, decoded.height), "grown": _most_memory() - before}))
+
+
+def _most_memory() -> int:
+    """Bytes that this process had at most."""
+    unit = 1024 if sys.platform == "linux" else 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        large = picture(1, SIZE)
+        large = large.convert("P") if sys.argv[1] == "GIF" else large
+        sys.stdout.buffer.write(encoded(large, sys.argv[1], **OPTIONS.get(sys.argv[1], {})))
+    else:
+        decode()
