@@ -332,7 +332,7 @@ def _health_route(api: FastAPI, health: Health, door: Door) -> None:
     }
 
     # The token, or none: it is answered without, and tells more with it.
-    either = {"security": [{}]}
+    either: dict[str, Any] = {"security": [{}]}
 
     @api.get("/health", responses=responses, tags=["health"], openapi_extra=either)
     async def told(request: Request) -> JSONResponse:

@@ -40,10 +40,9 @@ K = 10
 class FullSizeDecoder(Decoder):
     """bogv's decoder without the JPEG decoder's scaling: what scaling is compared with."""
 
-    def _open(self, data: bytes) -> Image.Image:
-        image = super()._open(data)
-        image.draft = lambda *_: None  # type: ignore[method-assign]
-        return image
+    def upright(self, data: bytes, least: int = 2**31) -> tuple[Image.Image, tuple[int, int]]:
+        """No side may become shorter than `least`: more than any has."""
+        return super().upright(data, least)
 
 
 @dataclass(frozen=True)
