@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bogv.errors import GalleryInUse
-from bogv.images import Decoder
+from bogv.images import Decoder, md5_of
 from bogv.records import NewImage, image_id
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
@@ -104,7 +104,7 @@ def _png(key: str) -> bytes:
 
 @cache
 def _id(key: str) -> int:
-    return image_id(key, Decoder(100_000, 1_000_000).decode(_png(key)).md5)
+    return image_id(key, md5_of(_png(key)))
 
 
 def work(place: Place, told: Connection, model: Model, seed: int) -> None:
