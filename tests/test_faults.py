@@ -228,7 +228,7 @@ def test_a_database_that_goes_is_told_and_comes_back_without_a_restart(
         assert client.post(f"{SIM}/add/file", files=file(2)).status_code == 200
 
 
-class Silence(grpc.RpcError):
+class Silence(grpc.RpcError):  # type: ignore[misc]
     """No answer within the time."""
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from bogv.images import Decoder
 from tests.corpus import KINDS
@@ -17,7 +18,7 @@ from tests.running import ROOT
 pytestmark = pytest.mark.soak
 
 SIZE = (10_000, 6_000)
-BYTES = 17  # a pixel, at most: WebP and JPEG 2000 take the most
+BYTES = 18  # a pixel, at most: WebP and JPEG 2000 take the most
 OPTIONS: dict[str, dict[str, object]] = {
     "AVIF": {"speed": 10},
     "TIFF": {"compression": "tiff_lzw"},
@@ -65,8 +66,8 @@ def _most_memory() -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        large = picture(1, SIZE)
-        large = large.convert("P") if sys.argv[1] == "GIF" else large
+        # Of one colour: as large in memory as any, and made in a tenth of the time.
+        large = Image.new("P" if sys.argv[1] == "GIF" else "RGB", SIZE, "teal")
         sys.stdout.buffer.write(encoded(large, sys.argv[1], **OPTIONS.get(sys.argv[1], {})))
     else:
         decode()
