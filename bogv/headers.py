@@ -107,7 +107,8 @@ class PagePolicy:
 
 
 def _is_page(message: Message) -> bool:
-    return dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html")
+    kind: bytes = dict(message["headers"]).get(b"content-type", b"")
+    return kind.startswith(b"text/html")
 
 
 def _hashes(page: bytes) -> str:

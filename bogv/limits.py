@@ -163,4 +163,5 @@ class Door:
 
 
 def _given(scope: Scope) -> bytes:
-    return dict(scope["headers"]).get(b"token", b"")
+    given: bytes = dict(scope["headers"]).get(b"token", b"")
+    return given

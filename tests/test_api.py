@@ -525,7 +525,8 @@ def test_no_more_of_a_body_is_read_than_the_limit(
         "headers": [(b"content-type", kind.encode()), (b"content-length", b"10")],  # a lie
         "client": ("192.0.2.1", 1),
     }
-    asyncio.run(client.app(scope, receive, send))
+    app: Any = client.app
+    asyncio.run(app(scope, receive, send))
     assert sent[0]["status"] in {400, 413}
     assert taken < 300_000
 

@@ -176,7 +176,7 @@ def test_the_connection_is_closed_where_a_large_body_was_not_read(
 def behind(root: str = "", proxies: tuple[str, ...] = ()) -> Starlette:
     return app_with(
         seen,
-        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(proxies)),  # type: ignore[arg-type]
+        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(proxies)),
         Middleware(BehindProxy, root_path=root, trusts=bool(proxies)),
     )
 

@@ -368,7 +368,8 @@ def test_a_compressed_bomb_is_not_unpacked(open_to_private: Sources) -> None:
 
     def answer(handler: Any) -> None:
         assert handler.headers["Accept-Encoding"] == "identity"
-        reply(handler, bomb, **{"Content-Encoding": "gzip"})
+        packed: Any = {"Content-Encoding": "gzip"}
+        reply(handler, bomb, **packed)
 
     with serving(answer) as base:
         assert open_to_private.from_url(base) == bomb

@@ -180,7 +180,7 @@ def test_passwords_tried_all_at_once_are_slowed_down_too() -> None:
 
     async def run() -> None:
         fence = GradioFence(gradio, Door(TOKEN, clock=FakeClock()), None, 1)
-        scope = {"type": "http", "method": "POST", "path": "/login", "headers": []}
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/login", "headers": []}
         scope["client"] = ("192.0.2.1", 1)
         await asyncio.gather(*(fence(scope, _no_body, send) for _ in range(50)))
 

@@ -68,7 +68,7 @@ def mount_demo(
         css_paths=HERE / "style.css",
         favicon_path=str(HERE / "favicon.svg"),
     )
-    gradio = app.routes[-1].app
+    gradio: Any = getattr(app.routes[-1], "app")  # noqa: B009 - mounts have one, routes none
     # Inside of what compresses. Gradio makes functions of the texts that an HTML component and
     # the `js` of an event are.
     gradio.user_middleware.append(Middleware(PagePolicy, also="'unsafe-eval'"))

@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException
 MAX_FIELD = 64 * 1024  # bytes; the page sends files alone
 
 
-class UploadParser(route_utils.GradioMultiPartParser):  # type: ignore[misc]
+class UploadParser(route_utils.GradioMultiPartParser):
     """Gradio's, with small fields, and nothing left behind."""
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -48,4 +48,4 @@ class UploadParser(route_utils.GradioMultiPartParser):  # type: ignore[misc]
 
 def install() -> None:
     """Have gradio use it."""
-    route_utils.GradioMultiPartParser = UploadParser
+    route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
