@@ -11,13 +11,14 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Callable, Sequence
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO
 
 from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from bogv.errors import DamagedImage, NotAnImage, TooManyPixels
+from bogv.jpeg2000 import check_jpeg2000
 
 SEGMENTS = 1_000  # of a JPEG before its picture: 64 MB, as a segment has up to 64 KiB
 COMMENT_BYTES = 65_536  # of a GIF before its picture; more are passed over
@@ -25,7 +26,7 @@ NUMBERS_BYTES = 4 * 1024 * 1024  # of one tag; 250,000 strips or tiles need 2 Mi
 SHARED_BYTES = 65_536  # that several tags of a directory may have in common
 SLOW_PIXELS = 4_000_000  # where Pillow decodes in Python, 0.4 to 1.6 s for a million
 LONGEST_SIDE = 65_535  # of a run-length BMP; also the longest that JPEG and GIF know
-JPEG2000_TILES = 16_384  # 11 KiB each before any is decoded
+SCANS = 100  # of a JPEG; programs write some ten, and libtiff takes no more either
 PPM_COMMENTS = 1_000
 PNG_CHUNKS = 65_536  # 20 MiB in chunks of 320 bytes, 0.5 s; programs write 8 KiB and more at once
 
@@ -35,7 +36,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = None
 
 
-def open_image(data: bytes, formats: Sequence[str], max_pixels: int) -> ImageFile.ImageFile:
+def open_image(data: bytes, formats: tuple[str, ...], max_pixels: int) -> ImageFile.ImageFile:
     """`Image.open`, which decodes nothing yet, within bounds.
 
     Raises NotAnImage, TooManyPixels, DamagedImage, and what Pillow raises for damaged headers.
@@ -63,8 +64,10 @@ def _check(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> None:
         raise TooManyPixels(
             f"A tile of the TIFF has {pixels:,} pixels; the limit is {max_pixels:,}."
         )
+    if image.format in {"JPEG", "MPO"}:
+        _check_scans(data)
     if image.format == "JPEG2000":
-        _check_jpeg2000(data)
+        check_jpeg2000(data)
     decoder = image.tile[0].codec_name if image.tile else ""
     if decoder in {"bmp_rle", "ppm", "ppm_plain"}:
         _check_slow(width, height, decoder, data)
@@ -126,10 +129,13 @@ def _check_png(data: bytes) -> None:
     raise DamagedImage(f"The PNG has more than {PNG_CHUNKS:,} chunks.")
 
 
-# JPEG: a list grows by every segment, and Exif in pieces is joined as a GIF's comments are.
+# JPEG: a list grows by every segment, and Exif in pieces is joined as a GIF's comments are. Each
+# scan goes over the whole picture: 0.1 s for 62 megapixels, and 100 bytes suffice for one.
+
+_Handler = Callable[[JpegImagePlugin.JpegImageFile, int], None]
 
 
-def _counted(handler: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
+def _counted(handler: _Handler) -> _Handler:
     def counted(image: JpegImagePlugin.JpegImageFile, marker: int) -> None:
         if len(image.applist) >= SEGMENTS:
             raise DamagedImage(f"The JPEG has more than {SEGMENTS:,} segments of metadata.")
@@ -139,8 +145,34 @@ def _counted(handler: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
 
 
 for _marker, (_name, _what, _handler) in JpegImagePlugin.MARKER.items():
-    if _handler in {JpegImagePlugin.APP, JpegImagePlugin.COM}:
+    if _handler is JpegImagePlugin.APP or _handler is JpegImagePlugin.COM:
         JpegImagePlugin.MARKER[_marker] = _name, _what, _counted(_handler)
+
+
+def _check_scans(data: bytes) -> None:
+    """Raises DamagedImage. Source: ITU-T T.81, B.1.1 and B.2."""
+    at, scans, components, progressive = 2, 0, 0, False
+    for _ in range(10 * SEGMENTS):
+        if (mark := _JPEG_MARKER.search(data, at)) is None or mark[0] == b"\xff\xd9":
+            return
+        kind, here, at = mark[0][1], mark.start(), mark.end()
+        if kind in {0x01, 0xD8}:  # these two have no length
+            continue
+        if here + 10 > len(data):
+            return
+        at += int.from_bytes(data[at : at + 2], "big")
+        if kind & 0xF0 == 0xC0 and kind not in {0xC4, 0xC8, 0xCC}:  # the frame
+            progressive, components = kind & 3 == 2, data[here + 9]
+        if kind == 0xDA:
+            scans += 1
+            if not progressive and data[here + 4] == components:
+                return  # the decoder stops after it
+            if scans > SCANS:
+                raise DamagedImage(f"The JPEG has more than {SCANS} scans.")
+    raise DamagedImage(f"The JPEG has more than {10 * SEGMENTS:,} segments.")
+
+
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
 # TIFF, and Exif in every format: 65,535 tags may all point at the same 20 MiB.
@@ -202,41 +234,3 @@ def _tile_pixels(data: bytes) -> int:
 
 
 _WHOLE = {1: "B", 3: "H", 4: "L"}  # the types of TIFF that a side may have
-
-
-# JPEG 2000: OpenJPEG makes room for each component of each tile before it looks at any.
-
-
-def _check_jpeg2000(data: bytes) -> None:
-    """Raises DamagedImage. Source: ITU-T T.800, A.5.1 (SIZ) and I.4 (boxes)."""
-    at = _codestream(data)
-    try:
-        if data[at : at + 4] != b"\xff\x4f\xff\x51":
-            raise DamagedImage("The JPEG 2000 has no picture.")
-        x, y, _, _, across, down, left, top, components = struct.unpack_from(
-            ">IIIIIIIIH", data, at + 8
-        )
-        tiles = -((left - x) // across) * -((top - y) // down)
-    except (struct.error, ZeroDivisionError) as error:
-        raise DamagedImage("The JPEG 2000 has a broken header.") from error
-    if tiles > JPEG2000_TILES or components > 4:
-        raise DamagedImage(
-            f"The JPEG 2000 has {tiles:,} tiles of {components:,} components; the limits are"
-            f" {JPEG2000_TILES:,} and 4."
-        )
-
-
-def _codestream(data: bytes) -> int:
-    """Where the picture begins: at once, or in the box `jp2c`; else the end."""
-    at = 0
-    if data.startswith(b"\xff\x4f"):
-        return at
-    while at + 16 <= len(data):
-        length, kind, longer = struct.unpack_from(">I4sQ", data, at)
-        head, length = (16, longer) if length == 1 else (8, length)
-        if kind == b"jp2c":
-            return at + head
-        if length < head:
-            break
-        at += length
-    return len(data)

@@ -210,7 +210,7 @@ def flipped(data: bytes, rng: random.Random, bits: int) -> bytes:
 def zeroed(data: bytes, rng: random.Random) -> bytes:
     """With a stretch of zeros."""
     start = rng.randrange(len(data))
-    length = rng.randrange(1, 1 + len(data) // 8)
+    length = rng.randrange(1, 2 + len(data) // 8)
     return data[:start] + bytes(min(length, len(data) - start)) + data[start + length :]
 
 

@@ -42,6 +42,11 @@ def bombs() -> Iterator[tuple[str, bytes, type[BogvError] | None]]:
     yield "PPM comments", b"P2 100 100 255\n" + b"#\n" * 500_000 + b"1", DamagedImage
     yield "JPEG 2000 tiles", jpeg2000(255, 255, 3), DamagedImage
     yield "JPEG 2000 components", in_boxes(10, 10, jpeg2000(255, 250, 16_000)), DamagedImage
+    yield "JPEG 2000 precincts", jpeg2000(4000, 4000, 1, tile=4000, precinct=0), DamagedImage
+    yield "JPEG 2000 code-blocks", jpeg2000(7900, 7900, 3, tile=7900, block=0), DamagedImage
+    yield "JPEG 2000 later", jpeg2000(4000, 4000, 1, tile=4000, later=0), DamagedImage
+    yield "JPEG scans", scans(2000), DamagedImage
+    yield "JPEG segments between scans", scans(1, segment(0xFE, b"") * 500_000), DamagedImage
     shared = tags(2000, 2 * MEBIBYTE, kind=7) + bytes(2 * MEBIBYTE)
     png = base("PNG")
     yield "PNG Exif", png[:33] + chunk(b"eXIf", shared) + png[33:], None
@@ -122,6 +127,12 @@ def test_a_jpeg_with_many_segments_is_still_read() -> None:
     assert DECODER.decode(data).width == 64
 
 
+def test_progressive_and_multi_picture_files_are_read() -> None:
+    assert DECODER.decode(scans(80)).width == 2000
+    data = encoded(picture(1), "MPO", save_all=True, append_images=[picture(2)])
+    assert DECODER.decode(data + base("JPEG") * 200).width == 320
+
+
 def test_orientation_is_found_among_large_tags() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -134,8 +145,16 @@ def test_orientation_is_found_among_large_tags() -> None:
 def test_tiled_files_are_read() -> None:
     image = picture(2, (600, 400))
     tiled = encoded(image, "JPEG2000", tile_size=(64, 64))
-    raw = encoded(image, "JPEG2000", no_jp2=True, tile_size=(64, 64))
+    raw = encoded(
+        image,
+        "JPEG2000",
+        no_jp2=True,
+        tile_size=(64, 64),
+        precinct_size=(64, 64),
+        codeblock_size=(16, 16),
+    )
     assert DECODER.decode(tiled).width == DECODER.decode(raw).width == 600
+    assert DECODER.decode(jpeg2000(64, 64, 3, tile=64)).width == 64
     assert DECODER.decode(tiff(1, 1, (256, 256))).width == 1
     assert DECODER.decode(tiff(1, 1, (256, 256), order=">")).width == 1
 
@@ -213,17 +232,39 @@ def shared_tags(data: bytes, count: int, size: int) -> bytes:
     return data[:4] + struct.pack("<L", len(data)) + data[8:] + directory + bytes(size)
 
 
-def jpeg2000(across: int, down: int, components: int) -> bytes:
-    """A header of a picture in tiles of one pixel."""
-    sizes = struct.pack(">HIIIIIIIIH", 0, across, down, 0, 0, 1, 1, 0, 0, components)
-    parts = (
-        (b"\xff\x51", sizes + b"\x07\1\1" * components),
-        (b"\xff\x52", bytes([0, 0, 0, 1, 0, 0, 4, 4, 0, 1])),
-        (b"\xff\x5c", b"\x40\x40"),
-    )
-    header = b"".join(mark + struct.pack(">H", len(data) + 2) + data for mark, data in parts)
-    tile = b"\xff\x90" + struct.pack(">HHLBB", 10, 0, 0, 0, 1) + b"\xff\x93" + bytes(20)
-    return b"\xff\x4f" + header + tile + b"\xff\xd9"
+def scans(count: int, between: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encoded(picture(1, (2000, 1500)), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + (between + last) * count + data[-2:]
+
+
+def jpeg2000(
+    width: int,
+    height: int,
+    components: int,
+    tile: int = 1,
+    block: int = 4,
+    precinct: int | None = None,
+    later: int | None = None,
+) -> bytes:
+    """A header. tile: its side; block, precinct: log2 of the side, of blocks less 2; later: that
+    of the precincts as the tile's own header says."""
+
+    def style(side: int | None) -> bytes:
+        code = bytes([side is not None, 0, 0, 1, 0, 0, block, block, 0, 1])
+        return code if side is None else code + bytes([side * 17])
+
+    def marked(mark: int, data: bytes) -> bytes:
+        return bytes([0xFF, mark]) + struct.pack(">H", len(data) + 2) + data
+
+    sizes = struct.pack(">HIIIIIIIIH", 0, width, height, 0, 0, tile, tile, 0, 0, components)
+    header = marked(0x51, sizes + b"\x07\1\1" * components)
+    header += marked(0x52, style(precinct)) + marked(0x5C, b"\x40\x40")
+    own = b"" if later is None else marked(0x52, style(later))
+    length = 12 + len(own) + 2 + 20
+    start = b"\xff\x90" + struct.pack(">HHLBB", 10, 0, length, 0, 1)
+    return b"\xff\x4f" + header + start + own + b"\xff\x93" + bytes(20) + b"\xff\xd9"
 
 
 def in_boxes(width: int, height: int, codestream: bytes) -> bytes:
