@@ -144,9 +144,10 @@ def _counted(handler: _Handler) -> _Handler:
     return counted
 
 
-for _marker, (_name, _what, _handler) in JpegImagePlugin.MARKER.items():
+_markers: dict[int, Any] = JpegImagePlugin.MARKER
+for _marker, (_name, _what, _handler) in _markers.items():
     if _handler is JpegImagePlugin.APP or _handler is JpegImagePlugin.COM:
-        JpegImagePlugin.MARKER[_marker] = _name, _what, _counted(_handler)
+        _markers[_marker] = _name, _what, _counted(_handler)
 
 
 def _check_scans(data: bytes) -> None:
