@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
