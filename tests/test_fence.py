@@ -1,0 +1,317 @@
+"""What stands before gradio: the token, the rate, the limits of bodies, the routes it may serve."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+
+from bogv.errors import PathNotAllowed
+from bogv.limits import Door
+from bogv.service import ImageSearch
+from bogv.ui.fence import GradioFence
+from bogv.ui.parts import cached, uploaded
+from bogv.ui.uploads import UploadParser
+from tests.demo import API, call, demo_client
+from tests.fakes import FakeClock, lite_search, png
+
+TOKEN = "s3cret-令牌"
+
+# gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
+    service = lite_search(tmp_path_factory.mktemp("fence"))
+    yield service
+    service.close()
+
+
+@pytest.fixture(autouse=True)
+def _uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+
+
+@pytest.fixture
+def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
+    with ExitStack() as opened:
+        yield lambda *args, **settings: opened.enter_context(
+            demo_client(search, tmp_path, *args, **settings)
+        )
+
+
+# The token
+
+GUARDED = [
+    ("GET", "/config"),
+    ("GET", f"{API}/info"),
+    ("POST", f"{API}/queue/join"),
+    ("GET", f"{API}/queue/data?session_hash=a"),
+    ("POST", f"{API}/upload"),
+    ("GET", f"{API}/upload_progress?upload_id=a"),
+    ("POST", f"{API}/call/page"),
+    ("GET", f"{API}/call/page/0123456789"),
+    ("POST", f"{API}/call/v2/page"),
+    ("GET", f"{API}/login_check"),
+]
+BODY = {"data": [24, "", ""], "fn_index": 0, "session_hash": "a"}
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_gradios_own_endpoints_answer_401_without_the_token(
+    client_with: Callable[..., TestClient], method: str, path: str
+) -> None:
+    client = client_with(token=TOKEN)
+    body = BODY if method == "POST" else None
+    assert client.request(method, path, json=body).status_code == 401
+
+
+def test_files_answer_401_without_the_token_and_200_with_it(
+    client_with: Callable[..., TestClient],
+) -> None:
+    client = client_with(token=TOKEN)
+    url = f"{API}/file={cached(b'private', 'a.webp')}"
+    assert client.get(url).status_code == 401
+    login = client.post("/login", data={"username": "anyone", "password": TOKEN})
+    assert login.status_code == 200
+    assert client.get(url).content == b"private"
+
+
+@pytest.mark.parametrize("password", ["", "wrong", TOKEN[:-1], f"{TOKEN} "])
+def test_a_wrong_token_is_refused(client_with: Callable[..., TestClient], password: str) -> None:
+    client = client_with(token=TOKEN)
+    login = client.post("/login", data={"username": "anyone", "password": password})
+    assert login.status_code in {400, 422}
+    assert client.get("/config").status_code == 401
+
+
+def test_the_login_page_shows_nothing_of_the_gallery(
+    client_with: Callable[..., TestClient], search: ImageSearch
+) -> None:
+    search.add(png(1), key="a private key")
+    page = client_with(token=TOKEN).get("/").text
+    assert '"auth_required":true' in page.replace(" ", "")
+    assert "a private key" not in page
+    assert "query-image" not in page
+
+
+def log_in(client: TestClient, password: str) -> Any:
+    return client.post("/login", data={"username": "anyone", "password": password})
+
+
+def test_wrong_passwords_are_slowed_down_and_sessions_are_not(
+    client_with: Callable[..., TestClient],
+) -> None:
+    clock = FakeClock()
+    client = client_with(Door(TOKEN, clock=clock))
+    assert log_in(client, TOKEN).status_code == 200
+    assert [log_in(client, "wrong").status_code for _ in range(5)] == [400] * 5
+    for password in ("wrong", TOKEN):
+        refused = log_in(client, password)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert client.get("/config").status_code == 200
+    clock.now += 1
+    assert log_in(client, TOKEN).status_code == 200
+    assert [log_in(client, "wrong").status_code for _ in range(4)] == [400] * 4
+
+
+def test_passwords_tried_all_at_once_are_slowed_down_too() -> None:
+    """Those that are not judged yet count as wrong."""
+    inside = 0
+    statuses: list[int] = []
+
+    async def gradio(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal inside
+        inside += 1
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def run() -> None:
+        fence = GradioFence(gradio, Door(TOKEN, clock=FakeClock()), None, 1)
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/login", "headers": []}
+        scope["client"] = ("192.0.2.1", 1)
+        await asyncio.gather(*(fence(scope, _no_body, send) for _ in range(50)))
+
+    asyncio.run(run())
+    assert inside == 5
+    assert sorted(statuses) == [400] * 5 + [429] * 45
+
+
+async def _no_body() -> Any:
+    return {"type": "http.request"}
+
+
+def test_the_demos_own_endpoints_have_the_rate_that_is_set(
+    client_with: Callable[..., TestClient],
+) -> None:
+    clock = FakeClock()
+    client = client_with(Door(rate="2/minute", clock=clock))
+    assert [client.get("/config").status_code for _ in range(9)] == [200] * 9
+    for _ in range(2):
+        assert client.post(f"{API}/call/page", json={"data": [1, "", ""]}).status_code == 200
+    for path in ("call/page", "upload", "queue/join", "nothing"):
+        refused = client.post(f"{API}/{path}", headers={"Accept-Language": "zh-CN"})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+        assert "请求过于频繁" in refused.json()["detail"]
+    clock.now += 30
+    assert client.post(f"{API}/call/page", json={"data": [1, "", ""]}).status_code == 200
+
+
+def test_no_other_sites_scripts_may_read_the_answers(
+    client_with: Callable[..., TestClient],
+) -> None:
+    """Gradio itself lets any site, with the visitor's cookies."""
+    client = client_with()
+    for host in ("demo.example", "127.0.0.1:7000"):
+        asked = {"Origin": "https://evil.example", "Host": host}
+        answer = client.get("/config", headers=asked)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        wants = {**asked, "Access-Control-Request-Method": "POST"}
+        answer = client.options(f"{API}/queue/join", headers=wants)
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.status_code == 400
+
+
+# The fence
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "file=http://127.0.0.1/secret",
+        "file=https://example.com/",
+        "file= HTTP://example.com/",
+        "file/https://example.com/",
+        "proxy=https://example.hf.space/",
+        "process_recording",
+        "vibe-code",
+        "run-history/records",
+        "deep_link",
+        "run/page",
+        "dev/reload",
+    ],
+)
+def test_gradios_routes_that_the_demo_does_not_need_are_closed(
+    client_with: Callable[..., TestClient], path: str
+) -> None:
+    client = client_with()
+    assert client.get(f"{API}/{path}").status_code == 404
+    assert client.post(f"{API}/{path}", json={}).status_code == 404
+
+
+def test_a_file_is_served_from_the_uploads_alone(
+    client_with: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    client = client_with()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    for path in ("/etc/passwd", tmp_path / "secret.png", Path(__file__), "../etc/passwd"):
+        assert client.get(f"{API}/file={path}").status_code == 403
+
+
+def test_a_url_is_not_taken_for_an_uploaded_file(client_with: Callable[..., TestClient]) -> None:
+    file = {"path": "https://example.com/cat.jpg", "meta": {"_type": "gradio.FileData"}}
+    assert "must be uploaded" in call(client_with(), "search", file, 10, 0.0)
+
+
+def test_a_path_of_the_server_is_not_taken_for_an_uploaded_file(
+    client_with: Callable[..., TestClient],
+) -> None:
+    plain = {"path": "/etc/passwd"}
+    assert "path-not-allowed" in call(client_with(), "search", plain, 10, 0.0)
+    with pytest.raises(PathNotAllowed):
+        uploaded({"path": "/etc/passwd"})
+
+
+def test_an_upload_over_the_limit_is_refused(client_with: Callable[..., TestClient]) -> None:
+    files = {"files": ("big.png", b"0" * 200_000)}
+    assert client_with().post(f"{API}/upload", files=files).status_code == 413
+
+
+def left_behind(tmp_path: Path) -> list[Path]:
+    """Temporary files of uploads: what is kept lies in folders."""
+    return [path for path in (tmp_path / "uploads").iterdir() if path.is_file()]
+
+
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+FILE = b'--b\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n'
+FIELD = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
+
+
+def test_an_upload_of_a_large_part_is_stopped_and_leaves_nothing(
+    client_with: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    client = client_with()
+    for start, status in (
+        (FILE % b"a.png", 413),
+        (FILE % b"a.png" + b"small\r\n" + FILE % b"b.png", 413),
+        (FIELD % b"session_hash", 400),  # gradio keeps it in memory
+        (b"--b\r\nX: ", 413),
+        (b"", 400),
+    ):
+        body = start + b"x" * 1_000_000
+        response = client.post(f"{API}/upload", content=body, headers=MULTIPART)
+        assert response.status_code == status, start
+        assert left_behind(tmp_path) == []
+
+
+def test_of_an_upload_no_more_is_kept_than_the_limit_and_the_right_name(
+    client_with: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    client = client_with()
+    parts = (FILE % (b"%d.png" % n) + b"x" * 90_000 + b"\r\n" for n in range(70))
+    response = client.post(f"{API}/upload", content=parts, headers=MULTIPART)
+    assert response.status_code == 413  # 70 * 90,000 bytes; the limit is 50 * 0.1 MiB
+    assert left_behind(tmp_path) == []
+    files = [("files", ("a.png", b"a")), ("other", ("b.png", b"b"))]
+    [kept] = client.post(f"{API}/upload", files=files).json()
+    assert Path(kept).read_bytes() == b"a"
+    assert left_behind(tmp_path) == []
+
+
+def test_a_client_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "uploads").mkdir()
+
+    async def broken_off() -> Any:
+        yield FILE % b"a.png" + b"half of i"
+        raise ClientDisconnect
+
+    parser = UploadParser(
+        Headers(MULTIPART), broken_off(), upload_dir=tmp_path / "uploads", max_file_size=1000
+    )
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(parser.parse())
+    assert left_behind(tmp_path) == []
+
+
+def test_any_other_body_has_a_limit_too(client_with: Callable[..., TestClient]) -> None:
+    client = client_with(token=TOKEN)
+    log_in(client, TOKEN)
+    body = b'{"data": ["' + b"x" * 5_000_000 + b'"]}'
+    for path in (f"{API}/queue/join", f"{API}/call/page", "/login"):
+        kind = {"Content-Type": "application/json" if path != "/login" else FORM}
+        for content in (body, iter([body])):  # the second without its length
+            assert client.post(path, content=content, headers=kind).status_code == 413, path
+
+
+def test_the_page_names_no_other_host_to_fetch_from(
+    client_with: Callable[..., TestClient],
+) -> None:
+    client = client_with()
+    page = client.get("/").text
+    fetched = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(https?:)?//[^\"]*", page)
+    assert not [each for each in fetched if "iframe-resizer" not in each]
+    assert "fonts.googleapis" not in client.get("/theme.css").text
