@@ -295,7 +295,7 @@ def _health_route(api: FastAPI, search: ImageSearch, token: str | None) -> None:
     }
 
     # The token, or none: it is answered without, and tells more with it.
-    either = {"security": [{}]}
+    either: dict[str, Any] = {"security": [{}]}
 
     @api.get("/health", responses=responses, tags=["health"], openapi_extra=either)
     def health(request: Request) -> JSONResponse:

@@ -12,7 +12,7 @@ import re
 import struct
 import warnings
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
@@ -144,9 +144,10 @@ def _counted(handler: _Handler) -> _Handler:
     return counted
 
 
-for _marker, (_name, _what, _handler) in JpegImagePlugin.MARKER.items():
-    if _handler is JpegImagePlugin.APP or _handler is JpegImagePlugin.COM:
-        JpegImagePlugin.MARKER[_marker] = _name, _what, _counted(_handler)
+_markers: dict[int, Any] = JpegImagePlugin.MARKER
+for _marker, (_name, _what, _handler) in _markers.items():
+    if _handler in {JpegImagePlugin.APP, JpegImagePlugin.COM}:
+        _markers[_marker] = _name, _what, _counted(_handler)
 
 
 def _check_scans(data: bytes) -> None:

@@ -84,7 +84,7 @@ class Decoder:
                 f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
             )
         try:
-            with self._turns, open_image(data, FORMATS, self.max_pixels) as image:
+            with self._turns, self._open(data) as image:
                 if image.format == "TIFF":
                     image.load()  # alone among the formats, it turns itself upright
                 size = _upright_size(image)
@@ -95,6 +95,9 @@ class Decoder:
             raise Unavailable("There is too little memory to decode the image.") from error
         except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
             raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
+
+    def _open(self, data: bytes) -> Image.Image:
+        return open_image(data, FORMATS, self.max_pixels)
 
 
 def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:
