@@ -146,7 +146,7 @@ def _counted(handler: _Handler) -> _Handler:
 
 _markers: dict[int, Any] = JpegImagePlugin.MARKER
 for _marker, (_name, _what, _handler) in _markers.items():
-    if _handler is JpegImagePlugin.APP or _handler is JpegImagePlugin.COM:
+    if _handler in {JpegImagePlugin.APP, JpegImagePlugin.COM}:
         _markers[_marker] = _name, _what, _counted(_handler)
 
 

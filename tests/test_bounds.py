@@ -45,7 +45,7 @@ def bombs() -> Iterator[tuple[str, bytes, type[BogvError] | None]]:
     yield "JPEG 2000 precincts", jpeg2000(4000, 4000, 1, tile=4000, precinct=0), DamagedImage
     yield "JPEG 2000 code-blocks", jpeg2000(7900, 7900, 3, tile=7900, block=0), DamagedImage
     yield "JPEG 2000 later", jpeg2000(4000, 4000, 1, tile=4000, later=0), DamagedImage
-    yield "JPEG scans", scans(2000), DamagedImage
+    yield "JPEG scans", scans(200), DamagedImage
     yield "JPEG segments between scans", scans(1, segment(0xFE, b"") * 500_000), DamagedImage
     shared = tags(2000, 2 * MEBIBYTE, kind=7) + bytes(2 * MEBIBYTE)
     png = base("PNG")

@@ -80,7 +80,7 @@ HOSTILE = [
     "🐱" * (KEY_BYTES // 4),
 ]
 
-_characters = st.characters(codec="utf-8")  # half a character is refused
+_characters = st.characters(exclude_categories=["Cs"])  # half a character is refused
 
 
 def fits(text: str) -> bool:
@@ -140,8 +140,8 @@ def test_any_keys_go_in_are_found_and_are_deleted_alone(
 
 
 @pytest.mark.server
-@settings(max_examples=3)
-@example(HOSTILE)
+@settings(max_examples=2)
+@example([*HOSTILE[:6], "\0", "\n", "a,b", "שלום", "猫🐱", "k" * KEY_BYTES])
 @given(some_keys)
 def test_any_keys_go_in_are_found_and_are_deleted_alone_on_a_server(
     on_a_server: ImageSearch, names: list[str]

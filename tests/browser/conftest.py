@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -43,7 +44,8 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.set_default_timeout(20_000)
-        allowed = (url, url.replace("http:", "ws:"), "data:", "blob:")
+        host = urlsplit(url).netloc
+        allowed = (f"http://{host}/", f"ws://{host}/", "data:", "blob:")
 
         def request(asked: Any) -> None:
             if not asked.url.startswith(allowed):

@@ -239,5 +239,7 @@ def test_the_token_is_asked_for_first(
         password.fill(TOKEN)
         page.get_by_role("button", name="Login").click()
         counts(page, 0)
-        search_with(page, home.parent / "nothing.jpg")
+        nothing = tmp_path / "nothing.jpg"
+        nothing.write_bytes(b"no image")
+        search_with(page, nothing)
         says(page, "search-status", "This is no image that can be read")
