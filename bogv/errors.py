@@ -11,6 +11,7 @@ is one clear sentence. Errors of other libraries are translated into these once,
     ├── Unauthorized                   unauthorized          401
     ├── PathNotAllowed                 path-not-allowed      403
     ├── UrlNotAllowed                  url-not-allowed       403
+    ├── ForeignSite                    foreign-site          403
     ├── NotFound                       not-found             404
     │   └── FileMissing                file-not-found        404
     ├── TooLarge                       too-large             413
@@ -77,6 +78,13 @@ class UrlNotAllowed(BogvError):
     """The URL leads to a private, loopback or otherwise fenced address."""
 
     type = "url-not-allowed"
+    status = 403
+
+
+class ForeignSite(BogvError):
+    """A page of another site had its visitor's browser send this."""
+
+    type = "foreign-site"
     status = 403
 
 

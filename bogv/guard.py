@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.envelope import Answers, path_of
-from bogv.errors import BogvError, TooLarge, TooManyRequests, Unauthorized
+from bogv.errors import BogvError, ForeignSite, TooLarge, TooManyRequests, Unauthorized
 from bogv.limits import Door
 
 OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
@@ -40,11 +40,23 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         path = path_of(scope)
         is_open = any(path == each or path.startswith(f"{each}/") for each in OPEN)
+        check_site(scope)
         if not is_open:
             self.door.count(scope)
         if not self.door.opens_to(scope) and not is_open:
             raise Unauthorized("The token is missing or wrong.")
         check_declared(scope, self.max_body)
+
+
+def check_site(scope: Scope) -> None:
+    """Raises ForeignSite for a form that a page of another site had its visitor's browser send.
+
+    Where no token is asked for, whoever runs a browser on the same network is no less let in than
+    its user. Source: W3C, Fetch Metadata Request Headers; what is no browser doesn't send them.
+    """
+    site = dict(scope["headers"]).get(b"sec-fetch-site")
+    if site == b"cross-site" and scope["method"] not in {"GET", "HEAD"}:
+        raise ForeignSite("The request comes from a page of another site.")
 
 
 def check_declared(scope: Scope, max_body: int) -> None:

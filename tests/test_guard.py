@@ -107,6 +107,23 @@ def test_a_client_that_reads_code_alone_is_told_to_wait_too(
     assert refused.headers["Retry-After"] == "86400"
 
 
+def test_a_page_of_another_site_sends_no_form(
+    client_with: Callable[..., TestClient], search: ImageSearch
+) -> None:
+    """Its visitor's browser would, without asking anybody."""
+    client = client_with()
+
+    def add(site: str) -> Any:
+        headers = {"Sec-Fetch-Site": site, "Origin": "https://evil.example"}
+        return client.post(f"{SIM}/add/file", files={"file": png(7)}, headers=headers)
+
+    fails(add("cross-site"), 403, "foreign-site")
+    assert search.stats().count == 0
+    assert client.get("/api/health", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+    assert add("same-origin").status_code == 200
+    search.delete_ids([record.id for record in search.page().records])
+
+
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 PART = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n1\r\n'
 KEY = b'Content-Disposition: form-data; name="key"\r\n\r\n'

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.envelope import path_of
 from bogv.errors import BogvError, Unauthorized
-from bogv.guard import body_within, check_declared, retry_after
+from bogv.guard import body_within, check_declared, check_site, retry_after
 from bogv.limits import Door
 from bogv.ui.words import LOG_IN, language_of, why
 
@@ -70,6 +70,7 @@ class GradioFence:
         await self.app(scope, body_within(limit, receive), send)
 
     def _check(self, scope: Scope, path: str, limit: int) -> None:
+        check_site(scope)
         if not OPEN.fullmatch(path) and not self._logged_in(scope):
             raise Unauthorized("Not authenticated")
         if scope["method"] == "POST":  # all that makes work; pictures and scripts are for free
