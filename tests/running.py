@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 90
+START_SECONDS = 300
 
 
 class Server:
