@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from bogv import service as module
+from bogv.canary import Canary
 from bogv.errors import (
     DamagedImage,
     EngineFailed,
@@ -358,6 +359,17 @@ def test_a_page_is_filtered_by_key_or_path(search: ImageSearch) -> None:
     assert keys == {"Red Shoe 50%", "blue"}
     for text, count in (("50%", 1), ("_1", 1), ("shop", 3), ("nothing", 0)):
         assert len(search.page(text=text).records) == count
+
+
+def test_stored_images_find_themselves_by_their_stored_vectors(search: ImageSearch) -> None:
+    ids = fill(search, 6)
+    assert sorted(search.ids_from(0, 10)) == sorted(ids)
+    assert len(search.ids_from(0, 3)) == 3
+    assert sorted(search.ids_from(sorted(ids)[4], 10)) == sorted(ids)[4:]
+    canary = Canary(search, 300, seed=0)
+    canary.look()
+    assert canary.verdict is not None
+    assert (canary.verdict.searched, canary.verdict.missed) == (4, ())
 
 
 def test_all_is_there_after_a_restart(
