@@ -328,6 +328,7 @@ def _health_route(api: FastAPI, health: Health, door: Door) -> None:
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": HealthOut, "content": {"application/json": {"example": example}}},
         405: {"model": Failure},
+        429: {"model": Failure},
         503: {"model": Failure},
     }
 

@@ -76,8 +76,11 @@ def app(request: pytest.FixtureRequest, search: ImageSearch, tmp_path_factory: A
 
 
 def schema_of(app: FastAPI) -> Any:
-    # A file of settings that lies around is not for the tests.
-    config = schemathesis.Config.from_dict({})
+    # A file of settings that lies around is not for the tests. 413: what is wrong may be large too.
+    refusals = ["400", "401", "403", "404", "405", "413", "415", "422"]
+    config = schemathesis.Config.from_dict(
+        {"checks": {"negative_data_rejection": {"expected-statuses": refusals}}}
+    )
     return schemathesis.openapi.from_asgi("/api/openapi.json", app, config=config)
 
 
@@ -139,7 +142,9 @@ def test_without_the_token_every_answer_is_a_documented_refusal(
     checks = [CHECKS.get_one(name) for name in CONFORMANCE]
     for found in schema_of(make_app(search, tmp_path, TOKEN)).get_all_operations():
         operation = found.ok()
-        due = 200 if operation.label == "GET /health" else 401
+        # Who guesses on is told to wait, at health too.
+        guessed = {429} if headers else set()
+        due = guessed | {200 if operation.label == "GET /health" else 401}
 
         @settings(max_examples=3, derandomize=True, database=None, phases=[Phase.generate])
         @given(case=operation.as_strategy())
@@ -147,7 +152,7 @@ def test_without_the_token_every_answer_is_a_documented_refusal(
             case.headers.pop("token", None)
             response = case.call(headers=headers)
             case.validate_response(response, checks=checks)
-            assert response.status_code == due  # noqa: B023 - called at once
+            assert response.status_code in due  # noqa: B023 - called at once
 
         ask()
 
