@@ -89,7 +89,7 @@ def test_a_link_that_comes_between_the_check_and_the_opening_is_not_followed(
         (folder / "album").mkdir(parents=True)
         (folder / "album" / "cat.jpg").write_bytes(folder.name.encode())
     assert fenced.from_path(str(root / "album" / "cat.jpg")) == b"images"
-    checked = fenced.inside
+    checked = fenced._inside
 
     def then_exchanged(path: str) -> Path:
         resolved = checked(path)
@@ -97,7 +97,7 @@ def test_a_link_that_comes_between_the_check_and_the_opening_is_not_followed(
         (root / changed).symlink_to(secret / changed)
         return resolved
 
-    monkeypatch.setattr(fenced, "inside", then_exchanged)
+    monkeypatch.setattr(fenced, "_inside", then_exchanged)
     with pytest.raises((PathNotAllowed, FileMissing)):
         fenced.from_path(str(root / "album" / "cat.jpg"))
 
