@@ -16,10 +16,13 @@ from functools import partial
 from pathlib import Path
 
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
+from bogv.images import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
+from bogv.store import Index, MilvusStore
+from bogv.thumbnails import Thumbnails
 from tests.corpus import mutated
-from tests.fakes import lite_search
+from tests.fakes import fake_embedder
 
 ADDRESS_SPACE = 16 << 30  # bytes; a bomb ends this process and not the machine
 CHUNK = 512
@@ -30,7 +33,13 @@ ERRORS = (DamagedImage, NotAnImage, TooLarge)
 def main(folder: Path, first: int, count: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     warnings.simplefilter("ignore")  # Pillow warns of what it then reads all the same
-    search = lite_search(folder / "data")
+    search = ImageSearch(
+        Decoder(100_000, 1_000_000),
+        fake_embedder(),
+        # Not searched: an index would take most of the time.
+        MilvusStore.lite(folder / "data", "images", Index("FLAT")),
+        Thumbnails(str(folder / "thumbnails")),
+    )
     outcomes: Counter[str] = Counter()
     with (folder / "seed").open("r+b") as file, mmap.mmap(file.fileno(), 20) as now:
         settled = 0
