@@ -125,15 +125,20 @@ def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     with running(data) as first:
         for seed in range(5):
             form, files = {"key": f"k{seed}"}, {"file": ("a.png", png(seed))}
-            answer = httpx.post(f"{first.url}/api/image/sim/add/file", files=files, data=form)
+            answer = httpx.post(
+                f"{first.url}/api/image/sim/add/file", files=files, data=form, timeout=300
+            )
             assert answer.json()["code"] == 200
-        deleted = httpx.post(f"{first.url}/api/image/sim/del/key", json={"key": "k0,k1"})
+        deleted = httpx.post(
+            f"{first.url}/api/image/sim/del/key", json={"key": "k0,k1"}, timeout=300
+        )
         assert deleted.json()["data"] == 2
         first.stop(signal.SIGKILL)
     with running(data, "-m", "bogv", "serve") as second:
         assert second.health()["count"] == 3
         files = {"file": ("q.png", png(3))}
-        found = httpx.post(f"{second.url}/api/image/sim/search/file", files=files).json()["data"]
+        asked = f"{second.url}/api/image/sim/search/file"
+        found = httpx.post(asked, files=files, timeout=300).json()["data"]
         assert found[0]["key"] == "k3"
         # uvicorn shuts down in order, then ends by the signal that it was sent.
         assert second.stop() in {0, -signal.SIGTERM}
