@@ -16,10 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
+from bogv.images import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
+from bogv.store import Index, MilvusStore
+from bogv.thumbnails import Thumbnails
 from tests.corpus import mutated
-from tests.fakes import lite_search
+from tests.fakes import fake_embedder
+from tests.memory import MEBIBYTE, peak
 
 ADDRESS_SPACE = 16 << 30  # bytes; a bomb ends this process and not the machine
 CHUNK = 512
@@ -30,7 +34,13 @@ ERRORS = (DamagedImage, NotAnImage, TooLarge)
 def main(folder: Path, first: int, count: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     warnings.simplefilter("ignore")  # Pillow warns of what it then reads all the same
-    search = lite_search(folder / "data")
+    search = ImageSearch(
+        Decoder(100_000, 1_000_000),
+        fake_embedder(),
+        # Not searched: an index would take most of the time.
+        MilvusStore.lite(folder / "data", "images", Index("FLAT")),
+        Thumbnails(str(folder / "thumbnails")),
+    )
     outcomes: Counter[str] = Counter()
     with (folder / "seed").open("r+b") as file, mmap.mmap(file.fileno(), 20) as now:
         settled = 0
@@ -39,9 +49,9 @@ def main(folder: Path, first: int, count: int) -> None:
             outcomes += decoded(search, chunk, now)
             added(search, chunk)
             # The first chunk has brought in all code, and the buffers that stay.
-            settled = settled or _most_memory()
+            settled = settled or peak() // MEBIBYTE
     search.close()
-    print(json.dumps({"outcomes": outcomes, "settled": settled, "most": _most_memory()}))
+    print(json.dumps({"outcomes": outcomes, "settled": settled, "most": peak() // MEBIBYTE}))
 
 
 def decoded(search: ImageSearch, seeds: range, now: mmap.mmap) -> Counter[str]:
@@ -73,12 +83,6 @@ def added(search: ImageSearch, seeds: range) -> None:
             ids.append(verdict.id or 0)
     assert search.stats().count == len(ids), seeds
     assert search.delete_ids(ids) == len(ids), seeds
-
-
-def _most_memory() -> int:
-    """MiB that this process had at most."""
-    unit = 1024 if sys.platform == "linux" else 1 << 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 if __name__ == "__main__":
