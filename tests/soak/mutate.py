@@ -23,6 +23,7 @@ from bogv.store import Index, MilvusStore
 from bogv.thumbnails import Thumbnails
 from tests.corpus import mutated
 from tests.fakes import fake_embedder
+from tests.memory import MEBIBYTE, peak
 
 ADDRESS_SPACE = 16 << 30  # bytes; a bomb ends this process and not the machine
 CHUNK = 512
@@ -48,9 +49,9 @@ def main(folder: Path, first: int, count: int) -> None:
             outcomes += decoded(search, chunk, now)
             added(search, chunk)
             # The first chunk has brought in all code, and the buffers that stay.
-            settled = settled or _most_memory()
+            settled = settled or peak() // MEBIBYTE
     search.close()
-    print(json.dumps({"outcomes": outcomes, "settled": settled, "most": _most_memory()}))
+    print(json.dumps({"outcomes": outcomes, "settled": settled, "most": peak() // MEBIBYTE}))
 
 
 def decoded(search: ImageSearch, seeds: range, now: mmap.mmap) -> Counter[str]:
@@ -82,12 +83,6 @@ def added(search: ImageSearch, seeds: range) -> None:
             ids.append(verdict.id or 0)
     assert search.stats().count == len(ids), seeds
     assert search.delete_ids(ids) == len(ids), seeds
-
-
-def _most_memory() -> int:
-    """MiB that this process had at most."""
-    unit = 1024 if sys.platform == "linux" else 1 << 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 if __name__ == "__main__":
