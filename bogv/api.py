@@ -275,9 +275,8 @@ def _search_routes(
         result = search.search(image, 10 if limit is None else limit)
         start = time.perf_counter()
         response = success("search", [_hit(hit) for hit in result.hits])
-        serialised = {"serialise": time.perf_counter() - start}
-        metrics.stages("search", serialised)
-        seconds = {**result.seconds, **serialised}
+        seconds = {**result.seconds, "serialise": time.perf_counter() - start}
+        metrics.stage("search", "serialise", seconds["serialise"])
         response.headers["Server-Timing"] = _server_timing(seconds)
         return response
 

@@ -169,10 +169,11 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _thumbnail(image: Image.Image) -> bytes:
-    # Both are the fastest that look well: bicubic takes half as long again, and WebP's method 2
-    # too, for files smaller by an eighth.
+    # All are the fastest that look well: bicubic takes half as long again, and WebP's method 2
+    # too, for files smaller by an eighth. Halving first what stays a quarter too large thereby
+    # costs 1.7 dB of 42 and saves two fifths of the scaling.
     size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
-    image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=1.25)
     out = io.BytesIO()
     image.save(out, "WEBP", quality=80, method=0)
     return out.getvalue()

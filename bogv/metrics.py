@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
 
 from fastapi import FastAPI, Response
@@ -54,7 +53,7 @@ class Metrics:
         )
         self._stages = histogram(
             "bogv_stage_seconds",
-            "What the stages of a search or an add took.",
+            "What the stages of a search, an add, or a batch of many adds took.",
             ["operation", "stage"],
             buckets=SECONDS,
         )
@@ -97,7 +96,7 @@ class Metrics:
 
     def watch(self, search: ImageSearch, sources: Sources, canary: Canary | None) -> None:
         """Be told by these from now on."""
-        search.observe = self.stages
+        search.observe = self.stage
         search.embedder.observe = self._batches.observe
         sources.observe = lambda error_type: self._refusals.labels(error_type).inc()
         if canary is not None:
@@ -109,10 +108,9 @@ class Metrics:
         if info.outcome != "overloaded":
             self._request_seconds.labels(info.route).observe(info.seconds)
 
-    def stages(self, operation: str, seconds: Mapping[str, float]) -> None:
-        """operation: search or add."""
-        for stage, value in seconds.items():
-            self._stages.labels(operation, stage).observe(value)
+    def stage(self, operation: str, stage: str, seconds: float) -> None:
+        """operation: search, add or add_batch."""
+        self._stages.labels(operation, stage).observe(seconds)
 
     def text(self, stats: Stats | None) -> bytes:
         """Everything, in Prometheus' text format 0.0.4. stats: None: the database is gone."""

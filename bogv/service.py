@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from os import cpu_count
 from typing import TypeVar
@@ -59,8 +60,8 @@ class ImageSearch:
         self.decoder = decoder
         self.embedder = embedder
         self.thumbnails = thumbnails
-        self.observe: Callable[[str, Mapping[str, float]], None] | None = None
-        """Called with `search` or `add`, and seconds by stage, after each of them."""
+        self.observe: Callable[[str, str, float], None] | None = None
+        """Called with `search`, `add` or `add_batch`, a stage of it, and its seconds, each time."""
         self._store = store
         self._clock = _Clock()
         # Looking up and writing belong together, and so do a thumbnail and its row: without the
@@ -89,11 +90,9 @@ class ImageSearch:
         Raises what decoding raises, InvalidValue, StorageUnavailable.
         """
         new = NewImage(lambda: image, filepath, key, origin)
-        seconds: dict[str, float] = {}
-        prepared = _timed(seconds, "decode", self._prepared)([new])
-        embedded = _timed(seconds, "embed", self._embedded)(prepared)
-        [verdict] = map(_verdict, _timed(seconds, "write", self._written)(embedded))
-        self._observed("add", seconds)
+        prepared = self._timed("add", "decode", self._prepared)([new])
+        embedded = self._timed("add", "embed", self._embedded)(prepared)
+        [verdict] = map(_verdict, self._timed("add", "write", self._written)(embedded))
         if verdict.error is not None:
             raise verdict.error
         return verdict
@@ -109,9 +108,10 @@ class ImageSearch:
         spent = {} if seconds is None else seconds
         rest = iter(images)
         batches = iter(lambda: list(islice(rest, BATCH)), [])
-        prepared = _ahead(map(_timed(spent, "decode", self._prepared), batches))
-        embedded = _ahead(map(_timed(spent, "embed", self._embedded), prepared))
-        for batch in map(_timed(spent, "write", self._written), embedded):
+        timed = partial(self._timed, "add_batch", spent=spent)
+        prepared = _ahead(map(timed("decode", self._prepared), batches))
+        embedded = _ahead(map(timed("embed", self._embedded), prepared))
+        for batch in map(timed("write", self._written), embedded):
             yield from map(_verdict, batch)
 
     def _prepared(self, images: list[NewImage]) -> list[_Candidate]:
@@ -239,7 +239,8 @@ class ImageSearch:
             "embed": embedded - decoded,
             "search": time.perf_counter() - embedded,
         }
-        self._observed("search", seconds)
+        for stage, value in seconds.items():
+            self._observed("search", stage, value)
         return SearchResult(hits, seconds)
 
     def nearest(self, record_id: int, limit: int) -> list[Hit]:
@@ -352,9 +353,29 @@ class ImageSearch:
             version=__version__,
         )
 
-    def _observed(self, operation: str, seconds: dict[str, float]) -> None:
+    def _timed(
+        self,
+        operation: str,
+        stage: str,
+        work: Callable[[list[T]], list[_Candidate]],
+        spent: dict[str, float] | None = None,
+    ) -> Callable[[list[T]], list[_Candidate]]:
+        """The same work, which tells how long it took, and adds it to what the stage has spent."""
+
+        def timed(batch: list[T]) -> list[_Candidate]:
+            start = time.perf_counter()
+            done = work(batch)
+            seconds = time.perf_counter() - start
+            self._observed(operation, stage, seconds)
+            if spent is not None:
+                spent[stage] = spent.get(stage, 0.0) + seconds
+            return done
+
+        return timed
+
+    def _observed(self, operation: str, stage: str, seconds: float) -> None:
         if self.observe is not None:
-            self.observe(operation, seconds)
+            self.observe(operation, stage, seconds)
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:
@@ -369,18 +390,6 @@ def _ahead(items: Iterable[T]) -> Iterator[T]:
         while item := future.result():
             future = thread.submit(following)
             yield item[0]
-
-
-def _timed(
-    seconds: dict[str, float], stage: str, work: Callable[[list[T]], list[_Candidate]]
-) -> Callable[[list[T]], list[_Candidate]]:
-    def timed(batch: list[T]) -> list[_Candidate]:
-        start = time.perf_counter()
-        done = work(batch)
-        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
-        return done
-
-    return timed
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ which weights made the gallery, and another set of weights can never be searched
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -423,6 +424,9 @@ class MilvusStore:
         options = {"grpc.max_reconnect_backoff_ms": 2_000}
         if self._lite:
             options = {"grpc.keepalive_time_ms": _NEVER}
+            # Before Arrow is loaded: its own allocator, which Milvus Lite's rows go through, gives
+            # little back, and grows with every change.
+            os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         if self._lite and not lite_folder.is_locked(Path(uri)):
             lite_folder.check(Path(uri))
         try:

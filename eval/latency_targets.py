@@ -111,14 +111,15 @@ class RestTarget:
     def _body(self, image: Image) -> tuple[bytes, str]:
         """The multipart body and its type, put together once for each image."""
         if image.name not in self._bodies:
-            request = httpx.Request(
-                "POST",
-                self.url,
-                files={"file": (Path(image.name).name, image.data)},
-                data={"limit": str(self._limit)},
-            )
-            self._bodies[image.name] = request.read(), request.headers["Content-Type"]
+            self._bodies[image.name] = multipart(image, self._limit)
         return self._bodies[image.name]
+
+
+def multipart(image: Image, limit: int) -> tuple[bytes, str]:
+    """The body of a search with an image, as `SEARCH` takes it, and its Content-Type."""
+    file = {"file": (Path(image.name).name, image.data)}
+    request = httpx.Request("POST", "http://bogv", files=file, data={"limit": str(limit)})
+    return request.read(), request.headers["Content-Type"]
 
 
 def stages(header: str) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
-from bogv.service import ImageSearch
+from bogv.records import NewImage
+from bogv.service import BATCH, ImageSearch
 from bogv.sources import Sources
 from tests.fakes import lite_search, png
 
@@ -50,6 +52,16 @@ class Told:
     def __call__(self, name: str, **labels: str) -> float:
         found = [s.value for s in self._samples if s.name == name and s.labels == labels]
         return found[0] if found else 0.0
+
+
+def test_batches_of_many_adds_are_told_by_stage(search: ImageSearch, tmp_path: Path) -> None:
+    client = client_with(search, tmp_path)
+    many = (NewImage(partial(png, 1), key="again") for _ in range(BATCH + 1))
+    assert len(list(search.add_many(many))) == BATCH + 1
+    search.delete_keys(["again"])
+    told = Told(client)
+    for stage in ("decode", "embed", "write"):
+        assert told("bogv_stage_seconds_count", operation="add_batch", stage=stage) == 2, stage
 
 
 def test_requests_are_counted_by_route_and_outcome(search: ImageSearch, tmp_path: Path) -> None:

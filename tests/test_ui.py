@@ -19,7 +19,7 @@ from bogv.errors import BogvError, InvalidValue, NotAnImage
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources import Sources
-from bogv.ui import header_html, mount_demo
+from bogv.ui import SESSIONS, header_html, mount_demo
 from bogv.ui.add import AddTab
 from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
@@ -91,6 +91,19 @@ def test_an_image_that_is_none_is_told_as_such(client_with: Callable[..., TestCl
     assert "not-an-image" in call(client, "search", upload(client, b"no image"), 10, 0.0)
     assert "invalid-value" in call(client, "search", upload(client, png(1)), 0, 0.0)
     assert "invalid-value" in call(client, "page", 10, "", "nonsense")
+
+
+def test_gradio_remembers_a_bounded_number_of_visitors(
+    client_with: Callable[..., TestClient],
+) -> None:
+    with client_with() as client:
+        app: Any = client.app
+        sessions = app.routes[-1].app.state_holder
+        assert sessions.capacity == SESSIONS
+        sessions.capacity = 2
+        for number in range(5):
+            sessions[str(number)]
+        assert len(sessions.session_data) == 2
 
 
 def test_only_the_four_endpoints_are_documented(client_with: Callable[..., TestClient]) -> None:

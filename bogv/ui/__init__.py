@@ -33,6 +33,9 @@ from bogv.ui.words import LOG_IN, WORDS, Language, count_of, say
 HERE = Path(__file__).parent
 HOUR = 3600  # seconds
 QUEUE = 256  # events that wait; a page has half a dozen when it opens
+# Visitors whose place in the demo is remembered, those seen last. Gradio forgets none of its own
+# accord, calls of its API among them, and keeps 170 kB for each: by default, for 10,000.
+SESSIONS = 256
 
 
 def mount_demo(
@@ -112,6 +115,7 @@ def build_demo(search: ImageSearch, sources: Sources, samples_dir: Path) -> Fenc
             **PRIVATE,
         )
         _join(shared, searching, deleting, looking)
+    demo.state_session_capacity = SESSIONS
     demo.queue(default_concurrency_limit=8, max_size=QUEUE, api_open=False)
     # Gradio looks for work a thousand times a second, a seventh of a core's time for as long as
     # the server runs; its searches and everyone's wait for it.
