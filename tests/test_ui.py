@@ -93,17 +93,14 @@ def test_an_image_that_is_none_is_told_as_such(client_with: Callable[..., TestCl
     assert "invalid-value" in call(client, "page", 10, "", "nonsense")
 
 
-def test_gradio_remembers_a_bounded_number_of_visitors(
-    client_with: Callable[..., TestClient],
-) -> None:
-    with client_with() as client:
-        app: Any = client.app
-        sessions = app.routes[-1].app.state_holder
-        assert sessions.capacity == SESSIONS
-        sessions.capacity = 2
-        for number in range(5):
-            sessions[str(number)]
-        assert len(sessions.session_data) == 2
+def test_gradio_remembers_a_bounded_number_of_visitors(search: ImageSearch, tmp_path: Path) -> None:
+    app: Any = demo_client(search, tmp_path).app
+    sessions = app.routes[-1].app.state_holder
+    assert sessions.capacity == SESSIONS
+    sessions.capacity = 2
+    for number in range(5):
+        sessions[str(number)]
+    assert len(sessions.session_data) == 2
 
 
 def test_only_the_four_endpoints_are_documented(client_with: Callable[..., TestClient]) -> None:
