@@ -7,7 +7,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -56,10 +57,21 @@ def current() -> RequestInfo | None:
     return _current.get()
 
 
+@contextmanager
+def handling(request_id: str) -> Iterator[None]:
+    """Lines that are written in the block belong to this request, though it may be answered."""
+    token = _current.set(RequestInfo(request_id))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 class RequestLog:
     """ASGI middleware: gives each request an id, and a log line when it is answered.
 
-    The id is the caller's `X-Request-ID` if that is at most 64 letters, digits, `.`, `_` and `-`.
+    The id is the caller's `X-Request-ID` if that is at most 64 letters, digits, `.`, `_` and `-`;
+    else one is made, and put in its place.
     route_of: the template for a scope, where that is known before routing; else the route's own.
     finished: called after each request.
     """
@@ -80,6 +92,9 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         info = RequestInfo(_id_of(scope), self.route_of(scope) if self.route_of else "")
+        # For work that is done later, from the request's headers alone: the demo's events.
+        others = [each for each in scope["headers"] if each[0] != HEADER.lower().encode()]
+        scope["headers"] = [*others, (HEADER.lower().encode(), info.id.encode())]
         token = _current.set(info)
         start = time.perf_counter()
         try:

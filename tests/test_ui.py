@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +16,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bogv import errors
-from bogv.errors import BogvError, InvalidValue, NotAnImage
+from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, NotAnImage
+from bogv.logs import HEADER, RequestFilter, RequestLog
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources import Sources
@@ -227,6 +229,29 @@ def test_an_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFi
         handler()
     assert "inner workings" not in str(caught.value)
     assert "inner workings" in caplog.text
+
+
+def test_what_an_event_logs_carries_the_id_of_the_request_that_asked_for_it(
+    search: ImageSearch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def gone(*_: object) -> None:
+        logging.getLogger("bogv.test").warning("in an event")
+        raise DatabaseUnavailable("Milvus doesn't answer.")
+
+    monkeypatch.setattr(search, "page", gone)
+    caplog.handler.addFilter(RequestFilter())
+    with TestClient(RequestLog(demo_client(search, tmp_path).app)) as client:
+        client.headers[HEADER] = "mine-1"
+        call(client, "page", 4, "", "")
+        del client.headers[HEADER]
+        call(client, "page", 4, "", "")
+    lines = [vars(each) for each in caplog.records if each.message == "in an event"]
+    mine, made = (line["request_id"] for line in lines)
+    assert mine == "mine-1"
+    assert re.fullmatch(r"[0-9a-f]{16}", made)
 
 
 def test_cached_bytes_are_kept_once_under_their_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ any public URL that a browser names, without a limit on size: as the path of a f
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import gradio as gr
@@ -20,6 +21,7 @@ from bogv.envelope import path_of
 from bogv.errors import BogvError, Unauthorized
 from bogv.guard import body_within, check_declared, check_site, retry_after
 from bogv.limits import Door
+from bogv.logs import HEADER, handling
 from bogv.ui.words import LOG_IN, language_of, why
 
 GRADIO = "/gradio_api/"
@@ -112,7 +114,15 @@ def _refusal(scope: Scope, error: BogvError) -> JSONResponse:
 
 
 class FencedBlocks(gr.Blocks):
-    """Blocks that takes no URL for an uploaded file."""
+    """Blocks that takes no URL for an uploaded file, and knows whose event it handles."""
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Called by gradio for each event, long after the request that asked for it was answered:
+        what is logged meanwhile carries that request's id."""
+        request = kwargs.get("request")
+        known = request.headers.get(HEADER.lower()) if isinstance(request, gr.Request) else None
+        with handling(known) if known else nullcontext():
+            return await super().process_api(*args, **kwargs)
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         """Called by gradio before it fetches what the inputs name. Raises gr.Error."""
