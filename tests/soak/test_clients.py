@@ -1,6 +1,6 @@
 """64 clients at once, for minutes, against a model of what must be in the gallery.
 
-`BOGV_SOAK_SECONDS` says how long (by default 120; the issue asks for 600 once).
+`BOGV_SOAK_SECONDS` says how long on each back end (by default 75: `make soak` takes ten minutes).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.fakes import encoded, picture
 from tests.milvus_server import MilvusServer
 from tests.running import Server, running
 
-SECONDS = float(os.environ.get("BOGV_SOAK_SECONDS", "120"))
+SECONDS = float(os.environ.get("BOGV_SOAK_SECONDS", "75"))
 CLIENTS = 64
 KEEPS = 8  # images of each client, so that the gallery stays as large as it is
 STORM = 64  # searches that come at once, beyond the clients' own
