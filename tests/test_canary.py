@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
+import faiss
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -11,7 +16,7 @@ from bogv.api import create_api
 from bogv.canary import HITS, Canary, Verdict
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
-from bogv.records import Hit
+from bogv.records import Hit, NewImage
 from bogv.service import ImageSearch
 from bogv.sources import Sources
 from tests.fakes import lite_search, png
@@ -73,6 +78,26 @@ def test_a_row_that_the_index_has_lost_is_missed(
     assert (verdict.searched, verdict.missed) == (3, (ids[1],))
     assert verdict.recall == pytest.approx(2 / 3)
     assert f"1 of 3 stored images did not find themselves, 0 s ago (ids {ids[1]})" in verdict.words
+
+
+def test_a_damaged_index_is_found_out(tmp_path: Path) -> None:
+    """It can be read, so Milvus Lite takes it; but each row has another's vector in it."""
+    search = lite_search(tmp_path / "sound")
+    list(search.add_many(NewImage(partial(png, seed)) for seed in range(6)))
+    search.close()
+    # Milvus Lite may keep what it has closed: a folder that it doesn't know is read.
+    copy = shutil.copytree(tmp_path / "sound", tmp_path / "damaged")
+    [path] = copy.rglob("*.idx")
+    index = faiss.read_index(str(path))
+    vectors = index.reconstruct_n(0, index.ntotal)
+    index.reset()
+    index.add(np.roll(vectors, 1, axis=0))
+    faiss.write_index(index, str(path))
+    search = lite_search(copy)
+    verdict = looked(search)
+    search.close()
+    assert verdict is not None
+    assert len(verdict.missed) == verdict.searched == 4
 
 
 @pytest.mark.parametrize("twins", [2, HITS + 1])
