@@ -22,7 +22,7 @@ from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources import Sources
 from bogv.ui import SESSIONS, header_html, mount_demo
-from bogv.ui.add import AddTab
+from bogv.ui.add import AddTab, pace
 from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.parts import Shared, cached, card, explain, guarded, readable, uploaded
@@ -262,6 +262,13 @@ def test_cached_bytes_are_kept_once_under_their_name(tmp_path: Path) -> None:
 
 
 # Names to delete
+
+
+def test_the_pace_of_adding_names_the_slowest_stage() -> None:
+    spent = {"decode": 1.0, "embed": 3.0, "write": 2.0}
+    english = "Adding images: 12.3 a second; the slowest stage is the network"
+    assert pace(12.34, spent, "en") == english
+    assert pace(12.34, spent, "zh") == "正在添加图片：每秒 12.3 张；最慢的环节是提取特征"
 
 
 def test_names_are_split_at_commas_and_line_breaks_and_kept_once() -> None:

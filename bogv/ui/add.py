@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from html import escape
 from typing import Any
@@ -93,11 +94,14 @@ class AddTab:
         if not images:
             words = "no_images_there" if folder.strip() else "nothing_to_add"
             return {self.verdicts: note(say(spoken, words), "bad")}
-        verdicts = []
+        verdicts: list[Added] = []
+        spent: dict[str, float] = {}
         progress((0, len(images)), desc=say(spoken, "adding"))
-        for verdict in self.shared.search.add_many(images):
+        start = time.perf_counter()
+        for verdict in self.shared.search.add_many(images, spent):
             verdicts.append(verdict)
-            progress((len(verdicts), len(images)), desc=say(spoken, "adding"))
+            rate = len(verdicts) / (time.perf_counter() - start)
+            progress((len(verdicts), len(images)), desc=pace(rate, spent, spoken))
         return {
             self.verdicts: self.table(verdicts, spoken),
             self.files: None,
@@ -166,6 +170,13 @@ class AddTab:
         return f"<tr>{''.join(f'<td class=bogv-{name}>{html}</td>' for name, html in cells)}</tr>"
 
 
+def pace(rate: float, spent: Mapping[str, float], spoken: Language) -> str:
+    """Images a second, and what holds them back: the stage that is at work the longest."""
+    slowest = max(spent, key=spent.__getitem__)
+    return say(spoken, "adding_at", rate=f"{rate:.1f}", stage=say(spoken, STAGES[slowest]))
+
+
+STAGES = {"decode": "stage_decode", "embed": "stage_embed", "write": "stage_write"}
 BADGES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed")
 
 

@@ -103,6 +103,13 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "add": ("Add to the gallery", "添加到图库"),
     "adding": ("Adding images", "正在添加图片"),
+    "adding_at": (
+        "Adding images: {rate} a second; the slowest stage is {stage}",
+        "正在添加图片：每秒 {rate} 张；最慢的环节是{stage}",
+    ),
+    "stage_decode": ("reading and decoding", "读取和解码"),
+    "stage_embed": ("the network", "提取特征"),
+    "stage_write": ("writing", "写入"),
     "verdicts": ("What became of them", "添加结果"),
     "add_start": (
         "Choose files, list URLs or name a folder. What became of each image stands here.",
