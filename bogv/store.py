@@ -40,7 +40,7 @@ FILEPATH_BYTES = 2048
 ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
 SEARCHES = 16  # vectors that one call to Milvus Lite looks for
 TEXT_WINDOW = 1_000  # rows read at once when looking for text
-_MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
+MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
 _NEVER = 2**31 - 1  # ms
 _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
@@ -305,9 +305,9 @@ class MilvusStore:
         return np.asarray(rows[0]["embedding"], np.float32)
 
     def with_keys(self, keys: Sequence[str]) -> list[Record]:
-        """Records with one of these keys, at most 16384 of them."""
+        """Records with one of these keys, at most MAX_ROWS of them."""
         listed = ", ".join(_quoted(key) for key in keys)
-        return self._query(f"key in [{listed}]", _FIELDS, _MAX_ROWS, "Strong") if keys else []
+        return self._query(f"key in [{listed}]", _FIELDS, MAX_ROWS, "Strong") if keys else []
 
     def ids_from(self, start: int, size: int) -> list[int]:
         """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
@@ -387,7 +387,7 @@ class MilvusStore:
         while end > 0:
             start = max(end - span, 0)
             window = f"{older} and added_at >= {start} and added_at < {end}"
-            rows = self._query(window, _FIELDS, min(limit + 1, _MAX_ROWS), consistency)
+            rows = self._query(window, _FIELDS, min(limit + 1, MAX_ROWS), consistency)
             consistency = "Session"
             if len(rows) > limit and span > 1:
                 dense, span = start, max(span // 4, 1)

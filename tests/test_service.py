@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from bogv.errors import (
     StorageUnavailable,
 )
 from bogv.images import Decoder, md5_of
-from bogv.records import NewImage, image_id
+from bogv.records import NewImage, Record, Vectors, image_id
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails
@@ -94,6 +95,32 @@ def test_what_was_added_is_found_first_at_once(search: ImageSearch) -> None:
 
 def test_without_a_key_the_md5_is_the_key(search: ImageSearch) -> None:
     assert search.add(png(1)).key == search.add(png(1), "").key == md5_of(png(1))
+
+
+def test_adds_that_meet_are_written_together(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    put = search._store.put
+
+    def counted(records: Sequence[Record], vectors: Vectors) -> None:
+        written.append(len(records))
+        put(records, vectors)
+
+    monkeypatch.setattr(search._store, "put", counted)
+    seeds = [1, 2, 3, 4, 4]  # two of them bring the same bytes
+    with ThreadPoolExecutor(len(seeds)) as threads:
+        with search._writing:
+            adding = [threads.submit(search.add, png(seeds[0]))]
+            while search._writes._waiting or not search._writes._turn.locked():
+                time.sleep(0.01)  # until it waits for the lock
+            adding += [threads.submit(search.add, png(seed)) for seed in seeds[1:]]
+            while len(search._writes._waiting) < len(seeds) - 1:
+                time.sleep(0.01)
+        statuses = sorted(job.result().status for job in adding)
+    assert statuses == ["created"] * 4 + ["unchanged"]
+    assert len(written) == 2
+    assert sum(written) == search.stats().count == 4
 
 
 def test_adding_twice_changes_nothing_but_the_path(search: ImageSearch) -> None:
