@@ -15,7 +15,7 @@ from bogv.service import ImageSearch
 from bogv.weights import UNTRAINED_WARNING
 
 PATIENCE = 1.0  # s that an answer waits for the database
-STALE = 15.0  # s after which what the database said last counts no more
+SILENCE = 15.0  # s without an answer to a question, after which what was said last counts no more
 
 
 class Health:
@@ -27,13 +27,14 @@ class Health:
         self._search = search
         self._canary = canary
         self._asked: Future[Stats | BogvError] | None = None
-        self._last: tuple[float, Stats | BogvError] | None = None
+        self._asked_at = 0.0
+        self._last: Stats | BogvError | None = None
 
     async def stats(self) -> Stats:
-        """The state of the gallery; within PATIENCE, from at most STALE seconds ago.
+        """The state of the gallery, within PATIENCE; while the database thinks, as it was before.
 
-        Raises what asking raised (DatabaseUnavailable), and DatabaseUnavailable if there has been
-        no answer for so long.
+        Raises what asking raised (DatabaseUnavailable), and DatabaseUnavailable if a question has
+        had no answer for SILENCE seconds, or there has been none before.
         """
         asked = self._ask()
         await asyncio.wait([asyncio.wrap_future(asked)], timeout=PATIENCE)
@@ -60,7 +61,7 @@ class Health:
 
     def _ask(self) -> Future[Stats | BogvError]:
         if self._asked is None or self._asked.done():
-            self._asked = Future()
+            self._asked, self._asked_at = Future(), time.monotonic()
             # A daemon: a database that hangs must not keep the process from its end.
             thread = threading.Thread(
                 target=self._look, args=[self._asked], name="bogv-health", daemon=True
@@ -77,13 +78,11 @@ class Health:
         except BaseException as error:
             asked.set_exception(error)
             raise
-        self._last = time.monotonic(), told
+        self._last = told
         asked.set_result(told)
 
     def _remembered(self) -> Stats | BogvError:
-        since = time.monotonic() - self._last[0] if self._last else None
-        if self._last is None or since is None:
-            return DatabaseUnavailable(f"The database has not answered within {PATIENCE:.0f} s.")
-        if since > STALE:
-            return DatabaseUnavailable(f"The database has not answered for {since:.0f} s.")
-        return self._last[1]
+        silent = time.monotonic() - self._asked_at
+        if self._last is None or silent > SILENCE:
+            return DatabaseUnavailable(f"The database has not answered for {silent:.0f} s.")
+        return self._last

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -244,19 +245,22 @@ def test_a_flood_of_questions_is_one_for_the_database(
 def test_a_slow_database_is_answered_for_with_what_it_said_last_but_not_for_long(
     database: Database, asked_health: Health, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = [0.0]
     monkeypatch.setattr(health, "PATIENCE", 0.01)
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     async def story() -> None:
         database.may_answer.clear()
-        with pytest.raises(DatabaseUnavailable, match="within"):
+        with pytest.raises(DatabaseUnavailable, match="has not answered for 0 s"):
             await asked_health.stats()  # it has never answered
         database.may_answer.set()
         while await asyncio.to_thread(lambda: asked_health._last) is None:
             await asyncio.sleep(0.001)
         database.may_answer.clear()
+        clock[0] = 100  # nobody has asked for long, which is no silence
         assert await asked_health.stats() == STATS
-        monkeypatch.setattr(health, "STALE", -1)
-        with pytest.raises(DatabaseUnavailable, match="has not answered for"):
+        clock[0] = 116
+        with pytest.raises(DatabaseUnavailable, match="has not answered for 16 s"):
             await asked_health.stats()
         assert database.asked == 2  # the third question joined the second
         database.may_answer.set()

@@ -165,7 +165,7 @@ class Watch:
                 self._timed("health", lambda: self._http.get("/api/health"))
                 self._timed("metrics", self._metrics)
                 self._timed("demo", self._page_of_demo)
-                if turn % 10 == 0:
+                if turn % 5 == 0:
                     self._storm()
                 time.sleep(0.5)
 
