@@ -242,11 +242,11 @@ def sizes(resident: list[tuple[float, float]]) -> Iterator[str]:
 
 
 def grown(resident: list[tuple[float, float]]) -> tuple[float, float]:
-    """MiB of the second quarter of the time, when all is warm, and of the last: medians."""
-    end = resident[-1][0]
-    early = [size for at, size in resident if end / 4 <= at < end / 2]
-    late = [size for at, size in resident if at >= end * 3 / 4]
-    return float(np.median(early)), float(np.median(late))
+    """MiB at the second quarter of the looks, when all is warm, and at the last: medians."""
+    assert len(resident) >= 8, "too few looks to tell"
+    seen = [size for _, size in resident]
+    quarter = len(seen) // 4
+    return float(np.median(seen[quarter : 2 * quarter])), float(np.median(seen[-quarter:]))
 
 
 def rows_of(store: MilvusStore) -> Counter[tuple[str, str]]:
