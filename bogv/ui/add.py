@@ -47,7 +47,13 @@ class AddTab:
         inputs = [self.files, self.urls, self.folder, self.key]
         outputs = [self.verdicts, *inputs, shared.changed]
         self.button.click(
-            self.add, inputs, outputs, preprocess=False, concurrency_limit=2, **PRIVATE
+            self.add,
+            inputs,
+            outputs,
+            preprocess=False,
+            concurrency_limit=2,
+            show_progress_on=self.verdicts,
+            **PRIVATE,
         )
 
     def _inputs(self) -> None:
@@ -96,12 +102,13 @@ class AddTab:
             return {self.verdicts: note(say(spoken, words), "bad")}
         verdicts: list[Added] = []
         spent: dict[str, float] = {}
-        progress((0, len(images)), desc=say(spoken, "adding"))
+        unit = say(spoken, "images_unit")
+        progress((0, len(images)), desc=say(spoken, "adding"), unit=unit)
         start = time.perf_counter()
         for verdict in self.shared.search.add_many(images, spent):
             verdicts.append(verdict)
             rate = len(verdicts) / (time.perf_counter() - start)
-            progress((len(verdicts), len(images)), desc=pace(rate, spent, spoken))
+            progress((len(verdicts), len(images)), desc=pace(rate, spent, spoken), unit=unit)
         return {
             self.verdicts: self.table(verdicts, spoken),
             self.files: None,

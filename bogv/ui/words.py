@@ -103,6 +103,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "add": ("Add to the gallery", "添加到图库"),
     "adding": ("Adding images", "正在添加图片"),
+    "images_unit": ("images", "张"),
     "adding_at": (
         "Adding images: {rate} a second; the slowest stage is {stage}",
         "正在添加图片：每秒 {rate} 张；最慢的环节是{stage}",
