@@ -51,7 +51,7 @@ class Decoder:
     def __init__(self, max_bytes: int, max_pixels: int) -> None:
         self.max_bytes = max_bytes
         self.max_pixels = max_pixels
-        # Pixels take up to 16 bytes each while they are turned to RGB, and 40 requests may come
+        # Pixels take up to 20 bytes each while they are turned to RGB, and 40 requests may come
         # at once: as many are decoded as there are cores.
         self._turns = threading.BoundedSemaphore(cpu_count() or 1)
 
