@@ -240,7 +240,10 @@ class MilvusStore:
         while True:
             told = self._call(self._client.describe_index, self.name, "embedding")
             if told["state"] == "Finished" and not told["pending_index_rows"]:
-                return
+                # Built, and not in use before it is loaded: seconds later.
+                loaded = self._call(self._client.list_loaded_segments, self.name)
+                if sum(segment.num_rows for segment in loaded) >= told["total_rows"]:
+                    return
             time.sleep(0.1)
 
     def drop(self) -> None:
