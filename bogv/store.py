@@ -46,6 +46,7 @@ _MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
 _ELSEWHERE = "begin a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
+_SWITCH_SECONDS = 10.0  # Milvus 2.3.5 took less than 3, and tells nobody when it has
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
@@ -240,9 +241,10 @@ class MilvusStore:
         while True:
             told = self._call(self._client.describe_index, self.name, "embedding")
             if told["state"] == "Finished" and not told["pending_index_rows"]:
-                # Built, and not in use before it is loaded: seconds later.
+                # Built, and not in use before it is loaded, and then seconds later.
                 loaded = self._call(self._client.list_loaded_segments, self.name)
                 if sum(segment.num_rows for segment in loaded) >= told["total_rows"]:
+                    time.sleep(_SWITCH_SECONDS)
                     return
             time.sleep(0.1)
 
