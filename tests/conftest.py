@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from fastapi.testclient import TestClient
 
 from bogv.samples import make_samples
+from bogv.service import ImageSearch
 from tests.milvus_server import MilvusServer, available
 
 # No test is timed: a busy machine fails none.
@@ -58,3 +61,20 @@ def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusSe
         yield server
     # 300 MB of unpacked programs, and pytest keeps the folders of three runs. The logs may stay.
     shutil.rmtree(data / "bin", ignore_errors=True)
+
+
+@pytest.fixture
+def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is uploaded to the demo is the test's own."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+
+
+@pytest.fixture
+def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
+    """Opens clients of the demo on the module's own `search`, with these settings."""
+    from tests.demo import demo_client  # imports gradio, which takes seconds
+
+    with ExitStack() as opened:
+        yield lambda *args, **settings: opened.enter_context(
+            demo_client(search, tmp_path, *args, **settings)
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,16 @@ from bogv.service import ImageSearch
 from bogv.ui.fence import GradioFence
 from bogv.ui.parts import cached, uploaded
 from bogv.ui.uploads import UploadParser
-from tests.demo import API, call, demo_client
+from tests.demo import API, call
 from tests.fakes import FakeClock, lite_search, png
 
 TOKEN = "s3cret-令牌"
 
 # gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.usefixtures("uploads"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +36,6 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     service = lite_search(tmp_path_factory.mktemp("fence"))
     yield service
     service.close()
-
-
-@pytest.fixture(autouse=True)
-def _uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-
-
-@pytest.fixture
-def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    with ExitStack() as opened:
-        yield lambda *args, **settings: opened.enter_context(
-            demo_client(search, tmp_path, *args, **settings)
-        )
 
 
 # The token

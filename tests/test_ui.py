@@ -7,7 +7,6 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,10 @@ from tests.fakes import lite_search, png
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
 # gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.usefixtures("uploads"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +44,6 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     service = lite_search(folder)
     yield service
     service.close()
-
-
-@pytest.fixture(autouse=True)
-def _uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-
-
-@pytest.fixture
-def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
-    with ExitStack() as opened:
-        yield lambda *args, **settings: opened.enter_context(
-            demo_client(search, tmp_path, *args, **settings)
-        )
 
 
 def upload(client: TestClient, data: bytes, name: str = "a.png") -> dict[str, Any]:
