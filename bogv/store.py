@@ -19,6 +19,11 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
+
+# Arrow's own allocator, which Milvus Lite's rows go through, gives little back, and grows with
+# every change. It is chosen once, as Arrow is loaded: by pymilvus, which imports pandas.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
 from pymilvus import DataType, MilvusClient, MilvusException
 from pymilvus.client.types import Status
 
@@ -429,9 +434,6 @@ class MilvusStore:
         options = {"grpc.max_reconnect_backoff_ms": 2_000}
         if self._lite:
             options = {"grpc.keepalive_time_ms": _NEVER}
-            # Before Arrow is loaded: its own allocator, which Milvus Lite's rows go through, gives
-            # little back, and grows with every change.
-            os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         if self._lite and not lite_folder.is_locked(Path(uri)):
             lite_folder.check(Path(uri))
         try:

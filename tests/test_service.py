@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -502,10 +505,16 @@ def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+def test_the_server_has_arrow_allocate_with_the_systems_allocator() -> None:
+    """Arrow chooses once, as it is loaded: too late is without effect, and nothing says so."""
+    script = "import app, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environment = {n: v for n, v in os.environ.items() if n != "ARROW_DEFAULT_MEMORY_POOL"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "system"
 
+
+def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     script = (
         "import sys; from pathlib import Path; from bogv.store import MilvusStore;"
