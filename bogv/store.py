@@ -8,7 +8,6 @@ which weights made the gallery, and another set of weights can never be searched
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +18,6 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-
-# Arrow's own allocator, which Milvus Lite's rows go through, gives little back, and grows with
-# every change. It is chosen once, as Arrow is loaded: by pymilvus, which imports pandas.
-os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-
 from pymilvus import DataType, MilvusClient, MilvusException
 from pymilvus.client.types import Status
 

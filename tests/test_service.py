@@ -505,9 +505,10 @@ def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_server_has_arrow_allocate_with_the_systems_allocator() -> None:
+@pytest.mark.parametrize("entry", ["app", "eval.scale"])
+def test_arrow_allocates_with_the_systems_allocator(entry: str) -> None:
     """Arrow chooses once, as it is loaded: too late is without effect, and nothing says so."""
-    script = "import app, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    script = f"import {entry}, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
     environment = {n: v for n, v in os.environ.items() if n != "ARROW_DEFAULT_MEMORY_POOL"}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
