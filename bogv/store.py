@@ -237,7 +237,8 @@ class MilvusStore:
             collection = self._call(self._client.describe_collection, self.name)["collection_name"]
             _lite_collection(self._uri, collection)._wait_for_bg()
             return
-        while True:
+        end = time.monotonic() + _BUILD_SECONDS
+        while time.monotonic() < end:
             told = self._call(self._client.describe_index, self.name, "embedding")
             if told["state"] == "Finished" and not told["pending_index_rows"]:
                 # Built, and not in use before it is loaded, and then seconds later.
@@ -246,6 +247,10 @@ class MilvusStore:
                     time.sleep(_SWITCH_SECONDS)
                     return
             time.sleep(0.1)
+        raise DatabaseUnavailable(
+            f"{self.database} has not indexed the gallery {self.name!r} in"
+            f" {_BUILD_SECONDS / 60:.0f} minutes."
+        )
 
     def drop(self) -> None:
         """Remove the gallery and all that is in it."""

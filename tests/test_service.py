@@ -19,6 +19,7 @@ from bogv import service as module
 from bogv.canary import Canary
 from bogv.errors import (
     DamagedImage,
+    DatabaseUnavailable,
     EngineFailed,
     GalleryInUse,
     GalleryMismatch,
@@ -33,6 +34,7 @@ from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
+from tests.milvus_server import MilvusServer
 
 OpenStore = Callable[[], MilvusStore]
 
@@ -502,6 +504,19 @@ def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     store._client.create_collection("images", dimension=4)
     with pytest.raises(GalleryMismatch, match="BOGV_COLLECTION"):
         store.begun_with()
+    store.close()
+
+
+@pytest.mark.server
+def test_an_index_that_is_not_built_in_time_is_told(
+    milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MilvusStore.server(*milvus_server.address, f"images_{uuid4().hex}")
+    store.open("fingerprint", 4)
+    monkeypatch.setattr("bogv.store._BUILD_SECONDS", 0.0)
+    with pytest.raises(DatabaseUnavailable, match="has not indexed"):
+        store.wait_for_index()
+    store.drop()
     store.close()
 
 
