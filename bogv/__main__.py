@@ -26,7 +26,7 @@ from bogv.bootstrap import open_search, serve
 from bogv.config import Settings
 from bogv.errors import BogvError
 from bogv.folders import KeyFrom, find_images, new_images
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.quantize import LEAST
 from bogv.quantize import quantize as make_int8
 from bogv.records import Added, Record
@@ -181,11 +181,12 @@ def quantize(
     base = resolve(settings.weights, precision="fp32")
     files = find_images(paths)
     some = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
+    decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
     pixels = []
     for path in tqdm(some, "Reading", unit="image"):
         try:
             data = read_file(path, settings.max_upload)
-            pixels.append(Decoder(settings.max_upload, settings.max_pixels).decode(data).pixels)
+            pixels.append(decoder.decode(data).pixels)
         except BogvError as error:
             print(f"  passed over: {path}: {error}", file=sys.stderr)
     made = make_int8(base, pixels, settings.cache_dir, settings.models_dir)

@@ -17,7 +17,7 @@ from bogv.config import Settings
 from bogv.embedder import load_embedder
 from bogv.errors import BogvError
 from bogv.folders import import_folder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
 from bogv.sources import Sources
 from bogv.store import MilvusStore
@@ -49,8 +49,10 @@ def open_search(settings: Settings) -> ImageSearch:
         )
         if not weights.trained:
             log.warning(UNTRAINED_WARNING)
+        decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
+        decoder.sandbox.start()  # meanwhile the network is loaded
         return ImageSearch(
-            decoder=Decoder(settings.max_upload, settings.max_pixels),
+            decoder=decoder,
             embedder=load_embedder(
                 weights, settings.engine, settings.cache_dir, settings.precision
             ),

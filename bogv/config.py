@@ -48,6 +48,7 @@ class Settings(BaseSettings):
 
     max_upload_mb: float = Field(20, validation_alias="BOGV_MAX_UPLOAD_MB", gt=0)
     max_pixels: int = Field(64_000_000, validation_alias="BOGV_MAX_PIXELS", gt=0)
+    decode_seconds: float = Field(10, validation_alias="BOGV_DECODE_SECONDS", gt=0, le=3600)
     image_roots: str | None = Field(None, validation_alias="BOGV_IMAGE_ROOTS")
     allow_private_urls: bool = Field(False, validation_alias="BOGV_ALLOW_PRIVATE_URLS")
     max_queue: int = Field(64, validation_alias="BOGV_MAX_QUEUE", ge=1)

@@ -21,7 +21,7 @@ import numpy as np
 
 from bogv.config import Precision
 from bogv.errors import EngineFailed, StorageUnavailable, WeightsUnavailable
-from bogv.images import INPUT_SIZE
+from bogv.imaging.decode import INPUT_SIZE
 from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION, Weights
 

@@ -15,7 +15,8 @@ is one clear sentence. Errors of other libraries are translated into these once,
     ├── NotFound                       not-found             404
     │   └── FileMissing                file-not-found        404
     ├── TooLarge                       too-large             413
-    │   └── TooManyPixels              too-many-pixels       413
+    │   ├── TooManyPixels              too-many-pixels       413
+    │   └── TooCostly                  too-costly            413
     ├── NotAnImage                     not-an-image          415
     ├── DamagedImage                   damaged-image         422
     ├── InvalidValue                   invalid-value         422
@@ -112,6 +113,12 @@ class TooManyPixels(TooLarge):
     """More pixels than the limit."""
 
     type = "too-many-pixels"
+
+
+class TooCostly(TooLarge):
+    """Decoding takes more time or memory than an image may have."""
+
+    type = "too-costly"
 
 
 class NotAnImage(BogvError):

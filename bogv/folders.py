@@ -13,8 +13,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from bogv.images import SUFFIXES, md5_of
-from bogv.records import Added, NewImage
+from bogv.imaging.decode import SUFFIXES
+from bogv.records import Added, NewImage, md5_of
 from bogv.service import ImageSearch
 from bogv.sources import read_file
 

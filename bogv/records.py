@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, md5
 from typing import Literal
 
 import numpy as np
@@ -123,6 +123,11 @@ class Stats:
 
 
 ID_BITS = 53  # a JSON parser in a browser keeps integers below 2^53 exact
+
+
+def md5_of(data: bytes) -> str:
+    """The key of an image that came without one: 32 hex digits."""
+    return md5(data, usedforsecurity=False).hexdigest()
 
 
 def image_id(key: str, md5: str) -> int:

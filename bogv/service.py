@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from os import cpu_count
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +19,7 @@ from bogv import __version__
 from bogv.batching import Batcher
 from bogv.embedder import Embedder
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
-from bogv.images import Decoder, md5_of
+from bogv.imaging.decoder import Decoder
 from bogv.records import (
     ID_BITS,
     Added,
@@ -35,6 +34,7 @@ from bogv.records import (
     Status,
     Vectors,
     image_id,
+    md5_of,
 )
 from bogv.store import FILEPATH_BYTES, KEY_BYTES, MAX_ROWS, ROWS, MilvusStore
 from bogv.thumbnails import Thumbnails
@@ -70,12 +70,13 @@ class ImageSearch:
         # would leave a row without its picture.
         self._writing = threading.Lock()
         self._writes = Batcher(self._written, BATCH)
-        self._threads = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="bogv-decode")
+        self._threads = ThreadPoolExecutor(decoder.sandbox.most, thread_name_prefix="bogv-decode")
         store.open(embedder.weights.fingerprint, DIMENSION)
 
     def close(self) -> None:
         """Finish what is under way and let go of the database."""
         self._threads.shutdown()
+        self.decoder.close()
         self.thumbnails.close()
         self._store.close()
 

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
 from eval.datasets import Dataset, DatasetError, limited

@@ -15,7 +15,7 @@ from os import cpu_count
 import numpy as np
 from PIL import Image
 
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from eval.datasets import Dataset, DatasetError
 from eval.edits import CONTROL, Variant, edited, working_size

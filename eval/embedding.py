@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from bogv.embedder import Embedder
 from bogv.errors import BogvError
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION
 from eval.datasets import Dataset, DatasetError

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from eval.datasets import Dataset
 from eval.layouts import Item
 from eval.report import Strip, Tile

@@ -19,7 +19,7 @@ from bogv.config import Engine, Precision, Settings
 from bogv.embedder import load_embedder
 from bogv.errors import BogvError
 from bogv.folders import new_images
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from bogv.api import create_api
 from bogv.config import Settings
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import MAX_LIMIT, ImageSearch
 from bogv.sources import Sources

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from eval.datasets import Spec, load
 from eval.edited_queries import Asked, ask, with_copies
 from eval.edits import CONTROL, Variant, variants

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from eval.edits import CONTROL, EDITS
 from eval.plots import render
 from eval.report import Figure, Report, Section, Strip, Table, Tile

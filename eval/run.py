@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from eval.account import Measured, Sample, account
 from eval.datasets import Dataset, DatasetError, Spec, load
 from eval.embedding import Embedded, embed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from eval.curves import curves
 from eval.failures import failure_strips
 from eval.losses import losses_table

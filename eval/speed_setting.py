@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bogv.config import Engine, Precision, Settings
 from bogv.embedder import Embedder, load_embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails

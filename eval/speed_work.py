@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from bogv.folders import new_images
-from bogv.images import Decoder, md5_of
-from bogv.records import Added, Record, Vectors, image_id
+from bogv.imaging.decoder import Decoder
+from bogv.records import Added, Record, Vectors, image_id, md5_of
 from bogv.service import BATCH
 from bogv.sources import read_file
 from bogv.store import MilvusStore
@@ -37,12 +36,9 @@ ROWS = 5_000
 K = 10
 
 
-class FullSizeDecoder(Decoder):
+def full_size_decoder(max_bytes: int, max_pixels: int) -> Decoder:
     """bogv's decoder without the JPEG decoder's scaling: what scaling is compared with."""
-
-    def upright(self, data: bytes, least: int = 2**31) -> tuple[Image.Image, tuple[int, int]]:
-        """No side may become shorter than `least`: more than any has."""
-        return super().upright(data, least)
+    return Decoder(max_bytes, max_pixels, draft_side=2**31 - 1)  # more than any side has
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def add_images(
 
     full_size: without the JPEG decoder's scaling.
     """
-    decoder = (FullSizeDecoder if full_size else Decoder)(setting.max_upload, setting.max_pixels)
+    decoder = (full_size_decoder if full_size else Decoder)(setting.max_upload, setting.max_pixels)
     with setting.opened(folder, decoder) as search:
         _checked(search.add_many(new_images(warm_up, setting.max_upload)))
         images = list(new_images(paths, setting.max_upload))

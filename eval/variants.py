@@ -14,7 +14,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from bogv.engines import MEAN, Network
-from bogv.images import INPUT_SIZE, RESIZE_SIZE, Decoder, network_input
+from bogv.imaging.decode import INPUT_SIZE, RESIZE_SIZE, network_input
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _seen(data: bytes, decoder: Decoder, variant: Variant) -> Pixels:
     if (variant.size, variant.crop) == (INPUT_SIZE, "center"):
         return decoder.decode(data).pixels
     # Twice what the short side is resized to, as bogv itself has it: no resolution is lost.
-    image, _ = decoder.upright(data, least=2 * variant.size * RESIZE_SIZE // INPUT_SIZE)
+    image, _ = decoder.upright(data, draft_side=2 * variant.size * RESIZE_SIZE // INPUT_SIZE)
     if variant.crop == "center":
         return network_input(image, variant.size)
     if variant.crop == "squash":

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, features
 
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooManyPixels
-from bogv.images import FORMATS
+from bogv.imaging.decode import FORMATS
 from tests.fakes import encoded, picture
 
 KINDS = tuple(kind for kind in FORMATS if kind != "AVIF" or features.check("avif"))
@@ -123,7 +123,7 @@ def _metadata() -> Iterator[Case]:
         yield Case(f"PNG huge {name}", png[:33] + data + png[33:], GOOD)
     gif = base("GIF")
     start = 13 + 3 * 256
-    comment = b"!\xfe" + (b"\xff" + b"x" * 255) * 20_000 + b"\0"
+    comment = b"!\xfe" + (b"\xff" + b"x" * 255) * 2_000 + b"\0"
     yield Case("GIF huge comment", gif[:start] + comment + gif[start:], GOOD)
 
 

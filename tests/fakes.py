@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bogv.errors import GalleryInUse
-from bogv.images import Decoder, md5_of
-from bogv.records import NewImage, image_id
+from bogv.imaging.decoder import Decoder
+from bogv.records import NewImage, image_id, md5_of
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails

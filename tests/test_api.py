@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
-from bogv.images import md5_of
 from bogv.limits import Door
+from bogv.records import md5_of
 from bogv.service import ImageSearch
 from bogv.sources import Sources
 from tests.fakes import lite_search, png

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bogv.images import md5_of
+from bogv.records import md5_of
 from bogv.samples import make_samples
 from bogv.store import MilvusStore
 from tests.fakes import png

@@ -7,8 +7,8 @@ from functools import cache, partial
 
 import pytest
 
-from bogv.errors import BogvError, DamagedImage
-from bogv.images import Decoder
+from bogv.errors import BogvError
+from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
@@ -105,14 +105,3 @@ def test_the_corpus_and_the_mutations_are_the_same_each_time() -> None:
     assert list(corpus()) == cases()
     assert [mutated(seed) for seed in range(50)] == [mutated(seed) for seed in range(50)]
     assert len({mutated(seed) for seed in range(50)}) > 45
-
-
-def test_too_little_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(*args: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr("bogv.images.open_image", no_memory)
-    with pytest.raises(BogvError, match="memory") as caught:
-        Decoder(100, 100).decode(b"x")
-    assert not isinstance(caught.value, DamagedImage)
-    assert caught.value.status == 503

@@ -10,7 +10,7 @@ import pytest
 from bogv.embedder import Embedder, load_embedder
 from bogv.engines import MEAN, STD
 from bogv.errors import WeightsUnavailable
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
 from bogv.weights import Weights, resolve
 

@@ -22,7 +22,7 @@ from bogv.api import create_api
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
 from bogv.errors import BogvError, DatabaseUnavailable, GalleryMismatch, StorageUnavailable
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.pending import Pending
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore

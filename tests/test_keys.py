@@ -21,7 +21,7 @@ from bogv import __main__ as command_line
 from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import InvalidValue
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.sources import Sources

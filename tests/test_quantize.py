@@ -14,7 +14,7 @@ from bogv.config import Settings
 from bogv.embedder import load_embedder
 from bogv.engines import openvino_model
 from bogv.errors import EngineFailed, GalleryMismatch, InvalidValue, WeightsUnavailable
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.quantize import quantize
 from bogv.weights import int8_path, resolve
 from tests.running import ROOT

@@ -28,8 +28,8 @@ from bogv.errors import (
     NotFound,
     StorageUnavailable,
 )
-from bogv.images import Decoder, md5_of
-from bogv.records import NewImage, Record, Vectors, image_id
+from bogv.imaging.decoder import Decoder
+from bogv.records import NewImage, Record, Vectors, image_id, md5_of
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails

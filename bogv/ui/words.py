@@ -205,6 +205,10 @@ ERRORS: dict[str, tuple[str, str]] = {
         "该图片已损坏或不完整，请重新保存或下载。",
     ),
     "too-large": ("This file is too large.", "文件太大。"),
+    "too-costly": (
+        "This image takes too much time or memory to decode.",
+        "解码这张图片需要的时间或内存过多。",
+    ),
     "too-many-pixels": ("This image has too many pixels.", "图片像素过多。"),
     "invalid-url": (
         "This is no web address: it must begin with http:// or https://.",

@@ -12,7 +12,7 @@ import typer
 
 from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.weights import DIMENSION, resolve
 from eval.ann import POINTS, Ann, Options, Source, measure, points_table
 from eval.ann_report import ann_report

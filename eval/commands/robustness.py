@@ -10,7 +10,7 @@ import typer
 
 from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
 from eval.commands.parts import (
     Json,

@@ -12,7 +12,7 @@ import typer
 
 from bogv.config import Engine, Settings
 from bogv.embedder import Embedder, load_embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
 from eval.account import Sample
 from eval.commands.parts import (

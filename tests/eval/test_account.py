@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from eval import account as accounting
 from eval.account import Measured, Sample, account, draw_queries, metric_name
 from eval.datasets import Dataset, DatasetError

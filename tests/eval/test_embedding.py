@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.weights import Weights
 from eval import embedding

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION, UNTRAINED, Weights
 from eval import __main__ as command_line

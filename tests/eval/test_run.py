@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.weights import UNTRAINED, Weights
 from eval import __main__ as command_line
 from eval import run as running

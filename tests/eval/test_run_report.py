@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bogv.embedder import Embedder
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.weights import UNTRAINED, Weights
 from eval.curves import curves
 from eval.datasets import Anchor

@@ -11,7 +11,8 @@ from PIL import Image
 
 from bogv.config import Settings
 from bogv.embedder import Embedder
-from bogv.images import Decoder, network_input
+from bogv.imaging.decode import network_input
+from bogv.imaging.decoder import Decoder
 from bogv.service import BATCH
 from bogv.weights import Weights
 from eval import __main__ as command_line
@@ -26,7 +27,7 @@ from eval.speed_report import others_note, speed_report
 from eval.speed_result import Goal, Line, Speed, Stages, bound, line
 from eval.speed_served import _search_lines, _torch_line
 from eval.speed_setting import Setting
-from eval.speed_work import FullSizeDecoder, add_images, fill_gallery, stage_ms
+from eval.speed_work import add_images, fill_gallery, full_size_decoder, stage_ms
 from tests.fakes import encoded, fake_embedder, picture
 
 
@@ -144,7 +145,7 @@ def test_full_size_decoding_uses_every_pixel() -> None:
     data = encoded(photo, "JPEG", quality=90)
     with Image.open(io.BytesIO(data)) as image:
         expected = network_input(image.convert("RGB"))
-    assert np.array_equal(FullSizeDecoder(10**6, 10**7).decode(data).pixels, expected)
+    assert np.array_equal(full_size_decoder(10**6, 10**7).decode(data).pixels, expected)
     assert not np.array_equal(Decoder(10**6, 10**7).decode(data).pixels, expected)
 
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from bogv.embedder import load_embedder
 from bogv.engines import OWN as OWN_NETWORK
-from bogv.images import Decoder, network_input
+from bogv.imaging.decode import network_input
+from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
 from bogv.weights import resolve
 from eval import variants
@@ -79,7 +80,7 @@ def test_a_large_jpeg_loses_no_resolution_at_448() -> None:
     stripes = np.zeros((1100, 1100, 3), np.uint8)
     stripes[:, ::6] = stripes[:, 1::6] = stripes[:, 2::6] = 255
     data = encoded(Image.fromarray(stripes), "JPEG", quality=98, subsampling=0)
-    whole, _ = DECODER.upright(data, least=1024)
+    whole, _ = DECODER.upright(data, draft_side=1024)
     assert whole.size == (1100, 1100)
     assert DECODER.upright(data)[0].size == (550, 550)
     for crop in ("center", "squash", "pad"):

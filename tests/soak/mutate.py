@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
-from bogv.images import Decoder
+from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.store import Index, MilvusStore

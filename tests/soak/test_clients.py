@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import pytest
 
-from bogv.images import md5_of
+from bogv.records import md5_of
 from bogv.store import MilvusStore
 from bogv.ui import SESSIONS
 from tests.fakes import encoded, picture

@@ -9,7 +9,8 @@ import sys
 import pytest
 from PIL import Image
 
-from bogv.images import Decoder
+from bogv.imaging.bounds import BYTES_A_PIXEL
+from bogv.imaging.decode import DRAFT_SIDE, Opened, decode
 from tests.corpus import KINDS
 from tests.fakes import encoded, picture
 from tests.memory import forget, peak
@@ -18,7 +19,7 @@ from tests.running import ROOT
 pytestmark = pytest.mark.soak
 
 SIZE = (10_000, 6_000)
-BYTES = 20  # a pixel, at most: JPEG 2000 takes the most, then WebP with 16
+LIMITS: tuple[int, int, bool, Opened] = (64_000_000, DRAFT_SIDE, True, lambda _: None)
 OPTIONS: dict[str, dict[str, object]] = {
     "AVIF": {"speed": 10},
     "TIFF": {"compression": "tiff_lzw"},
@@ -44,20 +45,19 @@ def test_sixty_megapixels_take_a_bounded_amount_of_memory(kind: str) -> None:
     assert told["size"] == list(SIZE)
     # Whatever a JPEG decoder scales down, the others hold whole.
     assert kind == "JPEG" or told["grown"] >= SIZE[0] * SIZE[1]
-    assert told["grown"] < SIZE[0] * SIZE[1] * BYTES
+    assert told["grown"] < SIZE[0] * SIZE[1] * BYTES_A_PIXEL
 
 
-def decode() -> None:
+def measure() -> None:
     """Decode what comes in; tell what came out, and the bytes that the process grew by."""
-    decoder = Decoder(1 << 30, 64_000_000)
-    decoder.decode(encoded(picture(1)), thumbnail=True)
+    decode(encoded(picture(1)), *LIMITS)
     data = sys.stdin.buffer.read()
     if sys.platform == "linux":
         forget()
     before = peak()
-    decoded = decoder.decode(data, thumbnail=True)
+    decoded = decode(data, *LIMITS)
     print(json.dumps({"size": (decoded.width, decoded.height), "grown": peak() - before}))
 
 
 if __name__ == "__main__":
-    decode()
+    measure()

@@ -1,23 +1,27 @@
-"""Bytes to `Picture`: decode within limits, turn upright, make RGB, shrink; and their MD5."""
+"""Bytes to pixels, with Pillow: decode, turn upright, make RGB, shrink.
+
+Nothing here bounds what the bytes may make Pillow do, beside the number of pixels: a kilobyte can
+make it take gigabytes or minutes, in more ways than can be listed. So strangers' bytes are decoded
+in a process that the operating system bounds, by `bogv.imaging.decoder`.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import threading
-from os import cpu_count
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from bogv.bounds import open_image
-from bogv.errors import BogvError, DamagedImage, TooLarge, Unavailable
+from bogv.errors import BogvError, DamagedImage, NotAnImage, TooCostly, TooManyPixels
 from bogv.records import Picture, Pixels
 
 INPUT_SIZE = 224
 RESIZE_SIZE = 256
 THUMBNAIL_SIZE = 384
+DRAFT_SIDE = 2 * RESIZE_SIZE
+"""Pixels. The thumbnail needs 384 on the long side, the network 256 on the short."""
 
 # Told by their first bytes. Left out are the formats that have no such mark (TGA) and those that
 # run other programs (EPS) or open files inside files (ICO, ICNS, PSD).
@@ -38,62 +42,68 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)
+
+Opened = Callable[[int], None]
+"""Called with the number of pixels once the header is read, before any pixel is decoded."""
 
 
-def md5_of(data: bytes) -> str:
-    """The key of an image that came without one: 32 hex digits."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+def decode(
+    data: bytes, max_pixels: int, draft_side: int, thumbnail: bool, opened: Opened
+) -> Picture:
+    """Decode the first frame: what the network sees, and the thumbnail if it is asked for.
+
+    Raises as `decode_upright` does.
+    """
+    upright, (width, height) = decode_upright(data, max_pixels, draft_side, opened)
+    return Picture(
+        width=width,
+        height=height,
+        size=len(data),
+        pixels=network_input(upright),
+        thumbnail=_thumbnail(upright) if thumbnail else None,
+    )
 
 
-class Decoder:
-    """Decodes images of at most `max_bytes` bytes and `max_pixels` pixels. Safe in threads."""
+def decode_upright(
+    data: bytes, max_pixels: int, draft_side: int, opened: Opened
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The first frame in RGB, upright, over white where it is transparent; and its size.
 
-    def __init__(self, max_bytes: int, max_pixels: int) -> None:
-        self.max_bytes = max_bytes
-        self.max_pixels = max_pixels
-        # Pixels take up to 20 bytes each while they are turned to RGB, and 40 requests may come
-        # at once: as many are decoded as there are cores.
-        self._turns = threading.BoundedSemaphore(cpu_count() or 1)
+    draft_side: a large JPEG comes scaled down, its sides at least so many pixels long. The size,
+    width and height in pixels, is that of the whole image.
 
-    def decode(self, data: bytes, thumbnail: bool = False) -> Picture:
-        """Decode the first frame, upright, in RGB, over white where it is transparent.
+    Raises TooManyPixels, NotAnImage, DamagedImage, TooCostly (out of memory).
+    """
+    try:
+        with _open(data, max_pixels) as image:
+            opened(image.width * image.height)
+            if image.format == "TIFF":
+                image.load()  # alone among the formats, it turns itself upright
+            size = _upright_size(image)
+            # The JPEG decoder scales by 1/2, 1/4 or 1/8 as it decodes.
+            image.draft("RGB", (draft_side, draft_side))
+            return _upright(_rgb(image), _orientation(image)), size
+    except BogvError:
+        raise
+    except MemoryError as error:
+        raise TooCostly("Decoding takes more memory than an image may.") from error
+    except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
+        raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
 
-        Raises TooLarge, TooManyPixels (before any pixel is decoded), NotAnImage, DamagedImage,
-        Unavailable (no memory).
-        """
-        upright, (width, height) = self.upright(data)
-        return Picture(
-            width=width,
-            height=height,
-            size=len(data),
-            pixels=network_input(upright),
-            thumbnail=_thumbnail(upright) if thumbnail else None,
+
+def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        what = "The file is empty." if not data else "The bytes are no image of a known format."
+        raise NotAnImage(what) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise TooManyPixels(
+            f"The image has {width:,} × {height:,} pixels; the limit is {max_pixels:,}."
         )
-
-    def upright(
-        self, data: bytes, least: int = 2 * RESIZE_SIZE
-    ) -> tuple[Image.Image, tuple[int, int]]:
-        """The image in RGB, upright, and its size: width and height in pixels.
-
-        A large JPEG comes scaled down, its sides at least `least` pixels long; the size is that of
-        the whole image. Raises as `decode` does.
-        """
-        if len(data) > self.max_bytes:
-            raise TooLarge(
-                f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
-            )
-        try:
-            with self._turns, open_image(data, FORMATS, self.max_pixels) as image:
-                if image.format == "TIFF":
-                    image.load()  # alone among the formats, it turns itself upright
-                size = _upright_size(image)
-                return _upright(_rgb(_drafted(image, least)), _orientation(image)), size
-        except BogvError:
-            raise
-        except MemoryError as error:
-            raise Unavailable("There is too little memory to decode the image.") from error
-        except Exception as error:  # Pillow's decoders raise a dozen kinds, struct.error among them
-            raise DamagedImage(f"The image is damaged or cut short: {error}.") from error
+    return image
 
 
 def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:
@@ -121,18 +131,9 @@ def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:
     return pixels
 
 
-def _drafted(image: Image.Image, least: int) -> Image.Image:
-    """Let the JPEG decoder scale by 1/2, 1/4 or 1/8 as it decodes, down to twice what is needed.
-
-    The thumbnail needs 384 on the long side, the network 256 on the short: 512 serves both.
-    """
-    image.draft("RGB", (least, least))
-    return image
-
-
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in {"I;16", "I;16B", "I;16L", "I;16N"}:
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode in {"I", "F"}:
         return Image.fromarray(_stretched(np.array(image, dtype=np.float32))).convert("RGB")
     if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
@@ -141,6 +142,12 @@ def _rgb(image: Image.Image) -> Image.Image:
         over.paste(image, mask=image.getchannel("A"))
         return over
     return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[np.uint16]) -> Pixels:
+    """The highest 8 of the bits that are in use: cameras and scanners put 10, 12 or 14 into 16."""
+    bits = int(values.max()).bit_length()
+    return (values >> max(bits - 8, 0)).astype(np.uint8)
 
 
 def _stretched(values: NDArray[np.float32]) -> Pixels:
@@ -160,7 +167,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    return (height, width) if _orientation(image) >= 5 else (width, height)
+    return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

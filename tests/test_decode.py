@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge, TooManyPixels
-from bogv.images import THUMBNAIL_SIZE, Decoder, network_input
+from bogv.imaging.decode import THUMBNAIL_SIZE, network_input
+from bogv.imaging.decoder import Decoder
 from tests.fakes import encoded, picture
 
 DECODER = Decoder(max_bytes=20 * 1024 * 1024, max_pixels=64_000_000)
@@ -57,6 +58,17 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     assert (DECODER.decode(data).width, DECODER.decode(data).height) == (320, 200)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [0, 9, 12, 65_535])
+def test_an_orientation_that_is_none_leaves_the_picture_as_it_is(
+    orientation: int, kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = DECODER.decode(encoded(picture(1, (320, 200)), kind, exif=exif))
+    assert (decoded.width, decoded.height) == (320, 200)
+
+
 def test_broken_exif_leaves_the_picture_as_it_is() -> None:
     data = encoded(picture(1), "JPEG", exif=b"Exif\x00\x00garbage" * 20)
     assert difference(data, encoded(picture(1))) < 8
@@ -72,6 +84,20 @@ def test_sixteen_bits_of_grey_become_eight() -> None:
     grey = np.asarray(picture(1).convert("L"))
     deep = Image.fromarray(grey.astype(np.uint16) * 257)
     assert difference(encoded(deep), encoded(Image.fromarray(grey))) < 1.1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_fewer_bits_in_sixteen_are_scaled_by_their_range(bits: int, kind: str) -> None:
+    """As cameras, scanners and medical devices write them: with the highest bits unused."""
+    grey = np.asarray(picture(1).convert("L")).copy()
+    grey[0, 0] = 255
+    deep = Image.fromarray(grey.astype(np.uint16) << (bits - 8))
+    assert difference(encoded(deep, kind), encoded(Image.fromarray(grey))) < 1.1
+
+
+def test_black_in_sixteen_bits_stays_black() -> None:
+    assert DECODER.decode(encoded(Image.new("I;16", (64, 64)))).pixels.max() == 0
 
 
 def test_floating_point_is_stretched_from_dark_to_bright() -> None:
@@ -136,6 +162,13 @@ def test_a_truncated_image_is_called_damaged(kind: str, part: float) -> None:
     data = encoded(picture(1), kind)
     with pytest.raises((DamagedImage, NotAnImage)):
         DECODER.decode(data[: int(len(data) * part)])
+
+
+@pytest.mark.parametrize(
+    "rubbish", [bytes(1_200_000), b"\xff" * 5000, b"more" * 1000, encoded(picture(2), "JPEG")]
+)
+def test_a_png_with_rubbish_behind_its_end_is_read(rubbish: bytes) -> None:
+    assert difference(encoded(picture(1)) + rubbish, encoded(picture(1))) == 0
 
 
 def test_too_many_bytes_are_refused() -> None:

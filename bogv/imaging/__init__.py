@@ -1,0 +1,1 @@
+"""Bytes to pictures, decoded in processes of their own."""
