@@ -1,5 +1,6 @@
-# bogv on a CPU. No compiler, no apt: every wheel brings its libraries (libgomp, too).
-FROM python:3.12-slim
+# No compiler, no apt: every wheel brings its libraries (libgomp, too).
+ARG PYTHON_IMAGE=python:3.12-slim
+FROM ${PYTHON_IMAGE}
 
 ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -8,15 +9,12 @@ ENV PYTHONUNBUFFERED=1 \
 
 WORKDIR /app
 
-# torch first, from the index of its CPU builds: the default one brings 4 GB of CUDA. Both from
-# there, since a CPU torch beside the other torchvision does not import; what they depend on comes
-# with the requirements, which 2.14.1+cpu satisfies.
-ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
-RUN pip install --no-deps --index-url "$TORCH_INDEX_URL" torch==2.14.1 torchvision==0.29.2
-
-ARG PIP_INDEX_URL=https://pypi.org/simple
-COPY requirements.txt ./
-RUN pip install -r requirements.txt
+# Without an index, pip's own default holds. TORCH_INDEX_URL: the index of torch's CPU builds, since
+# the default one's bring 4 GB for NVIDIA cards.
+ARG PIP_INDEX_URL
+ARG TORCH_INDEX_URL
+COPY requirements.txt tools/install.py ./
+RUN python install.py requirements.txt
 
 # A new named volume takes over the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin bogv \

@@ -1,9 +1,9 @@
-# make demo | make test | make check | make soak. PYTHON names the interpreter (3.10 to 3.13), VENV the folder.
+# make demo | make test | make check | make soak | make lock. PYTHON names the interpreter (3.10 to 3.13), VENV the folder.
 PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/
 
-.PHONY: demo test check soak format clean
+.PHONY: demo test check soak format lock licences clean
 
 demo: $(VENV)/requirements.txt
 	$(IN_VENV)python -m bogv demo $(if $(IMAGES),--images "$(IMAGES)")
@@ -25,6 +25,18 @@ format: $(VENV)/requirements-dev.txt
 	$(IN_VENV)ruff format .
 	$(IN_VENV)ruff check --fix .
 
+# For every Python and system at once, with the hashes of all of PyPI's files. What is pinned stays,
+# unless UPGRADE=1. The server gets the versions that the tests run with.
+LOCK := $(IN_VENV)uv pip compile --quiet --no-config --default-index https://pypi.org/simple --universal \
+	--python-version 3.10 --generate-hashes --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+lock: $(VENV)/requirements-dev.txt
+	$(LOCK) requirements.in requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) requirements.in --constraints requirements-dev.txt --output-file requirements.txt
+	$(MAKE) licences
+
+licences: $(VENV)/requirements-dev.txt
+	$(IN_VENV)python tools/licences.py
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -32,6 +44,6 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # A copy of the file that was installed tells make when there is a newer one.
-$(VENV)/%.txt: %.txt requirements.txt | $(VENV)/bin/python
-	$(IN_VENV)python -m pip install --disable-pip-version-check -r $<
+$(VENV)/%.txt: %.txt | $(VENV)/bin/python
+	$(IN_VENV)python tools/install.py $<
 	cp $< $@

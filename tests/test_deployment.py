@@ -29,7 +29,10 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 
 # The environment of bogv that the deployment is documented with.
 SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|ACCESS_KEY|ROOT_USER")
-VARIABLE = re.compile(r"\$\{(\w+)(:[-?])?([^}]*)\}")  # name, operator, default or message
+VARIABLE = re.compile(r"\$\{(\w+)(:[-?+])?([^}]*)\}")  # name, operator, default, message or value
+
+# Of bogv, in files.
+SECRETS = ("TOKEN", "MILVUS_PASSWORD", "MILVUS_TOKEN")
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -45,9 +48,16 @@ def example() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def expanded(text: str) -> str:
-    """As compose reads it with an empty .env."""
-    return VARIABLE.sub(lambda found: found[3] if found[2] == ":-" else "", text)
+def expanded(text: str, **given: str) -> str:
+    """As compose reads it with an .env of `given` alone."""
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, other = found.groups()
+        if operator == ":+":
+            return other if given.get(name) else ""
+        return given.get(name) or (other if operator == ":-" else "")
+
+    return VARIABLE.sub(value, text)
 
 
 # compose.yaml
@@ -74,10 +84,36 @@ def test_only_a_variable_opens_a_port_beyond_this_machine() -> None:
 def test_a_service_restarts_and_has_no_more_rights_than_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
-    assert service["security_opt"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["cap_drop"] == ["ALL"]
     too_much = {"privileged", "cap_add", "pid", "ipc", "network_mode", "devices", "container_name"}
     assert not too_much & set(service)
     assert "docker.sock" not in json.dumps(service)
+
+
+def test_only_milvus_goes_without_the_filter_of_system_calls() -> None:
+    for name, service in SERVICES.items():
+        other = set(service["security_opt"]) - {"no-new-privileges:true"}
+        assert other == ({"seccomp:unconfined"} if name == "standalone" else set())
+
+
+@each_service
+def test_a_service_has_a_limit_of_each_kind(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"[1-9]\d*g", expanded(service["mem_limit"]))
+    assert 0 < service["pids_limit"] <= 8192
+    assert service["ulimits"] == {"nofile": 65536}
+    log = service["logging"]
+    assert log == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+
+
+def test_bogv_has_memory_for_as_many_uploads_as_it_takes_at_once() -> None:
+    """README: each request may hold four times its upload."""
+    settings = Settings()
+    uploads = settings.max_queue * settings.max_upload * 4
+    limit = int(expanded(SERVICES["bogv"]["mem_limit"]).removesuffix("g")) * 1024**3
+    files = int(SERVICES["bogv"]["tmpfs"][0].partition("size=")[2].removesuffix("g")) * 1024**3
+    assert uploads + files < limit
 
 
 @each_service
@@ -145,7 +181,52 @@ def test_what_must_last_lies_on_a_declared_volume() -> None:
 def test_a_secret_comes_from_outside(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if SECRET.search(variable):
-            assert re.fullmatch(r"\$\{\w+(:-|:\?[^}]+)\}", value), f"{variable} is written down"
+            from_env = re.fullmatch(r"\$\{\w+:\?[^}]+\}", value)
+            from_file = re.fullmatch(r"\$\{(\w+_FILE):\+/run/secrets/\w+\}", value)
+            assert from_env or (from_file and from_file[1] == variable), variable
+
+
+def test_the_environment_of_bogv_holds_no_secret() -> None:
+    secret = {variable for variable in SERVICES["bogv"]["environment"] if SECRET.search(variable)}
+    assert secret == {f"{name}_FILE" for name in SECRETS}
+
+
+def secret_file(name: str, **given: str) -> tuple[str, str]:
+    """Where bogv is told that the secret lies in the container, and the host's file behind it."""
+    told = expanded(SERVICES["bogv"]["environment"][f"{name}_FILE"], **given)
+    return told, expanded(COMPOSE["secrets"][name.lower()]["file"], **given)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_mounted_where_bogv_is_told(name: str) -> None:
+    assert name.lower() in SERVICES["bogv"]["secrets"]
+    assert set(COMPOSE["secrets"][name.lower()]) == {"file"}, "the root is read-only"
+    given = {f"{name}_FILE": "./secrets/mine"}
+    assert secret_file(name, **given) == (f"/run/secrets/{name.lower()}", "./secrets/mine")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_is_not_set_is_an_empty_file_that_bogv_is_not_told_of(name: str) -> None:
+    told, file = secret_file(name)
+    assert told == ""
+    assert (ROOT / file).read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("file", [{}, {"FILE": "./secrets/unset"}])
+def test_a_secret_left_in_env_from_before_does_not_open_bogv(
+    name: str, file: dict[str, str]
+) -> None:
+    """Compose refuses to mount a file that isn't there."""
+    given = {f"{name}_{suffix}": path for suffix, path in file.items()}
+    source = secret_file(name, **given, **{name: "s3cret"})[1]
+    assert not (ROOT / source).exists()
+    assert "s3cret" not in source
+
+
+def test_git_keeps_no_secret() -> None:
+    ignored = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert {"/.env", "/secrets/*", "!/secrets/unset"} <= set(ignored)
 
 
 def test_minio_does_not_start_with_a_login_that_everybody_knows() -> None:
@@ -165,7 +246,7 @@ def test_minio_does_not_start_with_a_login_that_everybody_knows() -> None:
 def test_bogv_is_given_every_variable_that_it_reads() -> None:
     given = set(SERVICES["bogv"]["environment"])
     read = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    assert given == read | {"TZ"}
+    assert given == (read - set(SECRETS)) | {f"{name}_FILE" for name in SECRETS} | {"TZ"}
 
 
 def test_bogv_starts_with_the_environment_of_an_empty_env_file(
@@ -184,8 +265,6 @@ def test_bogv_starts_with_the_environment_of_an_empty_env_file(
 def test_bogv_can_write_to_its_volumes_and_temporary_files_alone() -> None:
     service = SERVICES["bogv"]
     assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
     assert [mount.split(":")[0] for mount in service["tmpfs"]] == ["/tmp"]  # noqa: S108
 
 
@@ -196,8 +275,11 @@ def test_the_example_names_every_variable_with_the_default_that_compose_has() ->
     defaults = {
         name: default if operator == ":-" else ""
         for name, operator, default in VARIABLE.findall(COMPOSE_TEXT)
+        if operator != ":+"
     }
-    assert example() == defaults
+    differ = {f"{name}_FILE": "" for name in SECRETS}
+    differ["TORCH_INDEX_URL"] = "https://download.pytorch.org/whl/cpu"
+    assert example() == defaults | differ
 
 
 def test_the_example_holds_no_secret() -> None:
@@ -209,23 +291,23 @@ def test_the_example_holds_no_secret() -> None:
 # Dockerfile and .dockerignore
 
 
-def test_torch_is_the_one_of_the_requirements_from_the_index_for_cpus() -> None:
-    pin = re.compile(r"^(torch|torchvision)==(\S+)$", re.MULTILINE)
-    wanted = set(pin.findall((ROOT / "requirements.txt").read_text("utf-8")))
-    runs = instructions("RUN")
-    torch_run = next(run for run in runs if "torch==" in run)
-    assert len(wanted) == 2
-    assert set(re.findall(r"\b(torch|torchvision)==(\S+)", torch_run)) == wanted
-    assert '--index-url "$TORCH_INDEX_URL"' in torch_run
-    assert "TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu" in instructions("ARG")
-    requirements_run = next(run for run in runs if "-r requirements.txt" in run)
-    assert runs.index(torch_run) < runs.index(requirements_run), (
-        "the default index's would be taken"
-    )
+def test_no_package_index_is_named_but_in_the_example() -> None:
+    arguments = SERVICES["bogv"]["build"]["args"]
+    for name in ("PIP_INDEX_URL", "TORCH_INDEX_URL"):
+        assert name in instructions("ARG"), "without a default"
+        assert expanded(arguments[name]) == ""
+
+
+def test_the_image_is_made_of_the_locked_requirements() -> None:
+    runs = [run for run in instructions("RUN") if "pip" in run or "install.py" in run]
+    assert runs == ["python install.py requirements.txt"]
+    assert "requirements.txt tools/install.py ./" in instructions("COPY")
 
 
 def test_the_base_is_a_python_that_bogv_runs_on() -> None:
-    assert instructions("FROM") == ["python:3.12-slim"]
+    assert instructions("FROM") == ["${PYTHON_IMAGE}"]
+    assert instructions("ARG")[0] == "PYTHON_IMAGE=python:3.12-slim"
+    assert expanded(SERVICES["bogv"]["build"]["args"]["PYTHON_IMAGE"]) == "python:3.12-slim"
 
 
 def test_the_server_runs_as_a_user_who_owns_what_it_writes_to() -> None:
@@ -269,7 +351,8 @@ def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
     copied = {source for copy in instructions("COPY") for source in copy.split()[:-1]}
     assert copied == kept
     assert all((ROOT / source).exists() for source in copied)
-    assert not any(fnmatch(".env", name) for name in kept), "it holds the secrets"
+    for secret in (".env", "secrets", "secrets/token"):
+        assert not any(fnmatch(secret, name) for name in kept)
 
 
 @contextmanager
