@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache, partial
 
 import pytest
 
-from bogv.errors import BogvError
+from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
@@ -15,6 +17,7 @@ from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails
 from tests.corpus import KINDS, Case, corpus, mutated
 from tests.fakes import fake_embedder
+from tests.structures import restructured
 
 # Pillow warns of what it then reads all the same.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -105,3 +108,20 @@ def test_the_corpus_and_the_mutations_are_the_same_each_time() -> None:
     assert list(corpus()) == cases()
     assert [mutated(seed) for seed in range(50)] == [mutated(seed) for seed in range(50)]
     assert len({mutated(seed) for seed in range(50)}) > 45
+
+
+def test_images_whose_structure_was_rewritten_are_pictures_or_clear_errors() -> None:
+    """20,000 of them, through a server: tests/soak/test_mutations.py."""
+    assert [restructured(seed) for seed in range(50)] == [restructured(seed) for seed in range(50)]
+    with closing(Decoder(MAX_BYTES, 1_000_000, seconds=1)) as decoder:
+        outcomes = Counter(_outcome(decoder, restructured(seed)) for seed in range(400))
+    assert outcomes["Picture"] > 50
+    assert outcomes["DamagedImage"] > 50
+
+
+def _outcome(decoder: Decoder, data: bytes) -> str:
+    try:
+        return type(decoder.decode(data, thumbnail=True)).__name__
+    except BogvError as error:
+        assert isinstance(error, DamagedImage | NotAnImage | TooLarge), error  # noqa: PT017
+        return type(error).__name__

@@ -10,13 +10,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.running import ROOT
+from tests.corpus import mutated
+from tests.running import ROOT, running
+from tests.structures import restructured
 
 pytestmark = pytest.mark.soak
 
@@ -66,3 +73,47 @@ def run(folder: Path, first: int, count: int) -> dict[str, Any]:
         output.seek(0)
         done: dict[str, Any] = json.loads(output.read().splitlines()[-1])
     return done
+
+
+def test_health_answers_while_rewritten_images_are_searched(tmp_path: Path) -> None:
+    """Half of them with bits turned over, half with their structure rewritten; eight at a time."""
+    waits: list[float] = []
+    over = threading.Event()
+
+    def send(client: httpx.Client, seed: int) -> str:
+        data = restructured(seed) if seed % 2 else mutated(seed)
+        while True:
+            answer = client.post("search/file", files={"file": data}, data={"limit": "1"})
+            if answer.status_code != 503:
+                return str(answer.json().get("error", {}).get("type", "picture"))
+
+    def watch(url: str) -> None:
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            while not over.wait(0.1):
+                start = time.monotonic()
+                assert client.get(f"{url}/api/health").json()["data"]["status"] == "ok"
+                waits.append(time.monotonic() - start)
+
+    with (
+        running(tmp_path / "data", "-m", "tests.soak.serve", BOGV_DECODE_SECONDS="1") as server,
+        httpx.Client(
+            base_url=f"{server.url}/api/image/sim/", trust_env=False, timeout=120
+        ) as client,
+        ThreadPoolExecutor(9) as threads,
+    ):
+        watching = threads.submit(watch, server.url)
+        outcomes = Counter(threads.map(partial(send, client), range(FIRST, FIRST + COUNT)))
+        over.set()
+        watching.result()
+    waits.sort()
+    middle, most = waits[len(waits) // 2], waits[-1]
+    print(f"\n{COUNT:,} files: {dict(outcomes)}")
+    print(f"health: asked {len(waits)} times, p50 {middle:.3f} s, at most {most:.3f} s")
+    assert set(outcomes) <= {
+        "picture",
+        "damaged-image",
+        "not-an-image",
+        "too-many-pixels",
+        "too-costly",
+    }
+    assert waits[-1] < 1.0

@@ -1,0 +1,31 @@
+"""The whole server on Milvus Lite, as bogv's own, but for a network that takes no time.
+
+`python -m tests.soak.serve`, with bogv's settings in the environment.
+"""
+
+from __future__ import annotations
+
+from bogv.bootstrap import serve
+from bogv.config import Settings
+from bogv.imaging.decoder import Decoder
+from bogv.logs import configure
+from bogv.service import ImageSearch
+from bogv.store import MilvusStore
+from bogv.thumbnails import Thumbnails
+from tests.fakes import fake_embedder
+
+
+def main() -> None:
+    settings = Settings()
+    configure(settings.log_format)
+    search = ImageSearch(
+        Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds),
+        fake_embedder(),
+        MilvusStore.lite(settings.data_dir, settings.collection),
+        Thumbnails(settings.thumbnails_url, settings.data_dir / "pending"),
+    )
+    serve(settings, search)
+
+
+if __name__ == "__main__":
+    main()
