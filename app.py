@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bogv import bootstrap
-from bogv.config import Settings
+from bogv.config import read_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def create_app() -> FastAPI:
     """The whole app, from the environment's settings."""
-    settings = Settings()
+    settings = read_settings()
     return bootstrap.create_app(settings, bootstrap.open_search(settings))
 
 

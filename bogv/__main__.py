@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from bogv import logs
 from bogv.bootstrap import open_search, serve
-from bogv.config import Settings
+from bogv.config import read_settings
 from bogv.errors import BogvError
 from bogv.folders import KeyFrom, find_images, new_images
 from bogv.imaging.decoder import Decoder
@@ -48,7 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 @app.command("serve")
 def serve_command() -> None:
     """Serve the demo and the REST API until interrupted."""
-    settings = Settings()
+    settings = read_settings()
     logs.configure(settings.log_format)
     serve(settings, open_search(settings))
 
@@ -60,7 +60,7 @@ def demo(
     ] = None,
 ) -> None:
     """Fill the gallery with sample images if it is empty, then serve."""
-    settings = Settings()
+    settings = read_settings()
     logs.configure(settings.log_format)
     search = open_search(settings)
     try:
@@ -177,7 +177,7 @@ def quantize(
 
     Needs nncf (see README.md). A gallery made with it is one of its own: see BOGV_PRECISION.
     """
-    settings = Settings()
+    settings = read_settings()
     base = resolve(settings.weights, precision="fp32")
     files = find_images(paths)
     some = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
@@ -206,7 +206,7 @@ def weights() -> None:
 
 @contextmanager
 def _gallery() -> Iterator[ImageSearch]:
-    search = open_search(Settings())
+    search = open_search(read_settings())
     try:
         yield search
     finally:

@@ -66,7 +66,9 @@ def open_search(settings: Settings) -> ImageSearch:
 
 def open_sources(settings: Settings) -> Sources:
     """What callers may name: paths below the roots, public URLs, Base64."""
-    return Sources(settings.roots, settings.max_upload, settings.allow_private_urls)
+    return Sources(
+        settings.roots, settings.max_upload, settings.allow_private_urls, settings.private
+    )
 
 
 def create_app(settings: Settings, search: ImageSearch) -> FastAPI:

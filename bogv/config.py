@@ -7,8 +7,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from fsspec.core import split_protocol, strip_protocol
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bogv.environment import forget
 
 Engine = Literal["auto", "openvino", "torch"]
 LogFormat = Literal["text", "json"]
@@ -21,16 +24,26 @@ class Settings(BaseSettings):
     Raises pydantic's ValidationError, which names the variable, for a value that can't be meant.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
 
     milvus_host: str | None = Field(None, validation_alias="MILVUS_HOST")
     milvus_port: int = Field(19530, validation_alias="MILVUS_PORT", ge=1, le=65535)
     milvus_user: str = Field("", validation_alias="MILVUS_USER")
-    milvus_password: SecretStr = Field(SecretStr(""), validation_alias="MILVUS_PASSWORD")
-    milvus_token: SecretStr = Field(SecretStr(""), validation_alias="MILVUS_TOKEN")
+    # Each file before its secret, which looks into it.
+    milvus_password_file: Path | None = Field(None, validation_alias="MILVUS_PASSWORD_FILE")
+    milvus_password: SecretStr = Field(
+        SecretStr(""), validation_alias="MILVUS_PASSWORD", validate_default=True
+    )
+    milvus_token_file: Path | None = Field(None, validation_alias="MILVUS_TOKEN_FILE")
+    milvus_token: SecretStr = Field(
+        SecretStr(""), validation_alias="MILVUS_TOKEN", validate_default=True
+    )
     collection: str = Field("images", validation_alias="BOGV_COLLECTION", pattern=r"^[A-Za-z_]\w*$")
 
-    token: SecretStr | None = Field(None, validation_alias="TOKEN")
+    token_file: Path | None = Field(None, validation_alias="TOKEN_FILE")
+    token: SecretStr | None = Field(None, validation_alias="TOKEN", validate_default=True)
     host: str = Field("127.0.0.1", validation_alias="BOGV_HOST")
     port: int = Field(7000, validation_alias="API_PORT", ge=0, le=65535)
     rate_limit: str | None = Field(
@@ -57,6 +70,24 @@ class Settings(BaseSettings):
     image_inc_path: Path | None = Field(None, validation_alias="IMAGE_INC_PATH")
     image_pool_path: Path | None = Field(None, validation_alias="IMAGE_POOL_PATH")
 
+    @field_validator("milvus_password", "milvus_token", "token")
+    @classmethod
+    def _or_from_its_file(cls, given: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        file: Path | None = info.data.get(f"{info.field_name}_file")
+        if file is None:
+            return given
+        named = f"{info.field_name}_file".upper()
+        if given is not None and given.get_secret_value():
+            raise ValueError(f"is set, and {named} too: set one of them")
+        try:
+            secret = file.read_text("utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the path
+            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+            raise ValueError(f"the file that {named} names can't be read: {why}") from error
+        if not secret:
+            raise ValueError(f"the file that {named} names is empty")
+        return SecretStr(secret)
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
@@ -70,6 +101,16 @@ class Settings(BaseSettings):
         for proxy in _items(joined):
             ip_network(proxy)
         return joined
+
+    @model_validator(mode="after")
+    def _imports_nothing_private(self) -> Settings:
+        """Images that visitors searched with would get into the gallery, and thumbnails."""
+        if self.image_inc_path is not None:
+            inc = self.image_inc_path.resolve()
+            for own in (each.resolve() for each in self.private):
+                if inc.is_relative_to(own) or own.is_relative_to(inc):
+                    raise ValueError(f"IMAGE_INC_PATH holds what bogv keeps for itself: {own}")
+        return self
 
     @property
     def proxies(self) -> list[str]:
@@ -109,10 +150,35 @@ class Settings(BaseSettings):
 
     @property
     def roots(self) -> list[Path]:
-        """The folders below which a server path may be read."""
+        """The folders below which a server path may be read, but for what is `private`."""
         if self.image_roots is not None:
             return [Path(root) for root in self.image_roots.split(os.pathsep) if root]
-        return [folder for folder in (self.data_dir, self.image_pool_path) if folder is not None]
+        return [each for each in (self.data_dir, self.image_pool_path) if each is not None]
+
+    @property
+    def private(self) -> list[Path]:
+        """What bogv keeps for itself: no source of images, whatever BOGV_IMAGE_ROOTS names.
+
+        Visitors' uploads lie in the cache.
+        """
+        names = ("thumbnails", "pending", "originals", "milvus.db")
+        own = [self.cache_dir, self.models_dir, *(self.data_dir / name for name in names)]
+        target = self.thumbnails_url.rpartition("::")[2]  # fsspec's caches lie before it
+        if split_protocol(target)[0] in {None, "file", "local"}:
+            own.append(Path(strip_protocol(target)))
+        return own
+
+
+# May hold a login: MILVUS_HOST and BOGV_THUMBNAILS are URLs.
+_SECRET = ("TOKEN", "MILVUS_PASSWORD", "MILVUS_TOKEN", "MILVUS_HOST", "BOGV_THUMBNAILS")
+
+
+def read_settings() -> Settings:
+    """The settings, for the one time that a process reads them: its environment, and that of what
+    it starts, holds no secret of theirs afterwards. Raises as `Settings` does."""
+    settings = Settings()
+    forget(_SECRET)
+    return settings
 
 
 def _items(joined: str) -> list[str]:

@@ -208,3 +208,8 @@ class EngineFailed(Unavailable):
     """The network could not be run: out of memory, a lost GPU."""
 
     type = "engine-failed"
+
+
+def reason(error: Exception) -> str:
+    """What the operating system says, without the path: callers may not know where things lie."""
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -28,6 +28,7 @@ from bogv.errors import (
     StorageUnavailable,
     TooLarge,
     UrlNotAllowed,
+    reason,
 )
 
 FETCH_SECONDS = 20.0
@@ -40,7 +41,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _without_links(path: str, flags: int) -> int:
+def without_links(path: str, flags: int) -> int:
     """As above, for a path whose links are resolved: one that is there now came since, and may lead
     anywhere. Each folder is opened in the one before it: none can be exchanged for a link."""
     *folders, name = Path(path).parts
@@ -59,29 +60,29 @@ def _without_links(path: str, flags: int) -> int:
 def read_file(
     path: Path, max_bytes: int, opener: Callable[[str, int], int] = _without_waiting
 ) -> bytes:
-    """The bytes of a regular file, no fence around it.
+    """The bytes of a regular file, no fence around it. No error tells the path.
 
     Raises FileMissing, PathNotAllowed (a folder, a device, a pipe), TooLarge, StorageUnavailable.
     """
     try:
         file = open(path, "rb", opener=opener)  # noqa: SIM115 - needs an opener
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileMissing(f"There is no file {str(path)!r}.") from error
+        raise FileMissing("There is no file of this name.") from error
     except IsADirectoryError as error:
-        raise PathNotAllowed(f"{str(path)!r} is a folder, not a regular file.") from error
+        raise PathNotAllowed("This is a folder, not a regular file.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
             raise FileMissing("There is no file with so long a name.") from error
         if getattr(error, "errno", None) == errno.ELOOP:
-            raise PathNotAllowed(f"{str(path)!r} is a link, not a regular file.") from error
-        raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
+            raise PathNotAllowed("This is a link, not a regular file.") from error
+        raise StorageUnavailable(f"The file can't be read: {reason(error)}.") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise PathNotAllowed(f"{str(path)!r} is not a regular file.")
+            raise PathNotAllowed("This is not a regular file.")
         try:
             return _within(file.read(max_bytes + 1), max_bytes)
         except OSError as error:
-            raise StorageUnavailable(f"{str(path)!r} can't be read: {error}.") from error
+            raise StorageUnavailable(f"The file can't be read: {reason(error)}.") from error
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
@@ -100,13 +101,27 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
     return _within(data, max_bytes)
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Sources:
     """Reads what a caller names, as far as the fences allow."""
 
     def __init__(
-        self, roots: Iterable[Path], max_bytes: int, allow_private_urls: bool = False
+        self,
+        roots: Iterable[Path],
+        max_bytes: int,
+        allow_private_urls: bool = False,
+        private: Iterable[Path] = (),
     ) -> None:
+        """private: files and folders that are no source, also where they lie below a root."""
         self.roots = [root.resolve() for root in roots]
+        self.private = list(private)
         self.max_bytes = max_bytes
         self.allow_private_urls = allow_private_urls
         self.observe: Callable[[str], None] | None = None
@@ -140,12 +155,23 @@ class Sources:
             raise PathNotAllowed(
                 "The path lies outside the folders that may be read (BOGV_IMAGE_ROOTS)."
             )
+        if self.is_private(resolved):
+            raise PathNotAllowed("The path leads to what bogv keeps for itself.")
         return resolved
+
+    def is_private(self, path: Path) -> bool:
+        """Whether a path leads to what is private, or below it.
+
+        Told by the identity of the files, not by their names: a file system may take `CACHE` for
+        `cache`, and a folder can be mounted a second time.
+        """
+        private = set(map(_identity, self.private)) - {None}
+        return any(_identity(each) in private for each in (path, *path.parents))
 
     def from_path(self, path: str) -> bytes:
         """The bytes of a file below a root. Raises what `inside` and `read_file` raise."""
         with self._observed():
-            return read_file(self._inside(path), self.max_bytes, _without_links)
+            return read_file(self._inside(path), self.max_bytes, without_links)
 
     def from_base64(self, text: str) -> bytes:
         """Raises InvalidBase64, TooLarge."""

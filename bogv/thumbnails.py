@@ -11,7 +11,7 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from bogv.errors import StorageUnavailable
+from bogv.errors import StorageUnavailable, reason
 from bogv.pending import Left, Pending
 
 
@@ -39,7 +39,7 @@ class Thumbnails:
             else:  # object stores show nothing of what they don't have whole
                 self._fs.pipe_file(self._path(image_id), data)
         except OSError as error:
-            raise StorageUnavailable(f"The thumbnail can't be written: {error}.") from error
+            raise StorageUnavailable(f"The thumbnail can't be written: {reason(error)}.") from error
 
     def _write_file(self, image_id: int, data: bytes) -> None:
         part = Path(self._part(image_id, self._owner))
@@ -58,7 +58,7 @@ class Thumbnails:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageUnavailable(f"The thumbnail can't be read: {error}.") from error
+            raise StorageUnavailable(f"The thumbnail can't be read: {reason(error)}.") from error
 
     def remove(self, ids: Iterable[int]) -> None:
         """Remove thumbnails; those that aren't there don't matter."""
@@ -106,7 +106,7 @@ class Thumbnails:
         except FileNotFoundError:
             return float("inf")
         except OSError as error:
-            raise StorageUnavailable(f"A thumbnail can't be looked at: {error}.") from error
+            raise StorageUnavailable(f"A thumbnail can't be looked at: {reason(error)}.") from error
         if written.tzinfo is None:
             written = written.replace(tzinfo=timezone.utc)
         return (datetime.now(timezone.utc) - written).total_seconds()
@@ -117,7 +117,7 @@ class Thumbnails:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise StorageUnavailable(f"A thumbnail can't be removed: {error}.") from error
+            raise StorageUnavailable(f"A thumbnail can't be removed: {reason(error)}.") from error
 
     def _path(self, image_id: int) -> str:
         return f"{self._root}/{image_id}.webp"

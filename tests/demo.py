@@ -39,3 +39,9 @@ def call(client: TestClient, name: str, *data: Any) -> Any:
     kind, body = re.findall(r"event: (\w+)\ndata: (.*)", stream)[-1]
     answer = json.loads(body)
     return answer["error"] if kind == "error" else answer[0]
+
+
+def upload(client: TestClient, data: bytes, name: str = "a.png") -> dict[str, Any]:
+    """A file as gradio's page sends it."""
+    path = client.post(f"{API}/upload", files={"files": (name, data)}).json()[0]
+    return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}

@@ -79,3 +79,23 @@ def test_galleries_in_one_folder_keep_their_thumbnails_apart(tmp_path: Path) -> 
     }
     assert len(urls) == 3
     assert Settings(collection="a", thumbnails="s3://bucket").thumbnails_url == "s3://bucket"
+
+
+def test_what_bogv_keeps_for_itself_is_private_wherever_it_lies(tmp_path: Path) -> None:
+    inside = Settings(data_dir=tmp_path).private
+    names = {"cache", "models", "thumbnails", "pending", "milvus.db", "originals"}
+    assert {path.relative_to(tmp_path).parts[0] for path in inside} == names
+    for url in ("/thumbs", "file:///thumbs", "local:///thumbs", "simplecache::file:///thumbs"):
+        assert Path("/thumbs") in Settings(thumbnails=url).private
+    assert len(Settings(thumbnails="s3://bucket/thumbs").private) == 6
+    assert Path("thumbs").absolute() in Settings(thumbnails="thumbs").private
+
+
+@pytest.mark.parametrize("folder", [".", "cache/gradio", "thumbnails", "..", "link"])
+def test_nothing_private_is_imported(tmp_path: Path, folder: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "link").symlink_to("cache")
+    with pytest.raises(ValidationError, match="IMAGE_INC_PATH holds what bogv keeps"):
+        Settings(data_dir=data, image_inc_path=data / folder)
+    assert Settings(data_dir=data, image_inc_path=data / "incoming").image_inc_path is not None

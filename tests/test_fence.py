@@ -13,13 +13,11 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from bogv.errors import PathNotAllowed
 from bogv.limits import Door
 from bogv.service import ImageSearch
 from bogv.ui.fence import GradioFence
-from bogv.ui.parts import cached, uploaded
 from bogv.ui.uploads import UploadParser
-from tests.demo import API, call
+from tests.demo import API, upload
 from tests.fakes import FakeClock, lite_search, png
 
 TOKEN = "s3cret-令牌"
@@ -45,11 +43,12 @@ def test_files_answer_401_without_the_token_and_200_with_it(
     client_with: Callable[..., TestClient],
 ) -> None:
     client = client_with(token=TOKEN)
-    url = f"{API}/file={cached(b'private', 'a.webp')}"
-    assert client.get(url).status_code == 401
-    login = client.post("/login", data={"username": "anyone", "password": TOKEN})
-    assert login.status_code == 200
+    assert client.get(f"{API}/file=x").status_code == 401
+    assert log_in(client, TOKEN).status_code == 200
+    url = f"{API}/file={upload(client, b'private')['path']}"
     assert client.get(url).content == b"private"
+    client.get("/logout")
+    assert client.get(url).status_code == 401
 
 
 def test_a_wrong_token_is_refused(client_with: Callable[..., TestClient]) -> None:
@@ -180,29 +179,6 @@ def test_gradios_routes_that_the_demo_does_not_need_are_closed(
         assert client.post(f"{API}/{path}", json={}).status_code == 404, path
 
 
-def test_a_file_is_served_from_the_uploads_alone(
-    client_with: Callable[..., TestClient], tmp_path: Path
-) -> None:
-    client = client_with()
-    (tmp_path / "secret.png").write_bytes(b"secret")
-    for path in ("/etc/passwd", tmp_path / "secret.png", Path(__file__), "../etc/passwd"):
-        assert client.get(f"{API}/file={path}").status_code == 403
-
-
-def test_a_url_is_not_taken_for_an_uploaded_file(client_with: Callable[..., TestClient]) -> None:
-    file = {"path": "https://example.com/cat.jpg", "meta": {"_type": "gradio.FileData"}}
-    assert "must be uploaded" in call(client_with(), "search", file, 10, 0.0)
-
-
-def test_a_path_of_the_server_is_not_taken_for_an_uploaded_file(
-    client_with: Callable[..., TestClient],
-) -> None:
-    plain = {"path": "/etc/passwd"}
-    assert "path-not-allowed" in call(client_with(), "search", plain, 10, 0.0)
-    with pytest.raises(PathNotAllowed):
-        uploaded({"path": "/etc/passwd"})
-
-
 def test_an_upload_over_the_limit_is_refused(client_with: Callable[..., TestClient]) -> None:
     files = {"files": ("big.png", b"0" * 200_000)}
     assert client_with().post(f"{API}/upload", files=files).status_code == 413
@@ -210,7 +186,7 @@ def test_an_upload_over_the_limit_is_refused(client_with: Callable[..., TestClie
 
 def left_behind(tmp_path: Path) -> list[Path]:
     """Temporary files of uploads: what is kept lies in folders."""
-    return [path for path in (tmp_path / "uploads").iterdir() if path.is_file()]
+    return [path for path in (tmp_path / "cache" / "gradio").iterdir() if path.is_file()]
 
 
 FORM = "application/x-www-form-urlencoded"
@@ -246,20 +222,19 @@ def test_of_an_upload_no_more_is_kept_than_the_limit_and_the_right_name(
     assert left_behind(tmp_path) == []
     files = [("files", ("a.png", b"a")), ("other", ("b.png", b"b"))]
     [kept] = client.post(f"{API}/upload", files=files).json()
-    assert Path(kept).read_bytes() == b"a"
+    assert client.get(f"{API}/file={kept}").content == b"a"
     assert left_behind(tmp_path) == []
 
 
 def test_a_client_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "uploads").mkdir()
+    uploads = tmp_path / "cache" / "gradio"
+    uploads.mkdir(parents=True)
 
     async def broken_off() -> Any:
         yield FILE % b"a.png" + b"half of i"
         raise ClientDisconnect
 
-    parser = UploadParser(
-        Headers(MULTIPART), broken_off(), upload_dir=tmp_path / "uploads", max_file_size=1000
-    )
+    parser = UploadParser(Headers(MULTIPART), broken_off(), upload_dir=uploads, max_file_size=1000)
     with pytest.raises(ClientDisconnect):
         asyncio.run(parser.parse())
     assert left_behind(tmp_path) == []

@@ -80,6 +80,36 @@ def test_a_link_that_stays_below_the_roots_is_followed(fenced: Sources, root: Pa
     assert fenced.from_path(str(root / "same" / "link.jpg")) == b"cat"
 
 
+def test_what_is_private_is_refused_below_a_root_by_whatever_name(root: Path) -> None:
+    private = [root / "cache", root / "single.jpg", root / "not there yet"]
+    fenced = Sources([root.parent], LIMIT, private=private)
+    (root / "cache" / "deep").mkdir(parents=True)
+    (root / "cache" / "deep" / "query.jpg").write_bytes(b"a visitor's")
+    (root / "single.jpg").write_bytes(b"one file")
+    (root / "way").symlink_to("cache/deep")
+    (root / "hard.jpg").hardlink_to(root / "single.jpg")
+    (root / "cached.jpg").write_bytes(b"cat")
+    refused = ["cache/deep/query.jpg", "way/query.jpg", "album/../cache/deep/query.jpg"]
+    for path in [*refused, "single.jpg", "hard.jpg", "cache", "cache/none.jpg", "cache/deep/"]:
+        with pytest.raises(PathNotAllowed, match="keeps for itself"):
+            fenced.from_path(str(root / path))
+    assert fenced.from_path(str(root / "cached.jpg")) == b"cat"
+    (root / "not there yet").mkdir()
+    with pytest.raises(PathNotAllowed, match="keeps for itself"):
+        fenced.inside(root / "not there yet")
+
+
+def test_no_error_tells_a_path_that_was_not_named(root: Path) -> None:
+    """The one that a link leads to, above all."""
+    (root / "inner").mkdir()
+    (root / "gone.jpg").symlink_to(root / "inner" / "none.jpg")
+    (root / "folder.jpg").symlink_to(root / "inner")
+    for name in ("gone.jpg", "folder.jpg"):
+        with pytest.raises((FileMissing, PathNotAllowed)) as caught:
+            Sources([root], LIMIT).from_path(str(root / name))
+        assert str(root) not in str(caught.value)
+
+
 @pytest.mark.parametrize("changed", ["album", "album/cat.jpg", "."])
 def test_a_link_that_comes_between_the_check_and_the_opening_is_not_followed(
     fenced: Sources, root: Path, monkeypatch: pytest.MonkeyPatch, changed: str

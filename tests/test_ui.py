@@ -26,7 +26,7 @@ from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.parts import Shared, cached, card, explain, guarded, readable, uploaded
 from bogv.ui.words import ERRORS, LOG_IN, WORDS, count_of, labels, language_of, say, why
-from tests.demo import API, call, demo_client
+from tests.demo import API, call, demo_client, upload
 from tests.fakes import lite_search, png
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
@@ -44,12 +44,6 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     service = lite_search(folder)
     yield service
     service.close()
-
-
-def upload(client: TestClient, data: bytes, name: str = "a.png") -> dict[str, Any]:
-    """A file as gradio's page sends it."""
-    path = client.post(f"{API}/upload", files={"files": (name, data)}).json()[0]
-    return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
 
 # The named endpoints

@@ -23,6 +23,7 @@ from bogv.ui.add import AddTab
 from bogv.ui.delete import DeleteTab
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.fence import FencedBlocks, GradioFence
+from bogv.ui.files import FileNames, VisitorFiles
 from bogv.ui.gallery import GalleryTab
 from bogv.ui.parts import PRIVATE, Shared, Updates, guarded, i18n, label, language
 from bogv.ui.search import SearchTab
@@ -47,14 +48,16 @@ def mount_demo(
     """
     door = door or Door.of(settings)
     # What is uploaded lies with the rest of the data, not in a /tmp that others share.
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "gradio"))
+    uploads = (settings.cache_dir / "gradio").resolve()
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     install()
+    names = FileNames(uploads)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # Without a word on this, gradio lets the scripts of any other site read its answers.
     app.add_middleware(CORSMiddleware)
     gr.mount_gradio_app(
         app,
-        build_demo(search, sources, settings.samples_dir),
+        build_demo(search, sources, settings.samples_dir, names),
         path="/",
         auth=_login(door.token) if door.token else None,
         auth_message=LOG_IN,
@@ -75,15 +78,19 @@ def mount_demo(
     # Inside of what compresses. Gradio makes functions of the texts that an HTML component and
     # the `js` of an event are.
     gradio.user_middleware.append(Middleware(PagePolicy, also="'unsafe-eval'"))
+    app.add_middleware(VisitorFiles, names=names, max_bytes=settings.max_upload)
     app.add_middleware(GradioFence, door=door, gradio=gradio, max_upload=settings.max_upload)
     return app
 
 
-def build_demo(search: ImageSearch, sources: Sources, samples_dir: Path) -> FencedBlocks:
+def build_demo(
+    search: ImageSearch, sources: Sources, samples_dir: Path, names: FileNames
+) -> FencedBlocks:
     """The page."""
     demo = FencedBlocks(
         title="bogv", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True
     )
+    demo.names = names
     with demo:
         add_endpoints(search)  # first: the screens' handlers of the same names yield to them
         header = gr.HTML(elem_id="bogv-header", padding=False)

@@ -14,7 +14,7 @@ import gradio as gr
 from bogv.errors import FileMissing
 from bogv.folders import find_images
 from bogv.records import Added, NewImage, Status
-from bogv.sources import read_file
+from bogv.sources import read_file, without_links
 from bogv.ui.parts import (
     PRIVATE,
     Shared,
@@ -122,7 +122,8 @@ class AddTab:
         limit = self.shared.sources.max_bytes
         named = map(uploaded, files)
         return [
-            NewImage(partial(read_file, path, limit), key=key, origin=name) for path, name in named
+            NewImage(partial(read_file, path, limit, without_links), key=key, origin=name)
+            for path, name in named
         ]
 
     def _from_urls(self, urls: str, key: str | None) -> list[NewImage]:
@@ -142,6 +143,7 @@ class AddTab:
         return [
             NewImage(partial(sources.from_path, str(path)), key=key, origin=str(path))
             for path in paths
+            if not sources.is_private(path)
         ]
 
     def table(self, verdicts: list[Added], spoken: Language) -> str:

@@ -13,7 +13,7 @@ from gradio.events import api
 from bogv.errors import BogvError, InvalidValue
 from bogv.records import Cursor
 from bogv.service import ImageSearch
-from bogv.sources import read_file
+from bogv.sources import read_file, without_links
 from bogv.ui.parts import uploaded
 
 
@@ -24,13 +24,14 @@ def add_endpoints(service: ImageSearch) -> None:
     def search(image: gr.FileData, limit: int = 10, min_score: float = 0.0) -> list[dict[str, Any]]:
         """The most similar images, best first: the record of each, and its score."""
         path, _ = uploaded(dict(image))
-        result = service.search(read_file(path, limit_bytes), limit, min_score)
+        result = service.search(read_file(path, limit_bytes, without_links), limit, min_score)
         return [{**asdict(hit.record), "score": hit.score} for hit in result.hits]
 
     def add(image: gr.FileData, key: str = "", filepath: str = "") -> dict[str, Any]:
         """Add an image: what became of it, its id and its key."""
         path, name = uploaded(dict(image))
-        verdict = service.add(read_file(path, limit_bytes), key or None, filepath, name)
+        data = read_file(path, limit_bytes, without_links)
+        verdict = service.add(data, key or None, filepath, name)
         return {"status": verdict.status, "id": verdict.id, "key": verdict.key}
 
     def delete(ids: list[int] | None = None, keys: list[str] | None = None) -> int:

@@ -18,11 +18,13 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.envelope import path_of
-from bogv.errors import BogvError, Unauthorized
+from bogv.errors import BogvError, PathNotAllowed, Unauthorized
 from bogv.guard import body_within, check_declared, check_site, retry_after
 from bogv.limits import Door
 from bogv.logs import HEADER, handling
-from bogv.ui.words import LOG_IN, language_of, why
+from bogv.ui.files import VISITOR, FileNames
+from bogv.ui.parts import language
+from bogv.ui.words import LOG_IN, language_of, say, why
 
 GRADIO = "/gradio_api/"
 # The routes that the page and gradio_client ask for. Gradio has others: a proxy, screen recording,
@@ -114,25 +116,27 @@ def _refusal(scope: Scope, error: BogvError) -> JSONResponse:
 
 
 class FencedBlocks(gr.Blocks):
-    """Blocks that takes no URL for an uploaded file, and knows whose event it handles."""
+    """Blocks that takes files by their visitor's names alone, and knows whose event it handles."""
+
+    names: FileNames
 
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Called by gradio for each event, long after the request that asked for it was answered:
-        what is logged meanwhile carries that request's id."""
+        """Called by gradio for each event, whatever its route, before it looks at what came; long
+        after the request that asked for it was answered: what is logged meanwhile carries that
+        request's id. Raises gr.Error for a file that is not the visitor's."""
         request = kwargs.get("request")
-        known = request.headers.get(HEADER.lower()) if isinstance(request, gr.Request) else None
+        asked = request if isinstance(request, gr.Request) else None
+        visitor = asked.request.scope[VISITOR] if asked and asked.request else ""
+        known = asked.headers.get(HEADER.lower()) if asked else None
+        event = kwargs.get("event_data")  # of a click on a picture: its file, among others
+        try:
+            kwargs["inputs"] = self.names.paths_in(kwargs["inputs"], visitor)
+            if event is not None:
+                event._data = self.names.paths_in(event._data, visitor)
+        except PathNotAllowed as error:
+            words = say(language(asked) if asked else "en", "not_uploaded")
+            raise gr.Error(words, title="bogv", print_exception=False) from error
         with handling(known) if known else nullcontext():
-            return await super().process_api(*args, **kwargs)
-
-    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
-        """Called by gradio before it fetches what the inputs name. Raises gr.Error."""
-        super().validate_inputs(block_fn, inputs)
-        if any(map(_names_url, inputs)):
-            raise gr.Error("A file must be uploaded, not named by a URL.", print_exception=False)
-
-
-def _names_url(value: Any) -> bool:
-    if isinstance(value, dict):
-        path = str(value.get("path")).lower()
-        return path.startswith(("http:", "https:")) or any(map(_names_url, value.values()))
-    return isinstance(value, list) and any(map(_names_url, value))
+            output = await super().process_api(*args, **kwargs)
+        root = kwargs.get("root_path") or ""
+        return {**output, "data": self.names.names_in(output["data"], visitor, root)}

@@ -17,7 +17,7 @@ from PIL import Image
 from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
 from bogv.samples import SAMPLE_QUERIES
-from bogv.sources import read_file
+from bogv.sources import read_file, without_links
 from bogv.ui.parts import (
     PRIVATE,
     RecordPanel,
@@ -213,7 +213,7 @@ class SearchTab:
 
     def _by_path(self, path: Path, limit: int, least: float, spoken: Language) -> Updates:
         def look(limit: int, least: float) -> SearchResult:
-            data = read_file(path, self.shared.sources.max_bytes)
+            data = read_file(path, self.shared.sources.max_bytes, without_links)
             return self.shared.search.search(data, limit, least)
 
         return {self.query: Query(path=path), **self._found(look, limit, least, spoken)}

@@ -39,6 +39,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Something went wrong that should not have. The server's log says what.",
         "发生了意外错误，详情请查看服务器日志。",
     ),
+    "not_uploaded": (
+        "This file was not uploaded from here, or is no longer kept. Choose it again.",
+        "该文件不是从此处上传的，或已不再保留。请重新选择。",
+    ),
     # Search
     "query": ("Image to search with", "要搜索的图片"),
     "query_drop": ("Drop, paste or click to choose an image", "拖放、粘贴或点击选择图片"),
