@@ -77,10 +77,9 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     What lies in IMAGE_INC_PATH is imported once the app runs, and what a crash left is swept.
     """
     from fastapi import FastAPI
-    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
     from bogv.api import create_api
-    from bogv.headers import BehindProxy, HangUp, SecurityHeaders
+    from bogv.headers import BehindProxy, HangUp, SecurityHeaders, TrustedProxies
     from bogv.late import LateApp
     from bogv.limits import Door
     from bogv.logs import RequestLog
@@ -122,7 +121,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(HangUp)
-    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)  # the first to be asked
+    app.add_middleware(TrustedProxies, trusted_hosts=trusted)  # the first to be asked
     return app
 
 
@@ -130,11 +129,18 @@ def serve(settings: Settings, search: ImageSearch) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
+    from bogv.connections import AcceptFilter, Connections, raise_file_limit
+
+    connections = Connections.of(settings, raise_file_limit())
+    logging.getLogger("asyncio").addFilter(AcceptFilter())
     app = create_app(settings, search)
     uvicorn.run(
         app,
         host=settings.host,
         port=settings.port,
+        http=connections.protocol,
+        ws="none",  # a connection that becomes one would be counted no more
+        backlog=connections.backlog,
         proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
         # Of the ten seconds that Docker gives; the rest is for a batch of an import.
         timeout_graceful_shutdown=6,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ Engine = Literal["auto", "openvino", "torch"]
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
+_NAME = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
+
 
 class Settings(BaseSettings):
     """Read once, from the environment; an empty variable counts as unset.
@@ -25,10 +28,13 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_ignore_empty=True, frozen=True, populate_by_name=True, hide_input_in_errors=True
+        env_ignore_empty=True,
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
-    milvus_host: str | None = Field(None, validation_alias="MILVUS_HOST")
+    milvus_host: str | None = Field(None, validation_alias="MILVUS_HOST", repr=False)
     milvus_port: int = Field(19530, validation_alias="MILVUS_PORT", ge=1, le=65535)
     milvus_user: str = Field("", validation_alias="MILVUS_USER")
     # Each file before its secret, which looks into it.
@@ -51,6 +57,8 @@ class Settings(BaseSettings):
     )
     root_path: str = Field("", validation_alias="BOGV_ROOT_PATH", pattern=r"^(/[\w~-][\w.~-]*)*$")
     trusted_proxies: str = Field("", validation_alias="BOGV_TRUSTED_PROXIES")
+    allowed_hosts: str = Field("", validation_alias="BOGV_ALLOWED_HOSTS")
+    max_connections: int = Field(1000, validation_alias="BOGV_MAX_CONNECTIONS", ge=8, le=30_000)
     http_status: Literal["200"] | None = Field(None, validation_alias="BOGV_HTTP_STATUS")
 
     data_dir: Path = Field(Path("data"), validation_alias="BOGV_DATA_DIR", validate_default=True)
@@ -111,6 +119,25 @@ class Settings(BaseSettings):
                 if inc.is_relative_to(own) or own.is_relative_to(inc):
                     raise ValueError(f"IMAGE_INC_PATH holds what bogv keeps for itself: {own}")
         return self
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, joined: str) -> str:
+        """Names alone: their ports are those that are open."""
+        for name in _items(joined):
+            if not _NAME.fullmatch(name):
+                raise ValueError("names, such as images.example.com or *.example.com, or *")
+        return joined
+
+    @property
+    def hosts(self) -> list[str] | None:
+        """The names by which requests may ask for this server, besides its private ones.
+
+        None: any. So it is with a token, which no page of another site has, unless names are given.
+        """
+        names = _items(self.allowed_hosts)
+        anything = "*" in names or (self.token is not None and not names)
+        return None if anything else names
 
     @property
     def proxies(self) -> list[str]:

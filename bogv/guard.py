@@ -1,4 +1,4 @@
-"""What stands before the API: the token, the rate, and the size of a body."""
+"""What stands before the API: the site, the token, the rate, and the size of a body."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.envelope import Answers, path_of
-from bogv.errors import BogvError, ForeignSite, TooLarge, TooManyRequests, Unauthorized
+from bogv.errors import BogvError, TooLarge, TooManyRequests, Unauthorized
 from bogv.limits import Door
 
 OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
 
 
 class Guard:
-    """Asks for the token, counts, and stops a body that is too large, before any is parsed."""
+    """Refuses other sites' pages, asks for the token, counts, and stops a body that is too large,
+    before any is parsed."""
 
     def __init__(self, app: ASGIApp, door: Door, max_body: int, answer: Answers) -> None:
         self.app = app
@@ -35,28 +36,19 @@ class Guard:
             response.headers.update(retry_after(error))
             await response(scope, receive, send)
         else:
+            if self.door.has_token(scope):
+                send = self.door.remembering(scope, send)
             await self.app(scope, body_within(self.max_body, receive), send)
 
     def _check(self, scope: Scope) -> None:
         path = path_of(scope)
         is_open = any(path == each or path.startswith(f"{each}/") for each in OPEN)
-        check_site(scope)
+        self.door.sites.check(scope)
         if not is_open:
             self.door.count(scope)
         if not self.door.opens_to(scope) and not is_open:
             raise Unauthorized("The token is missing or wrong.")
         check_declared(scope, self.max_body)
-
-
-def check_site(scope: Scope) -> None:
-    """Raises ForeignSite for a form that a page of another site had its visitor's browser send.
-
-    Where no token is asked for, whoever runs a browser on the same network is no less let in than
-    its user. Source: W3C, Fetch Metadata Request Headers; what is no browser doesn't send them.
-    """
-    site = dict(scope["headers"]).get(b"sec-fetch-site")
-    if site == b"cross-site" and scope["method"] not in {"GET", "HEAD"}:
-        raise ForeignSite("The request comes from a page of another site.")
 
 
 def check_declared(scope: Scope, max_body: int) -> None:

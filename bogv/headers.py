@@ -10,10 +10,14 @@ import base64
 import hashlib
 import logging
 import re
+from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from bogv.sites import is_private
 
 log = logging.getLogger(__name__)
 
@@ -150,10 +154,30 @@ class HangUp:
         await self.app(scope, receiving, sending)
 
 
+class TrustedProxies(ProxyHeadersMiddleware):
+    """Takes client, scheme and host from the proxies that are trusted.
+
+    The host from one that doesn't pass the browser's on alone: else a page that has a name of its
+    own lead here could name another in `X-Forwarded-Host`, which many a proxy passes on.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        client = scope.get("client")
+        if scope["type"] == "http" and client and client[0] in self.trusted_hosts:
+            headers = Headers(scope=scope)
+            # The last is the proxy's own; what stands before, the client may have sent.
+            asked = ",".join(headers.getlist("x-forwarded-host")).rpartition(",")[2].strip()
+            if asked and is_private(headers.get("host", "localhost")):
+                others = [each for each in scope["headers"] if each[0] != b"host"]
+                scope = {**scope, "headers": [(b"host", asked.encode("latin-1")), *others]}
+        await super().__call__(scope, receive, send)
+
+
 class BehindProxy:
     """The path as the outside sees it, and no word from a proxy but what was believed before.
 
-    uvicorn's ProxyHeadersMiddleware has taken client and scheme from the proxies that are trusted.
+    TrustedProxies has taken client, scheme and host from the proxies that are trusted.
     What the headers say is nothing to the rest of the app: gradio would believe them from anybody.
     """
 

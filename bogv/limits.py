@@ -1,33 +1,19 @@
-"""Who may come in, and how often: the token, pauses after wrong ones, a rate that can be set.
-
-Kept in this process, for the clients that came last, by one thread: the event loop's. The library
-`limits` counts as well, but its memory has no bound, and each request starts a thread that walks
-over all clients.
-"""
+"""Who may come in, and how often: the sites, the token, the rate that can be set."""
 
 from __future__ import annotations
 
 import hmac
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TypeVar
 
-from starlette.types import Scope
+from starlette.requests import cookie_parser
+from starlette.types import Message, Scope, Send
 
 from bogv.config import Settings
 from bogv.errors import TooManyRequests
-
-CLIENTS = 10_000  # kept in mind; beyond, the one that was away the longest is forgotten
-FREE_FAILURES = 5  # wrong tokens before the first pause
-LONGEST_PAUSE = 900.0  # seconds
-FORGOTTEN_AFTER = 3600.0  # seconds without another wrong token
-PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
-
-Clock = Callable[[], float]
-T = TypeVar("T")
+from bogv.guesses import COOKIE, COOKIE_SECONDS, Guess, Guesses
+from bogv.rates import Clock, RateLimit
+from bogv.sites import Sites
 
 
 def client_of(scope: Scope) -> str:
@@ -46,86 +32,26 @@ def client_of(scope: Scope) -> str:
     return str(address)
 
 
-class RateLimit:
-    """So many requests in a period: as many at once, then one whenever its share has passed.
-
-    Source: the generic cell rate algorithm, ITU-T I.371, as a virtual schedule.
-    """
-
-    def __init__(self, rate: str, clock: Clock = time.monotonic) -> None:
-        """rate: such as `60/minute`."""
-        count, _, period = rate.partition("/")
-        self._period = PERIODS[period]
-        self._step = self._period / int(count)
-        self._clock = clock
-        self._due: OrderedDict[str, float] = OrderedDict()
-
-    def take(self, client: str) -> float:
-        """Count a request and give 0; or, without counting it, the seconds that it came early."""
-        now = self._clock()
-        due = max(self._due.get(client, now), now) + self._step
-        early = due - now - self._period
-        if early > 1e-6:  # what floats lose is no reason to refuse
-            return early
-        _keep(self._due, client, due)
-        return 0.0
-
-
-@dataclass(frozen=True)
-class _Wrong:
-    count: int
-    last: float
-    until: float
-
-
-class Pauses:
-    """A client that gave wrong tokens waits: 1 s after the fifth, and twice as long each time."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._wrong: OrderedDict[str, _Wrong] = OrderedDict()
-
-    def left(self, client: str) -> float:
-        """Seconds that it has to wait still."""
-        wrong = self._wrong.get(client)
-        return max(0.0, wrong.until - self._clock()) if wrong else 0.0
-
-    def failed(self, client: str) -> None:
-        """It gave a wrong token."""
-        now = self._clock()
-        wrong = self._wrong.get(client)
-        count = 1 + (wrong.count if wrong and now - wrong.last < FORGOTTEN_AFTER else 0)
-        # The exponent is bounded: a float has no 2**2000.
-        pause = 2.0 ** min(count - FREE_FAILURES, 20) if count >= FREE_FAILURES else 0.0
-        _keep(self._wrong, client, _Wrong(count, now, now + min(pause, LONGEST_PAUSE)))
-
-    def succeeded(self, client: str) -> None:
-        """It gave the right one."""
-        self._wrong.pop(client, None)
-
-
-def _keep(entries: OrderedDict[str, T], client: str, entry: T) -> None:
-    entries[client] = entry
-    entries.move_to_end(client)
-    if len(entries) > CLIENTS:
-        entries.popitem(last=False)
-
-
 class Door:
     """One for the API and the demo: a client has one account with both."""
 
     def __init__(
-        self, token: str | None = None, rate: str | None = None, clock: Clock = time.monotonic
+        self,
+        token: str | None = None,
+        rate: str | None = None,
+        clock: Clock = time.monotonic,
+        sites: Sites | None = None,
     ) -> None:
         self.token = token
-        self._pauses = Pauses(clock)
+        self.sites = sites or Sites()
+        self._guesses = Guesses(clock)
         self._rate = RateLimit(rate, clock) if rate else None
 
     @classmethod
     def of(cls, settings: Settings) -> Door:
-        """As TOKEN and BOGV_RATE_LIMIT say."""
+        """As TOKEN, BOGV_RATE_LIMIT and BOGV_ALLOWED_HOSTS say."""
         token = settings.token.get_secret_value() if settings.token else None
-        return cls(token, settings.rate_limit)
+        return cls(token, settings.rate_limit, sites=Sites(settings.hosts))
 
     def count(self, scope: Scope) -> None:
         """Raises TooManyRequests for a client that comes too often."""
@@ -136,32 +62,44 @@ class Door:
     def opens_to(self, scope: Scope) -> bool:
         """Whether a request brings the token in its header, or none is asked for.
 
-        Raises TooManyRequests for a client that has to wait after wrong ones, right or not: else
-        guessing would go on as fast as before. A request without a token is no guess.
+        Raises TooManyRequests for a client that has to wait after wrong ones, right or not: see
+        `bogv.guesses`. A request without a token is no guess.
         """
         if self.token is None or not _given(scope):
             return self.token is None
-        self.wait_over(scope)
-        right = self.has_token(scope)
-        self.tried(scope, right)
-        return right
+        with self.guess(scope, _given(scope)) as guess:
+            guess.right = self.has_token(scope)
+        return guess.right
 
     def has_token(self, scope: Scope) -> bool:
         """The same, of a request that was let in already: it isn't counted again."""
         return self.token is None or hmac.compare_digest(_given(scope), self.token.encode())
 
-    def wait_over(self, scope: Scope) -> None:
-        """Raises TooManyRequests for a client that has to wait after wrong tokens."""
-        left = self._pauses.left(client_of(scope))
-        if left:
-            raise TooManyRequests("There were too many wrong tokens from this address.", left)
+    def guess(self, scope: Scope, token: bytes = b"") -> Guess:
+        """Leave to try one token, in a `with` block. Raises TooManyRequests."""
+        return self._guesses.guess(client_of(scope), _device(scope), token)
 
-    def tried(self, scope: Scope, right: bool) -> None:
-        """A client gave a token."""
-        note = self._pauses.succeeded if right else self._pauses.failed
-        note(client_of(scope))
+    def remembering(self, scope: Scope, send: Send) -> Send:
+        """`send`, for a client that has shown the right token: its answer brings a device cookie,
+        so that it never waits for what others have tried. It lets nobody in."""
+        if self.token is None or self._guesses.is_device(_device(scope)):
+            return send
+        cookie = f"{COOKIE}={self._guesses.new_device()}; Path=/; Max-Age={COOKIE_SECONDS}"
+
+        async def remembering(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                header = (b"set-cookie", f"{cookie}; HttpOnly".encode())
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        return remembering
 
 
 def _given(scope: Scope) -> bytes:
     given: bytes = dict(scope["headers"]).get(b"token", b"")
     return given
+
+
+def _device(scope: Scope) -> str | None:
+    cookies: bytes = dict(scope["headers"]).get(b"cookie", b"")
+    return cookie_parser(cookies.decode("latin-1")).get(COOKIE)

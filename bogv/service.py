@@ -20,6 +20,7 @@ from bogv.batching import Batcher
 from bogv.embedder import Embedder
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
 from bogv.imaging.decoder import Decoder
+from bogv.logins import without_login
 from bogv.records import (
     ID_BITS,
     Added,
@@ -423,7 +424,7 @@ class _Candidate:
 
     @property
     def filepath(self) -> str:
-        return self.image.filepath or self.image.origin
+        return self.image.filepath or without_login(self.image.origin)
 
     def record(self, added_at: int) -> Record:
         assert self.picture is not None  # noqa: S101 - what is not decoded is not recorded

@@ -24,6 +24,7 @@ from pymilvus.client.types import Status
 from bogv import lite as lite_folder
 from bogv.batching import Batcher
 from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
+from bogv.logins import split_login
 from bogv.records import Cursor, Hit, Record, Vectors
 
 log = logging.getLogger(__name__)
@@ -105,11 +106,20 @@ class MilvusStore:
     def server(
         cls, host: str, port: int, name: str, index: Index = OWN_INDEX, **login: str
     ) -> MilvusStore:
-        """A Milvus server or cluster; `host` may be a whole URI (`https://…`).
+        """A Milvus server or cluster; `host` may be a whole URI (`https://…`), also with a login.
 
-        login: `user`, `password`, `token`; what is empty is not used.
+        login: `user`, `password`, `token`; what is empty is not used. It goes before the URI's.
         """
-        uri = host if "://" in host else f"http://{host}:{port}"
+        try:
+            uri, *named = split_login(host if "://" in host else f"http://{host}:{port}")
+        except ValueError as error:
+            raise DatabaseUnavailable(
+                f"MILVUS_HOST can't be read ({error}): of a login in it, write @ : / ? # % as"
+                " %40 %3A %2F %3F %23 %25, or use MILVUS_USER and MILVUS_PASSWORD."
+            ) from error
+        if not any(login.values()):
+            user, password = named
+            login = {"user": user, "password": password} if password else {"token": user}
         return cls(name, uri, lite=False, index=index, timeout=None, **login)
 
     # Opening

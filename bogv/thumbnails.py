@@ -12,6 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from bogv.errors import StorageUnavailable, reason
+from bogv.logins import redacted
 from bogv.pending import Left, Pending
 
 
@@ -26,7 +27,9 @@ class Thumbnails:
             self._fs, self._root = fsspec.url_to_fs(url)
             self._fs.makedirs(self._root, exist_ok=True)
         except (OSError, ImportError, ValueError) as error:  # an unknown or uninstalled scheme
-            raise StorageUnavailable(f"Thumbnails can't be kept in {url}: {error}.") from error
+            raise StorageUnavailable(
+                redacted(f"Thumbnails can't be kept in {url}: {error}.")
+            ) from error
         self._local = isinstance(self._fs, LocalFileSystem)
         self._pending = Pending(notes) if notes is not None else None
         self._owner = self._pending.owner if self._pending else uuid4().hex

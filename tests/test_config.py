@@ -45,6 +45,10 @@ def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> N
         ("BOGV_TRUSTED_PROXIES", "*"),
         ("BOGV_TRUSTED_PROXIES", "proxy.example"),
         ("BOGV_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("BOGV_ALLOWED_HOSTS", "https://images.example"),
+        ("BOGV_ALLOWED_HOSTS", "images.example:8443"),
+        ("BOGV_ALLOWED_HOSTS", "a.example, b.*.example"),
+        ("BOGV_MAX_CONNECTIONS", "0"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_name(
@@ -66,6 +70,23 @@ def test_proxies_are_addresses_and_networks_and_by_default_none() -> None:
     assert Settings().proxies == []
     named = Settings(trusted_proxies="127.0.0.1, ::1,10.0.0.0/8,")
     assert named.proxies == ["127.0.0.1", "::1", "10.0.0.0/8"]
+
+
+def test_without_a_token_the_server_has_the_names_that_it_is_given_and_with_one_any() -> None:
+    assert Settings().hosts == []
+    assert Settings(token="t").hosts is None
+    named = "images.example, *.lab.example,"
+    for settings in (Settings(allowed_hosts=named), Settings(token="t", allowed_hosts=named)):
+        assert settings.hosts == ["images.example", "*.lab.example"]
+    assert Settings(allowed_hosts="a.example,*").hosts is None
+
+
+def test_an_error_in_the_settings_shows_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOGV_TRUSTED_PROXIES", "http://me:s3cret@proxy")
+    with pytest.raises(ValidationError) as caught:
+        Settings(milvus_host="http://me:s3cret@db")
+    assert "input_value" not in str(caught.value)
+    assert "s3cret" not in repr(Settings.model_construct(milvus_host="http://me:s3cret@db"))
 
 
 def test_the_data_folder_is_the_same_wherever_one_looks_from() -> None:

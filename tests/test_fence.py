@@ -85,7 +85,8 @@ def test_wrong_passwords_are_slowed_down_and_sessions_are_not(
     assert client.get("/config").status_code == 200
     clock.now += 1
     assert log_in(client, TOKEN).status_code == 200
-    assert [log_in(client, "wrong").status_code for _ in range(4)] == [400] * 4
+    assert log_in(client, "wrong").status_code == 400
+    assert log_in(client, TOKEN).headers["Retry-After"] == "2"
 
 
 def test_passwords_tried_all_at_once_are_slowed_down_too() -> None:
@@ -138,10 +139,11 @@ def test_no_other_sites_scripts_may_read_the_answers(
     client_with: Callable[..., TestClient],
 ) -> None:
     """Gradio itself lets any site, with the visitor's cookies."""
-    client = client_with()
+    client = client_with(allowed_hosts="demo.example")
     for host in ("demo.example", "127.0.0.1:7000"):
         asked = {"Origin": "https://evil.example", "Host": host}
         answer = client.get("/config", headers=asked)
+        assert answer.status_code == 403
         assert not [name for name in answer.headers if name.startswith("access-control")]
         foreign = {**asked, "Sec-Fetch-Site": "cross-site"}
         answer = client.post(f"{API}/call/page", json={"data": [1, "", ""]}, headers=foreign)
@@ -150,6 +152,66 @@ def test_no_other_sites_scripts_may_read_the_answers(
         answer = client.options(f"{API}/queue/join", headers=wants)
         assert "access-control-allow-origin" not in answer.headers
         assert answer.status_code == 400
+
+
+def test_a_page_of_another_site_makes_no_event_nor_waits_for_one(
+    client_with: Callable[..., TestClient],
+) -> None:
+    client = client_with()
+    event = {"data": [1, "", ""]}
+    for site in (
+        {"Origin": "http://evil.example"},  # plain http: without Sec-Fetch-Site
+        {"Origin": "null"},
+        {"Origin": "http://testserver:1"},
+        {"Host": "evil.example:7000", "Origin": "http://evil.example:7000"},  # DNS rebinding
+    ):
+        for path in ("call/page", "queue/join", "upload", "cancel", "reset"):
+            assert client.post(f"{API}/{path}", headers=site, json=event).status_code == 403, site
+        assert client.post("/login", headers=site).status_code == 403
+        for path in ("queue/data?session_hash=x", "heartbeat/x", "call/page/x", "info"):
+            assert client.get(f"{API}/{path}", headers=site).status_code == 403, site
+    for path in ("queue/data?session_hash=x", "heartbeat/x", "startup-events"):
+        for site_word in ("cross-site", "same-site"):  # a picture's address sends no Origin
+            headers = {"Sec-Fetch-Site": site_word}
+            assert client.get(f"{API}/{path}", headers=headers).status_code == 403
+    for own in (
+        {"Accept": "*/*"},
+        {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"},
+    ):
+        assert client.post(f"{API}/call/page", headers=own, json=event).status_code == 200
+    assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200  # a link
+
+
+def test_a_login_whose_body_does_not_come_holds_nobody_up() -> None:
+    """Nor can it be tried again and again until it is judged."""
+    sent: list[Any] = []
+
+    async def gradio(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["body"] == b"x"
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def stalled() -> Any:
+        await asyncio.Event().wait()
+
+    async def whole() -> Any:
+        return {"type": "http.request", "body": b"x"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        fence = GradioFence(gradio, Door(TOKEN, clock=FakeClock()), None, 1)
+        scope = {"type": "http", "method": "POST", "path": "/login", "headers": []}
+        slow = [asyncio.create_task(fence(dict(scope), stalled, send)) for _ in range(20)]
+        await asyncio.sleep(0)
+        await fence(dict(scope), whole, send)
+        for each in slow:
+            each.cancel()
+
+    asyncio.run(run())
+    assert sent[0]["status"] == 200
+    assert any(name == b"set-cookie" for name, _ in sent[0]["headers"])
 
 
 # The fence

@@ -110,18 +110,62 @@ def test_a_client_that_reads_code_alone_is_told_to_wait_too(
 def test_a_page_of_another_site_sends_no_form(
     client_with: Callable[..., TestClient], search: ImageSearch
 ) -> None:
-    """Its visitor's browser would, without asking anybody."""
+    """Its visitor's browser would, without asking; on plain http, without Sec-Fetch-Site."""
     client = client_with()
 
-    def add(site: str) -> Any:
-        headers = {"Sec-Fetch-Site": site, "Origin": "https://evil.example"}
-        return client.post(f"{SIM}/add/file", files={"file": png(7)}, headers=headers)
+    def add(**headers: str) -> Any:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client.post(f"{SIM}/add/file", files={"file": png(7)}, headers=names)
 
-    fails(add("cross-site"), 403, "foreign-site")
+    for foreign in (
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://testserver:8080", "Sec_Fetch_Site": "same-site"},
+        {"Origin": "http://evil.example", "Host": "evil.example"},  # a name made to lead here
+        {"Host": "evil.example"},
+    ):
+        fails(add(**foreign), 403, "foreign-site")
     assert search.stats().count == 0
     assert client.get("/api/health", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
-    assert add("same-origin").status_code == 200
+    assert client.get("/api/health", headers={"Host": "172.18.0.5:7000"}).status_code == 200
+    fails(client.get("/api/health", headers={"Host": "evil.example"}), 403, "foreign-site")
+    fails(client.get("/api/metrics", headers={"Host": "evil.example"}), 403, "foreign-site")
+    assert add().status_code == 200
+    assert add(Origin="http://testserver", Sec_Fetch_Site="same-origin").status_code == 200
     search.delete_ids([record.id for record in search.page().records])
+
+
+def test_with_a_token_any_name_will_do_unless_some_are_named(
+    client_with: Callable[..., TestClient],
+) -> None:
+    def ask(client: TestClient, host: str) -> int:
+        headers = {"Host": host, "token": "t", "Origin": f"https://{host}"}
+        return client.post(f"{SIM}/del/key", json={"key": "x"}, headers=headers).status_code
+
+    assert ask(client_with(token="t"), "images.example") == 404
+    named = client_with(token="t", allowed_hosts="images.example")
+    assert [ask(named, host) for host in ("images.example", "evil.example")] == [404, 403]
+    open_to_all = client_with(allowed_hosts="*")
+    assert ask(open_to_all, "images.example") == 404
+
+
+def test_a_right_token_does_not_wait_for_what_a_neighbour_has_tried(
+    client_with: Callable[..., TestClient],
+) -> None:
+    door = Door("right", clock=FakeClock())
+    client, neighbour = client_with(door), client_with(door)
+
+    def ask(asked: TestClient, token: str) -> int:
+        body = {"key": "nobody"}
+        return asked.post(f"{SIM}/del/key", json=body, headers={"token": token}).status_code
+
+    assert ask(client, "right") == 404
+    assert [ask(neighbour, "wrong") for _ in range(6)] == [401] * 5 + [429]
+    for _ in range(20):
+        assert ask(client, "right") == 404  # remembered, by its cookie
+        assert ask(neighbour, "wrong") == 429  # and that gives the other nothing
+    assert ask(neighbour, "right") == 429
 
 
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}

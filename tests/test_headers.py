@@ -14,9 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from bogv.headers import BehindProxy, HangUp, PagePolicy, SecurityHeaders
+from bogv.headers import BehindProxy, HangUp, PagePolicy, SecurityHeaders, TrustedProxies
 
 PROXY = "10.0.0.9"
 FORGED = {
@@ -41,6 +40,7 @@ def seen(request: Request) -> Response:
             "scheme": request.url.scheme,
             "path": request.scope["path"],
             "root": request.scope.get("root_path", ""),
+            "host": request.headers.getlist("host"),
             "headers": [name for name in request.headers if "forwarded" in name or "x-" in name],
         }
     )
@@ -176,7 +176,7 @@ def test_the_connection_is_closed_where_a_large_body_was_not_read(
 def behind(root: str = "", proxies: tuple[str, ...] = ()) -> Starlette:
     return app_with(
         seen,
-        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(proxies)),
+        Middleware(TrustedProxies, trusted_hosts=list(proxies)),
         Middleware(BehindProxy, root_path=root, trusts=bool(proxies)),
     )
 
@@ -197,6 +197,24 @@ def test_a_proxy_that_is_named_is_believed_and_its_headers_go_no_further(
         got = client.get("/a", headers=FORGED).json()
     assert (got["client"], got["scheme"], got["headers"]) == ("203.0.113.7", "https", [])
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("peer", "host", "forwarded", "seen_host"),
+    [
+        (PROXY, "127.0.0.1:7000", "images.example", "images.example"),
+        (PROXY, "bogv:7000", "forged.example, images.example:8443", "images.example:8443"),
+        (PROXY, "images.example", "localhost", "images.example"),  # it passed the browser's on
+        (PROXY, "127.0.0.1:7000", "", "127.0.0.1:7000"),
+        ("10.0.0.8", "127.0.0.1:7000", "images.example", "127.0.0.1:7000"),
+    ],
+)
+def test_the_host_is_what_the_proxy_was_asked_for(
+    peer: str, host: str, forwarded: str, seen_host: str
+) -> None:
+    client = TestClient(behind(proxies=(PROXY,)), client=(peer, 1))
+    got = client.get("/a", headers={"Host": host, "X-Forwarded-Host": forwarded}).json()
+    assert got["host"] == [seen_host]
 
 
 def test_of_several_addresses_the_one_that_the_proxy_saw_counts() -> None:

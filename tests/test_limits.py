@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from bogv import limits
+from bogv import rates
 from bogv.errors import TooManyRequests
-from bogv.limits import FORGOTTEN_AFTER, LONGEST_PAUSE, Door, Pauses, RateLimit, client_of
+from bogv.limits import Door, client_of
+from bogv.rates import RateLimit
 from tests.fakes import FakeClock
 
 
@@ -78,61 +79,15 @@ def test_each_client_has_a_rate_of_its_own(clock: FakeClock) -> None:
     assert [limit.take(client) for client in "aabb"] == [0.0, 3600.0] * 2
 
 
-# Pauses
-
-
-def test_pauses_begin_after_the_fifth_failure_and_double_up_to_the_longest(
-    clock: FakeClock,
-) -> None:
-    pauses, seen = Pauses(clock), []
-    for _ in range(40):
-        pauses.failed("a")
-        seen.append(pauses.left("a"))
-        clock.now += seen[-1]
-        assert pauses.left("a") == 0
-    assert seen[:8] == [0, 0, 0, 0, 1, 2, 4, 8]
-    assert seen[-1] == LONGEST_PAUSE
-
-
-def test_a_success_forgets_the_failures_and_so_does_time(clock: FakeClock) -> None:
-    pauses = Pauses(clock)
-    for _ in range(2):
-        for _ in range(10):
-            pauses.failed("a")
-        clock.now += FORGOTTEN_AFTER
-        pauses.failed("a")
-        assert pauses.left("a") == 0
-        pauses.succeeded("a")
-        for _ in range(4):
-            pauses.failed("a")
-        assert pauses.left("a") == 0
-
-
-def test_other_clients_are_not_held_up(clock: FakeClock) -> None:
-    pauses = Pauses(clock)
-    for _ in range(10):
-        pauses.failed("a")
-    assert pauses.left("b") == 0
-
-
-def test_a_million_failures_overflow_nothing(clock: FakeClock) -> None:
-    pauses = Pauses(clock)
-    for _ in range(5000):
-        pauses.failed("a")
-    assert pauses.left("a") == LONGEST_PAUSE
-
-
 def test_no_more_clients_are_kept_in_mind_than_the_bound_and_the_oldest_goes(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "CLIENTS", 3)
-    pauses, limit = Pauses(clock), RateLimit("1/day", clock)
+    monkeypatch.setattr(rates, "CLIENTS", 3)
+    limit = RateLimit("1/day", clock)
     for client in "abacdab":  # c and d push out b, then c
-        pauses.failed(client)
         limit.take(client)
-        assert len(pauses._wrong) <= 3
         assert len(limit._due) <= 3
-    assert list(pauses._wrong) == ["d", "a", "b"]
+    assert list(limit._due) == ["d", "a", "b"]
     assert limit.take("c") == 0
 
 
@@ -155,9 +110,11 @@ def test_wrong_tokens_shut_the_door_to_their_client_and_to_nobody_else(clock: Fa
     assert door.opens_to(scope("192.0.2.2", right))
     clock.now += 1
     assert door.opens_to(scope(token=right))
-    for _ in range(4):
-        assert not door.opens_to(scope(token=b"wrong"))
-    assert door.opens_to(scope(token=right))
+    assert not door.opens_to(scope(token=b"wrong"))
+    with pytest.raises(TooManyRequests) as caught:  # the right one took back none of the wrong ones
+        door.opens_to(scope(token=b"wrong"))
+    assert math.ceil(caught.value.seconds) == 2
+    assert door.opens_to(scope(token=right))  # it was refused before, and comes again
 
 
 def test_a_request_without_a_token_is_no_guess(clock: FakeClock) -> None:

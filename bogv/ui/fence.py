@@ -13,13 +13,15 @@ from contextlib import nullcontext
 from typing import Any
 
 import gradio as gr
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.envelope import path_of
 from bogv.errors import BogvError, PathNotAllowed, Unauthorized
-from bogv.guard import body_within, check_declared, check_site, retry_after
+from bogv.guard import body_within, check_declared, retry_after
+from bogv.guesses import Guess
 from bogv.limits import Door
 from bogv.logs import HEADER, handling
 from bogv.ui.files import VISITOR, FileNames
@@ -69,22 +71,37 @@ class GradioFence:
         if path.startswith(GRADIO) and not SERVED.fullmatch(path[len(GRADIO) :]):
             await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
             return
-        if self._is_login(scope, path):
-            send = self._judging(scope, send)
-        await self.app(scope, body_within(limit, receive), send)
+        receive = body_within(limit, receive)
+        if self.door.token is not None and scope["method"] == "POST" and path in LOGIN:
+            await self._log_in(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     def _check(self, scope: Scope, path: str, limit: int) -> None:
-        check_site(scope)
+        # What a page of another site reads there, it can't see; it would cost all the same.
+        self.door.sites.check(scope, reads_too=path.startswith(GRADIO))
         if not OPEN.fullmatch(path) and not self._logged_in(scope):
             raise Unauthorized("Not authenticated")
         if scope["method"] == "POST":  # all that makes work; pictures and scripts are for free
             self.door.count(scope)
-        if self._is_login(scope, path):
-            self.door.wait_over(scope)
         check_declared(scope, limit)
 
-    def _is_login(self, scope: Scope, path: str) -> bool:
-        return self.door.token is not None and scope["method"] == "POST" and path in LOGIN
+    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the login on once its body is whole: a slow one holds nobody up."""
+        try:
+            body = await Request(scope, receive).body()
+            guess = self.door.guess(scope)
+        except ClientDisconnect:
+            return
+        except HTTPException as error:  # too large
+            refusal = JSONResponse({"detail": error.detail}, error.status_code)
+        except BogvError as error:
+            refusal = _refusal(scope, error)
+        else:
+            with guess:
+                await self.app(scope, _whole(body), self._judging(scope, send, guess))
+            return
+        await refusal(scope, receive, send)
 
     def _logged_in(self, scope: Scope) -> bool:
         """As gradio's own `get_current_user` finds out."""
@@ -94,16 +111,24 @@ class GradioFence:
         names = (f"access-token-{kind}{self.gradio.cookie_id}" for kind in ("", "unsecure-"))
         return any(cookies.get(name) in self.gradio.tokens for name in names)
 
-    def _judging(self, scope: Scope, send: Send) -> Send:
-        """A login counts as a wrong one until it is told to be right: many can come at once."""
-        self.door.tried(scope, right=False)
+    def _judging(self, scope: Scope, send: Send, guess: Guess) -> Send:
+        remembering = self.door.remembering(scope, send)
 
         async def judging(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 200:
-                self.door.tried(scope, right=True)
-            await send(message)
+            if message["type"] == "http.response.start":
+                guess.right = message["status"] == 200
+            await (remembering if guess.right else send)(message)
 
         return judging
+
+
+def _whole(body: bytes) -> Receive:
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return parts.pop() if parts else {"type": "http.disconnect"}
+
+    return receive
 
 
 def _refusal(scope: Scope, error: BogvError) -> JSONResponse:
