@@ -21,6 +21,7 @@ from bogv.batching import Batcher
 from bogv.embedder import Embedder
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
 from bogv.images import Decoder, md5_of
+from bogv.paging import MAX_ROWS
 from bogv.records import (
     ID_BITS,
     Added,
@@ -36,7 +37,7 @@ from bogv.records import (
     Vectors,
     image_id,
 )
-from bogv.store import FILEPATH_BYTES, KEY_BYTES, MAX_ROWS, ROWS, MilvusStore
+from bogv.store import FILEPATH_BYTES, KEY_BYTES, ROWS, MilvusStore
 from bogv.thumbnails import Thumbnails
 from bogv.weights import DIMENSION
 
@@ -344,8 +345,13 @@ class ImageSearch:
         return self._store.with_keys(list(keys))
 
     def page(self, cursor: Cursor | None = None, size: int = 24, text: str = "") -> Page:
-        """`size` records after the cursor, newest first, with `text` in their key or filepath."""
+        """`size` records after the cursor, newest first, with `text` in their key or filepath.
+
+        Raises InvalidValue for a cursor that can't be one of an earlier page.
+        """
         _check_limit(size)
+        if cursor is not None:
+            _check_cursor(cursor)
         records = self._store.newest(cursor, size + 1, text)
         last = records[size - 1] if len(records) > size else None
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
@@ -474,8 +480,14 @@ def _check_text(name: str, text: str, limit: int) -> None:
 
 
 def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidValue(f"The limit is {limit}; it must be from 1 to {MAX_LIMIT}.")
+    # The demo's endpoints hand over what was sent: a fraction, a boolean, a text.
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise InvalidValue(f"The limit is {limit!r}; it must be an integer from 1 to {MAX_LIMIT}.")
+
+
+def _check_cursor(cursor: Cursor) -> None:
+    if not (0 <= cursor.added_at < 2**63 and 0 <= cursor.id < 2**63):
+        raise InvalidValue("The cursor is none that a page gave as its next.")
 
 
 class _Clock:

@@ -24,6 +24,7 @@ from pymilvus.client.types import Status
 from bogv import lite as lite_folder
 from bogv.batching import Batcher
 from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
+from bogv.paging import MAX_ROWS, Pager
 from bogv.records import Cursor, Hit, Record, Vectors
 
 log = logging.getLogger(__name__)
@@ -38,10 +39,7 @@ KEY_BYTES = 512
 FILEPATH_BYTES = 2048
 ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
 SEARCHES = 16  # vectors that one call to Milvus Lite looks for
-TEXT_WINDOW = 1_000  # rows read at once when looking for text
-MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
 _NEVER = 2**31 - 1  # ms
-_MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
 _ELSEWHERE = "begin a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
@@ -88,7 +86,7 @@ class MilvusStore:
         self._searches = Batcher(self._search_together, SEARCHES)
         self._silent = 0  # calls in a row that a server has not answered
         self._asking_on = threading.Lock()
-        self._latest = 0  # the newest row this process has seen: where a listing looks first
+        self._pager = Pager(self._query)
         self._client = self._connect(uri, **login)
 
     @classmethod
@@ -277,7 +275,7 @@ class MilvusStore:
             for start in range(0, len(rows), ROWS):
                 self._call(self._client.upsert, self.name, rows[start : start + ROWS])
             self._flush()
-        self._latest = max([self._latest, *(record.added_at for record in records)])
+        self._pager.added(max((record.added_at for record in records), default=0))
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete rows. Milvus counts the ids asked for, not those that were there: ask before."""
@@ -316,7 +314,7 @@ class MilvusStore:
     def with_keys(self, keys: Sequence[str]) -> list[Record]:
         """Records with one of these keys, at most MAX_ROWS of them."""
         listed = ", ".join(_quoted(key) for key in keys)
-        return self._query(f"key in [{listed}]", _FIELDS, MAX_ROWS, "Strong") if keys else []
+        return self._query(f"key in [{listed}]", MAX_ROWS, "Strong") if keys else []
 
     def ids_from(self, start: int, size: int) -> list[int]:
         """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
@@ -360,59 +358,11 @@ class MilvusStore:
         return [_hits(rows) for rows in found]
 
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
-        """At most `size` records older than `before`, newest first, with `text` in key or filepath.
+        """As `Pager.newest`."""
+        return self._pager.newest(before, size, text)
 
-        Milvus can't sort: rows are read in windows of time and sorted here. It can't look for text
-        everywhere either (2.3 knows prefixes alone), so that is done here too, case ignored: a
-        rare text reads the key and filepath of every row.
-        """
-        found: list[Record] = []
-        needle = text.casefold()
-        for rows in self._windows(before, max(4 * size, TEXT_WINDOW if text else 0)):
-            matching = [row for row in rows if not needle or _mentions(row, needle)]
-            found += sorted(matching, key=lambda row: (-row.added_at, -row.id))
-            if len(found) >= size:
-                break
-        return found[:size]
-
-    def _windows(self, before: Cursor | None, limit: int) -> Iterator[list[Record]]:
-        """All rows before the cursor, in windows of time, newest first, of at most `limit` rows.
-
-        Windows, because Milvus Lite takes 0.16 ms for every row that it reads or counts. Their
-        length follows the density: galleries fill in bursts with long gaps between them. Nearly
-        all rows have a millisecond of their own, so a window can always be made short enough.
-        """
-        older = "added_at >= 0"
-        end, span = int(time.time() * 1000) + _DAY, _MINUTE
-        if before is not None:
-            at, record_id = before.added_at, before.id
-            older = f"(added_at < {at} or (added_at == {at} and id < {record_id}))"
-            end = at + 1
-        latest = self._latest  # what other processes have added since comes first
-        if before is None and latest:
-            span = max(end - latest - 1, 1)
-        dense = 0  # from here to the end there are known to be more than `limit` rows
-        consistency = "Strong"  # once: what has been seen by one query is seen by the next
-        while end > 0:
-            start = max(end - span, 0)
-            window = f"{older} and added_at >= {start} and added_at < {end}"
-            rows = self._query(window, _FIELDS, min(limit + 1, MAX_ROWS), consistency)
-            consistency = "Session"
-            if len(rows) > limit and span > 1:
-                dense, span = start, max(span // 4, 1)
-                continue
-            self._latest = max([self._latest, *(row.added_at for row in rows)])
-            yield rows
-            end = start
-            if end == latest + 1:
-                span = _MINUTE
-            elif len(rows) < limit // 4:
-                span *= 4
-            if end > dense > 0:
-                span = min(span, max((end - dense) // 2, 1))
-
-    def _query(self, where: str, fields: list[str], limit: int, consistency: str) -> list[Record]:
-        return [_record(row) for row in self._query_rows(where, fields, consistency, limit=limit)]
+    def _query(self, where: str, limit: int, consistency: str) -> list[Record]:
+        return [_record(row) for row in self._query_rows(where, _FIELDS, consistency, limit=limit)]
 
     def _query_rows(self, where: str, fields: list[str], consistency: str, **more: Any) -> Any:
         return self._call(
@@ -533,7 +483,3 @@ def _hits(rows: Any) -> list[Hit]:
 
 def _score(cosine: float) -> float:
     return min(max(float(cosine), 0.0), 1.0)
-
-
-def _mentions(record: Record, needle: str) -> bool:
-    return needle in record.key.casefold() or needle in record.filepath.casefold()
