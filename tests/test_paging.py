@@ -56,7 +56,7 @@ class Table:
         self.rows = [record(i + 1, moment) for i, moment in enumerate(moments)]
         self.asked = 0
 
-    def query(self, where: str, limit: int, consistency: str) -> list[Record]:
+    def query(self, where: str, limit: int, _: str) -> list[Record]:
         self.asked += 1
         code = re.sub(r"\b(added_at|id)\b", r"row.\1", where)
         found = [row for row in self.rows if eval(code, {"row": row})]  # noqa: S307
