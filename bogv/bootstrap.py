@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bogv.canary import Canary
 from bogv.config import Settings
@@ -112,7 +112,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Before the demo, which takes every path that is left.
     app.mount("/api", create_api(settings, search, sources, door, canary))
-    app.add_route("/api", _to_docs, ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    app.router.routes.append(Route("/api", _WithSlash(app.router)))
     app.mount("/", RequestLog(demo))
     trusted = settings.proxies
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
@@ -126,11 +126,14 @@ def serve(settings: Settings, search: ImageSearch) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
+    from bogv.malformed import EnvelopeProtocol
+
     app = create_app(settings, search)
     uvicorn.run(
         app,
         host=settings.host,
         port=settings.port,
+        http=EnvelopeProtocol,
         proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
         # Of the ten seconds that Docker gives; the rest is for a batch of an import.
         timeout_graceful_shutdown=6,
@@ -139,8 +142,14 @@ def serve(settings: Settings, search: ImageSearch) -> None:
     )
 
 
-def _to_docs(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/api/docs")
+class _WithSlash:
+    """The API answers at its root too: a mount takes no path that ends with its name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "path": f"{scope['path']}/"}, receive, send)
 
 
 def _open_store(settings: Settings) -> MilvusStore:

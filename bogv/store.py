@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,13 @@ from pymilvus.client.types import Status
 
 from bogv import lite as lite_folder
 from bogv.batching import Batcher
-from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
+from bogv.errors import (
+    DatabaseUnavailable,
+    GalleryInUse,
+    GalleryMismatch,
+    InvalidValue,
+    NotFound,
+)
 from bogv.paging import MAX_ROWS, Pager
 from bogv.records import Cursor, Hit, Record, Vectors
 
@@ -279,9 +285,9 @@ class MilvusStore:
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete rows. Milvus counts the ids asked for, not those that were there: ask before."""
-        if ids:
+        if possible := _possible(ids):
             with self._lock:
-                self._call(self._client.delete, self.name, ids=list(ids))
+                self._call(self._client.delete, self.name, ids=possible)
                 self._flush()
 
     # Reading
@@ -292,21 +298,23 @@ class MilvusStore:
         latest: what any process wrote or deleted up to now. Without, a server answers in a few ms
         instead of some hundred, with what it has at hand.
         """
-        if not ids:
+        possible = _possible(ids)
+        if not possible:
             return []
         rows = self._call(
             self._client.get,
             self.name,
-            ids=list(ids),
+            ids=possible,
             output_fields=_FIELDS,
             consistency="Strong" if latest else "Session",
         )
         found = {row["id"]: _record(row) for row in rows}
-        return [found[i] for i in dict.fromkeys(ids) if i in found]
+        return [found[i] for i in dict.fromkeys(possible) if i in found]
 
     def vector(self, record_id: int) -> Vectors:
         """The embedding of a record, (dimension,) float32. Raises NotFound."""
-        rows = self._call(self._client.get, self.name, ids=[record_id], output_fields=["embedding"])
+        ids = _possible([record_id])
+        rows = self._call(self._client.get, self.name, ids=ids, output_fields=["embedding"])
         if not rows:
             raise NotFound(f"There is no image with the id {record_id}.")
         return np.asarray(rows[0]["embedding"], np.float32)
@@ -462,6 +470,16 @@ def _is_silence(error: Exception) -> bool:
     if not isinstance(error, MilvusException):
         return True
     return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
+
+
+def _possible(ids: Iterable[int]) -> list[int]:
+    """Those that Milvus can have. Raises InvalidValue for what is no integer: pymilvus would write
+    it into a filter as it is."""
+    listed = list(ids)
+    for each in listed:
+        if type(each) is not int:
+            raise InvalidValue(f"{str(each)[:40]!r} is no id: ids are integers.")
+    return [each for each in listed if 0 < each < 2**63]
 
 
 def _quoted(text: str) -> str:
