@@ -6,7 +6,6 @@ is answered with the envelope.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -16,7 +15,6 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 
 from bogv import __version__
 from bogv.canary import Canary
@@ -26,6 +24,7 @@ from bogv.errors import InvalidValue, NotFound
 from bogv.guard import Guard
 from bogv.headers import PagePolicy
 from bogv.health import Health
+from bogv.integers import Integer, integer
 from bogv.limits import Door
 from bogv.load import Load, Shedding
 from bogv.logs import RequestLog
@@ -36,24 +35,10 @@ from bogv.sources import Sources
 
 MAX_ITEMS = 10_000  # ids or keys in one delete
 
-_INTEGER = re.compile(r"\s*[+-]?\d{1,30}\s*", re.ASCII)
-
-
-def _integer(value: object) -> int:
-    """An integer, or the text of one: no fraction, no boolean, no `1_0`, all of which pydantic
-    takes. Raises ValueError."""
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and _INTEGER.fullmatch(value):
-        return int(value)
-    raise PydanticCustomError("integer", "Input should be an integer")
-
-
-Integer = Annotated[int, BeforeValidator(_integer)]
 Limit = Annotated[
     int,
     Field(ge=1, le=MAX_LIMIT, description="How many hits at most."),
-    BeforeValidator(_integer),
+    BeforeValidator(integer),
 ]
 
 
@@ -402,7 +387,7 @@ def _items(joined: str | Iterable[str | int]) -> list[str]:
 
 def _id(text: str) -> int:
     try:
-        return _integer(text)
+        return integer(text)
     except ValueError as error:
         raise InvalidValue(f"{text[:40]!r} is no id: ids are integers.") from error
 

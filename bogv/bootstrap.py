@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bogv.canary import Canary
 from bogv.config import Settings
 from bogv.embedder import load_embedder
-from bogv.errors import BogvError
+from bogv.errors import BogvError, StorageUnavailable
 from bogv.folders import import_folder
 from bogv.images import Decoder
 from bogv.service import ImageSearch
@@ -38,6 +41,7 @@ def open_search(settings: Settings) -> ImageSearch:
     Raises DatabaseUnavailable, GalleryInUse, GalleryMismatch, WeightsUnavailable,
     StorageUnavailable.
     """
+    _check_data_folder(settings.data_dir)
     store = _open_store(settings)
     try:
         weights = resolve(
@@ -122,17 +126,14 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     return app
 
 
-def serve(settings: Settings, search: ImageSearch) -> None:
+def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket]) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
     from bogv.malformed import EnvelopeProtocol
 
-    app = create_app(settings, search)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
+    config = uvicorn.Config(
+        create_app(settings, search),
         http=EnvelopeProtocol,
         proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
         # Of the ten seconds that Docker gives; the rest is for a batch of an import.
@@ -140,6 +141,11 @@ def serve(settings: Settings, search: ImageSearch) -> None:
         log_config=None,  # the process' own, see bogv.logs
         access_log=False,  # RequestLog writes one
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # raised again at the end of a server that SIGINT stopped
+        server.run(sockets=listeners)
+    if not server.started:
+        raise SystemExit(3)  # the log says why
 
 
 class _WithSlash:
@@ -150,6 +156,17 @@ class _WithSlash:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app({**scope, "path": f"{scope['path']}/"}, receive, send)
+
+
+def _check_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StorageUnavailable(
+            f"The data folder {folder} can't be written to: {error.strerror}."
+            " Give bogv the right to, or set BOGV_DATA_DIR to another."
+        ) from error
 
 
 def _open_store(settings: Settings) -> MilvusStore:

@@ -271,14 +271,19 @@ class ImageSearch:
     # Deleting
 
     def delete_ids(self, ids: Sequence[int]) -> int:
-        """Delete images by id; how many there were. Those that aren't there don't matter."""
-        with self._writer():
+        """Delete images by id; how many there were. Those that aren't there don't matter.
+
+        Each is counted once, also where several servers delete it at the same moment, if they keep
+        their thumbnails in one folder: Milvus has no delete that tells what it deleted.
+        """
+        with self._deleter():
             return self._delete(self._store.get(list(ids)))
 
     def delete_keys(self, keys: Sequence[str]) -> int:
-        """Delete all images under these keys; how many there were. Raises InvalidValue."""
+        """Delete all images under these keys; how many there were, as `delete_ids`. Raises
+        InvalidValue."""
         deleted = 0
-        with self._writer():
+        with self._deleter():
             while found := self.with_keys(keys):
                 deleted += self._delete(found)
                 if len(found) < MAX_ROWS:  # these were all
@@ -295,6 +300,12 @@ class ImageSearch:
             # The images are gone from the gallery: a stray file is no reason to say otherwise.
             log.warning("Deleted images have left thumbnails behind: %s", error)
         return len(ids)
+
+    @contextmanager
+    def _deleter(self) -> Iterator[None]:
+        """Between looking up what is there and deleting it, no other server does the same."""
+        with self.thumbnails.exclusively(WRITER_SECONDS), self._writer():
+            yield
 
     @contextmanager
     def _writer(self) -> Iterator[None]:
@@ -355,6 +366,11 @@ class ImageSearch:
         records = self._store.newest(cursor, size + 1, text)
         last = records[size - 1] if len(records) > size else None
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
+
+    def check_folders(self) -> None:
+        """Raises StorageUnavailable where the files of the gallery were taken away."""
+        self._store.check_folder()
+        self.thumbnails.check_folder()
 
     def stats(self) -> Stats:
         """The state of the gallery; asks the database."""

@@ -46,7 +46,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _without_links(path: str, flags: int) -> int:
+def without_links(path: str, flags: int) -> int:
     """As above, for a path whose links are resolved: one that is there now came since, and may lead
     anywhere. Each folder is opened in the one before it: none can be exchanged for a link."""
     *folders, name = Path(path).parts
@@ -152,7 +152,7 @@ class Sources:
     def from_path(self, path: str) -> bytes:
         """The bytes of a file below a root. Raises what `inside` and `read_file` raise."""
         with self._observed():
-            return read_file(self._inside(path), self.max_bytes, _without_links)
+            return read_file(self._inside(path), self.max_bytes, without_links)
 
     def from_base64(self, text: str) -> bytes:
         """Raises InvalidBase64, TooLarge."""

@@ -29,6 +29,7 @@ from bogv.errors import (
     GalleryMismatch,
     InvalidValue,
     NotFound,
+    StorageUnavailable,
 )
 from bogv.paging import MAX_ROWS, Pager
 from bogv.records import Cursor, Hit, Record, Vectors
@@ -94,6 +95,7 @@ class MilvusStore:
         self._asking_on = threading.Lock()
         self._pager = Pager(self._query)
         self._client = self._connect(uri, **login)
+        self._opened = lite_folder.identity(Path(uri)) if lite else None
 
     @classmethod
     def lite(
@@ -328,6 +330,15 @@ class MilvusStore:
         """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
         rows = self._query_rows(f"id >= {start}", ["id"], "Session", limit=size)
         return [row["id"] for row in rows]
+
+    def check_folder(self) -> None:
+        """Raises StorageUnavailable where Milvus Lite's folder is no more what was opened: it goes
+        on with what it has in memory, and what it writes now is lost."""
+        if self._lite and lite_folder.identity(Path(self._uri)) != self._opened:
+            raise StorageUnavailable(
+                "The data folder was deleted or replaced while bogv runs: put it back as it was,"
+                " or start bogv anew; what is added until then is lost."
+            )
 
     def count(self) -> int:
         """Rows in the gallery."""

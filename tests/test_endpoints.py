@@ -161,7 +161,7 @@ def test_an_upload_that_the_disk_does_not_take_is_told(
     if stage == "write":
         monkeypatch.setattr(route_utils.GradioUploadFile, "write", full)
     else:
-        monkeypatch.setattr(route_utils.Path, "mkdir", full)
+        monkeypatch.setattr(Path, "mkdir", full)
     answer = client.post(f"{API}/upload", files={"files": ("a.png", png(1))})
     monkeypatch.undo()
     assert answer.status_code == 503
