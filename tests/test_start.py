@@ -62,7 +62,7 @@ def test_a_port_in_use_is_found_before_anything_is_loaded(
         pytest.fail("the gallery was opened first")
 
     monkeypatch.setattr(command_line, "open_search", loaded)
-    monkeypatch.setattr(command_line.logs, "configure", lambda _: None)
+    monkeypatch.setattr("bogv.logs.configure", lambda _: None)
     monkeypatch.setenv("API_PORT", str(taken))
     monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
     with pytest.raises(SystemExit, match="API_PORT"):
