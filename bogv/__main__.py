@@ -27,6 +27,7 @@ from bogv.config import read_settings
 from bogv.errors import BogvError
 from bogv.folders import KeyFrom, find_images, new_images
 from bogv.imaging.decoder import Decoder
+from bogv.listening import listen
 from bogv.quantize import LEAST
 from bogv.quantize import quantize as make_int8
 from bogv.records import Added, Record
@@ -50,7 +51,8 @@ def serve_command() -> None:
     """Serve the demo and the REST API until interrupted."""
     settings = read_settings()
     logs.configure(settings.log_format)
-    serve(settings, open_search(settings))
+    listeners = listen(settings.host, settings.port)
+    serve(settings, open_search(settings), listeners)
 
 
 @app.command()
@@ -62,6 +64,7 @@ def demo(
     """Fill the gallery with sample images if it is empty, then serve."""
     settings = read_settings()
     logs.configure(settings.log_format)
+    listeners = listen(settings.host, settings.port)
     search = open_search(settings)
     try:
         if images is not None:
@@ -73,7 +76,7 @@ def demo(
     except BaseException:
         search.close()
         raise
-    serve(settings, search)
+    serve(settings, search, listeners)
 
 
 @app.command()

@@ -6,7 +6,6 @@ is answered with the envelope.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bogv import __version__
 from bogv.canary import Canary
@@ -25,6 +24,7 @@ from bogv.errors import InvalidValue, NotFound
 from bogv.guard import Guard
 from bogv.headers import PagePolicy
 from bogv.health import Health
+from bogv.integers import Integer, integer
 from bogv.limits import Door
 from bogv.load import Load, Shedding
 from bogv.logs import RequestLog
@@ -35,7 +35,11 @@ from bogv.sources import Sources
 
 MAX_ITEMS = 10_000  # ids or keys in one delete
 
-_INTEGER = re.compile(r"\s*[+-]?\d{1,30}\s*", re.ASCII)
+Limit = Annotated[
+    int,
+    Field(ge=1, le=MAX_LIMIT, description="How many hits at most."),
+    BeforeValidator(integer),
+]
 
 
 class _Model(BaseModel):
@@ -45,7 +49,6 @@ class _Model(BaseModel):
 
 _KEY = Field(None, description="Your own primary key; left out: the MD5 of the image's bytes.")
 _IMG_PATH = Field(None, description="A path that you want back; it is stored, never opened.")
-_LIMIT = Field(10, ge=1, le=MAX_LIMIT, description="How many hits at most.")
 _URL = Field(description="An http or https URL.", examples=["https://example.com/cat.jpg"])
 _PATH = Field(
     description="An absolute path on the server, below BOGV_IMAGE_ROOTS.",
@@ -67,12 +70,12 @@ class AddPath(_Model):
 
 class SearchUrl(_Model):
     url: str = _URL
-    limit: int | None = _LIMIT
+    limit: Limit = 10
 
 
 class SearchPath(_Model):
     path: str = _PATH
-    limit: int | None = _LIMIT
+    limit: Limit = 10
 
 
 class SearchBase64(_Model):
@@ -80,11 +83,11 @@ class SearchBase64(_Model):
         description="The image in Base64, with or without `data:image/png;base64,` before it.",
         examples=["data:image/png;base64,iVBORw0KGgo…"],
     )
-    limit: int | None = _LIMIT
+    limit: Limit = 10
 
 
 class DeleteIds(_Model):
-    id: str | Annotated[list[int], Field(max_length=MAX_ITEMS)] = Field(
+    id: str | Annotated[list[Integer], Field(max_length=MAX_ITEMS)] = Field(
         description="Ids joined by commas; or, beyond the document, a list.",
         examples=["445085583623111,445085583623112"],
     )
@@ -239,6 +242,13 @@ def create_api(
 # Routes
 
 
+async def _no_empty_limit(request: Request) -> None:
+    """FastAPI takes an empty field of a form for one that was left out. Raises InvalidValue."""
+    form = await request.form()  # read before, and kept by the request
+    if form.get("limit") == "":
+        raise InvalidValue("limit: Input should be an integer.")
+
+
 def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources, load: Load) -> None:
     def add(image: bytes, key: str | None, path: str | None, origin: str) -> JSONResponse:
         search.add(image, key or None, path or "", origin)
@@ -271,8 +281,8 @@ def _add_routes(api: FastAPI, search: ImageSearch, sources: Sources, load: Load)
 def _search_routes(
     api: FastAPI, search: ImageSearch, sources: Sources, load: Load, metrics: Metrics
 ) -> None:
-    def find(image: bytes, limit: int | None) -> JSONResponse:
-        result = search.search(image, 10 if limit is None else limit)
+    def find(image: bytes, limit: int) -> JSONResponse:
+        result = search.search(image, limit)
         start = time.perf_counter()
         response = success("search", [_hit(hit) for hit in result.hits])
         seconds = {**result.seconds, "serialise": time.perf_counter() - start}
@@ -284,7 +294,8 @@ def _search_routes(
     @load.threaded
     def search_file(
         file: Annotated[UploadFile, File(description="The query image.")],
-        limit: Annotated[int, Form(ge=1, le=MAX_LIMIT, description=_LIMIT.description)] = 10,
+        limit: Annotated[Limit, Form()] = 10,
+        _: None = Depends(_no_empty_limit),
     ) -> JSONResponse:
         """Search with an uploaded image."""
         return find(file.file.read(), limit)
@@ -312,8 +323,7 @@ def _delete_routes(api: FastAPI, search: ImageSearch, load: Load) -> None:
     @load.threaded
     def delete_id(body: DeleteIds) -> JSONResponse:
         """Delete images by the `id` of their hits."""
-        ids = [_integer(item) for item in _items(body.id)]
-        return _deleted(search.delete_ids([i for i in ids if 0 < i < 2**63]))
+        return _deleted(search.delete_ids([_id(item) for item in _items(body.id)]))
 
     @api.post("/image/sim/del/key", responses=_DEL, tags=["delete"])
     @load.threaded
@@ -375,10 +385,11 @@ def _items(joined: str | Iterable[str | int]) -> list[str]:
     return items
 
 
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise InvalidValue(f"{text[:40]!r} is no id: ids are integers.")
-    return int(text)
+def _id(text: str) -> int:
+    try:
+        return integer(text)
+    except ValueError as error:
+        raise InvalidValue(f"{text[:40]!r} is no id: ids are integers.") from error
 
 
 def _deleted(count: int) -> JSONResponse:

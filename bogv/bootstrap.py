@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bogv.canary import Canary
 from bogv.config import Settings
 from bogv.embedder import load_embedder
-from bogv.errors import BogvError
+from bogv.errors import BogvError, StorageUnavailable
 from bogv.folders import import_folder
 from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
@@ -38,6 +41,7 @@ def open_search(settings: Settings) -> ImageSearch:
     Raises DatabaseUnavailable, GalleryInUse, GalleryMismatch, WeightsUnavailable,
     StorageUnavailable.
     """
+    _check_data_folder(settings.data_dir)
     store = _open_store(settings)
     try:
         weights = resolve(
@@ -115,7 +119,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Before the demo, which takes every path that is left.
     app.mount("/api", create_api(settings, search, sources, door, canary))
-    app.add_route("/api", _to_docs, ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    app.router.routes.append(Route("/api", _WithSlash(app.router)))
     app.mount("/", RequestLog(demo))
     trusted = settings.proxies
     app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
@@ -125,7 +129,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     return app
 
 
-def serve(settings: Settings, search: ImageSearch) -> None:
+def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket]) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
@@ -133,11 +137,8 @@ def serve(settings: Settings, search: ImageSearch) -> None:
 
     connections = Connections.of(settings, raise_file_limit())
     logging.getLogger("asyncio").addFilter(AcceptFilter())
-    app = create_app(settings, search)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
+    config = uvicorn.Config(
+        create_app(settings, search),
         http=connections.protocol,
         ws="none",  # a connection that becomes one would be counted no more
         backlog=connections.backlog,
@@ -147,10 +148,32 @@ def serve(settings: Settings, search: ImageSearch) -> None:
         log_config=None,  # the process' own, see bogv.logs
         access_log=False,  # RequestLog writes one
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # raised again at the end of a server that SIGINT stopped
+        server.run(sockets=listeners)
+    if not server.started:
+        raise SystemExit(3)  # the log says why
 
 
-def _to_docs(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/api/docs")
+class _WithSlash:
+    """The API answers at its root too: a mount takes no path that ends with its name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "path": f"{scope['path']}/"}, receive, send)
+
+
+def _check_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StorageUnavailable(
+            f"The data folder {folder} can't be written to: {error.strerror}."
+            " Give bogv the right to, or set BOGV_DATA_DIR to another."
+        ) from error
 
 
 def _open_store(settings: Settings) -> MilvusStore:

@@ -67,13 +67,18 @@ class Settings(BaseSettings):
     engine: Engine = Field("auto", validation_alias="BOGV_ENGINE")
     precision: Precision = Field("auto", validation_alias="BOGV_PRECISION")
 
-    max_upload_mb: float = Field(20, validation_alias="BOGV_MAX_UPLOAD_MB", gt=0)
+    # Up to a TiB: beyond, it is no number of bytes that could be read.
+    max_upload_mb: float = Field(
+        20, validation_alias="BOGV_MAX_UPLOAD_MB", gt=0, le=2**20, allow_inf_nan=False
+    )
     max_pixels: int = Field(64_000_000, validation_alias="BOGV_MAX_PIXELS", gt=0)
     decode_seconds: float = Field(10, validation_alias="BOGV_DECODE_SECONDS", gt=0, le=3600)
     image_roots: str | None = Field(None, validation_alias="BOGV_IMAGE_ROOTS")
     allow_private_urls: bool = Field(False, validation_alias="BOGV_ALLOW_PRIVATE_URLS")
     max_queue: int = Field(64, validation_alias="BOGV_MAX_QUEUE", ge=1)
-    canary_seconds: float = Field(300, validation_alias="BOGV_CANARY_SECONDS", ge=0)
+    canary_seconds: float = Field(
+        300, validation_alias="BOGV_CANARY_SECONDS", ge=0, le=10**7, allow_inf_nan=False
+    )
     log_format: LogFormat = Field("text", validation_alias="BOGV_LOG_FORMAT")
     image_inc_path: Path | None = Field(None, validation_alias="IMAGE_INC_PATH")
     image_pool_path: Path | None = Field(None, validation_alias="IMAGE_POOL_PATH")

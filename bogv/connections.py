@@ -18,10 +18,9 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
 from bogv.config import Settings
 from bogv.limits import client_of
+from bogv.malformed import EnvelopeProtocol
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +142,7 @@ class Connections:
             loop.call_later(TICK, self._tick, loop)
 
 
-class Connection(H11Protocol):
+class Connection(EnvelopeProtocol):
     """uvicorn's, which is counted and not waited for without an end."""
 
     def __init__(self, connections: Connections, **uvicorn: Any) -> None:

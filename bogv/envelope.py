@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv import logs
-from bogv.errors import BogvError, InvalidValue
+from bogv.errors import BogvError, InvalidValue, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,18 @@ def handle_errors(api: FastAPI, answer: Answers) -> None:
         return answer.failure(request.scope, 422, InvalidValue.type, details)
 
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        # FastAPI calls all that goes wrong while it reads a body the client's fault, a 400.
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno:  # a time-out has none
+            full = StorageUnavailable(f"The body can't be kept: {cause.strerror}.")
+            return await bogv_error(request, full)
+        if isinstance(cause, ValueError | RecursionError):
+            return await bogv_error(request, InvalidValue("The body holds what can't be read."))
         name = _TYPES.get(error.status_code, "invalid-request")
         detail = f"{error.detail.rstrip('.')}."
+        if error.status_code == 404:
+            docs = f"{request.scope.get('root_path', '')}/docs"
+            detail = f"There is no such route; {docs} shows which there are."
         response = answer.failure(request.scope, error.status_code, name, detail)
         response.headers.update(error.headers or {})
         return response
@@ -137,5 +147,6 @@ class Unexpected:
 
 def _detail(error: dict[str, Any]) -> str:
     """`limit: Input should be less than or equal to 1000.`"""
+    # Behind the field's name comes which of its types pydantic tried.
     names = [part for part in error["loc"] if isinstance(part, str) and part != "body"]
-    return f"{'.'.join(names) or 'The body'}: {error['msg']}."
+    return f"{next(iter(names), 'The body')}: {error['msg']}."

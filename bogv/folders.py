@@ -16,7 +16,7 @@ from typing import Literal
 from bogv.imaging.decode import SUFFIXES
 from bogv.records import Added, NewImage, md5_of
 from bogv.service import ImageSearch
-from bogv.sources import read_file
+from bogv.sources import read_file, without_links
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,9 @@ _KEYS: dict[KeyFrom, Callable[[Path], str | None]] = {
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """The files named, and those below the folders named that end like an image, sorted.
 
-    Hidden files and folders are passed over, links to folders not followed. A file that is named
-    is taken whatever it is called. Raises FileNotFoundError for a path that isn't there.
+    Hidden files and folders are passed over; links to folders, and those that lead out of the
+    folder that is walked, are not followed. A file that is named is taken whatever it is called,
+    wherever it leads. Raises FileNotFoundError for a path that isn't there.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -49,8 +50,20 @@ def _below(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent) / name
+            path = Path(parent) / name
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                continue
+            if path.is_symlink() and not _leads_below(path, folder):
+                log.warning("Passed over, a link out of %s: %s", folder, path)
+                continue
+            yield path
+
+
+def _leads_below(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop of links
+        return False
 
 
 def new_images(
@@ -66,13 +79,17 @@ def import_folder(
 ) -> list[Added]:
     """Add all images below `inc`; each that is in is moved to `pool`, where its record points.
 
-    Interrupted anywhere, also by `stop`, it does the rest when called again. Raises OSError where
-    `pool` can't be written to.
+    Links are passed over: whoever may put files into `inc` has not therefore a right to read all
+    that bogv can. Interrupted anywhere, also by `stop`, it does the rest when called again. Raises
+    OSError where `pool` can't be written to.
     """
     verdicts = []
-    files = [(path, _target(path, inc, pool) if pool else path) for path in find_images([inc])]
+    found = [path for path in find_images([inc]) if not path.is_symlink()]
+    files = [(path, _target(path, inc, pool) if pool else path) for path in found]
+    # What has become a link since is not followed: only those that lead to `inc` itself are.
+    base, size = inc.resolve(), search.decoder.max_bytes
     images = (
-        NewImage(partial(read_file, path, search.decoder.max_bytes), str(target))
+        NewImage(partial(read_file, _below_base(path, inc, base), size, without_links), str(target))
         for path, target in takewhile(lambda _: stop is None or not stop.is_set(), files)
     )
     for (path, target), added in zip(files, search.add_many(images), strict=False):
@@ -97,14 +114,18 @@ def _move(path: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         copy = target.with_name(f"{target.name}.partial")
-        shutil.copy2(path, copy)
+        shutil.copy2(path, copy, follow_symlinks=False)
         copy.replace(target)
         path.unlink()
 
 
+def _below_base(path: Path, inc: Path, base: Path) -> Path:
+    return base / path.relative_to(inc.absolute())
+
+
 def _target(path: Path, inc: Path, pool: Path) -> Path:
     """Its place in the pool; a file of the same name and other bytes is not overwritten."""
-    target = pool.absolute() / path.relative_to(inc.absolute())
+    target = _below_base(path, inc, pool.absolute())
     if not target.exists() or target.read_bytes() == path.read_bytes():
         return target
     return target.with_stem(f"{target.stem}-{md5_of(path.read_bytes())[:8]}")

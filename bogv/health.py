@@ -1,4 +1,4 @@
-"""Whether the database answers, told at once however busy everything else is."""
+"""Whether the database answers and its files are there: told at once, however busy the rest is."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class Health:
     async def stats(self) -> Stats:
         """The state of the gallery, within PATIENCE; while the database thinks, as it was before.
 
-        Raises what asking raised (DatabaseUnavailable), and DatabaseUnavailable if a question has
-        had no answer for SILENCE seconds, or there has been none before.
+        Raises what asking raised (DatabaseUnavailable, StorageUnavailable), and
+        DatabaseUnavailable if a question has had no answer for SILENCE seconds, or there has been
+        none before.
         """
         asked = self._ask()
         await asyncio.wait([asyncio.wrap_future(asked)], timeout=PATIENCE)
@@ -72,6 +73,7 @@ class Health:
     def _look(self, asked: Future[Stats | BogvError]) -> None:
         told: Stats | BogvError
         try:
+            self._search.check_folders()
             told = self._search.stats()
         except BogvError as error:
             told = error

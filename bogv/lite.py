@@ -28,6 +28,15 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+def identity(folder: Path) -> tuple[int, int] | None:
+    """Of Milvus Lite's lock file: another one there means another folder; None: there is none."""
+    try:
+        found = (folder / "LOCK").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def check(folder: Path) -> None:
     """Refuse a folder that Milvus Lite would open with rows missing, saying nothing.
 

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 
 from bogv.canary import Canary, Verdict
-from bogv.errors import DatabaseUnavailable
+from bogv.errors import Unavailable
 from bogv.health import Health
 from bogv.load import Load
 from bogv.logs import RequestInfo
@@ -136,6 +136,6 @@ def metrics_route(api: FastAPI, health: Health, metrics: Metrics) -> None:
     async def text() -> Response:
         try:
             stats = await health.stats()
-        except DatabaseUnavailable:
+        except Unavailable:
             return Response(metrics.text(None), media_type=CONTENT_TYPE)
         return Response(metrics.text(stats), media_type=CONTENT_TYPE)

@@ -21,6 +21,7 @@ from bogv.embedder import Embedder
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
 from bogv.imaging.decoder import Decoder
 from bogv.logins import without_login
+from bogv.paging import MAX_ROWS
 from bogv.records import (
     ID_BITS,
     Added,
@@ -37,7 +38,7 @@ from bogv.records import (
     image_id,
     md5_of,
 )
-from bogv.store import FILEPATH_BYTES, KEY_BYTES, MAX_ROWS, ROWS, MilvusStore
+from bogv.store import FILEPATH_BYTES, KEY_BYTES, ROWS, MilvusStore
 from bogv.thumbnails import Thumbnails
 from bogv.weights import DIMENSION
 
@@ -272,14 +273,19 @@ class ImageSearch:
     # Deleting
 
     def delete_ids(self, ids: Sequence[int]) -> int:
-        """Delete images by id; how many there were. Those that aren't there don't matter."""
-        with self._writer():
+        """Delete images by id; how many there were. Those that aren't there don't matter.
+
+        Each is counted once, also where several servers delete it at the same moment, if they keep
+        their thumbnails in one folder: Milvus has no delete that tells what it deleted.
+        """
+        with self._deleter():
             return self._delete(self._store.get(list(ids)))
 
     def delete_keys(self, keys: Sequence[str]) -> int:
-        """Delete all images under these keys; how many there were. Raises InvalidValue."""
+        """Delete all images under these keys; how many there were, as `delete_ids`. Raises
+        InvalidValue."""
         deleted = 0
-        with self._writer():
+        with self._deleter():
             while found := self.with_keys(keys):
                 deleted += self._delete(found)
                 if len(found) < MAX_ROWS:  # these were all
@@ -296,6 +302,12 @@ class ImageSearch:
             # The images are gone from the gallery: a stray file is no reason to say otherwise.
             log.warning("Deleted images have left thumbnails behind: %s", error)
         return len(ids)
+
+    @contextmanager
+    def _deleter(self) -> Iterator[None]:
+        """Between looking up what is there and deleting it, no other server does the same."""
+        with self.thumbnails.exclusively(WRITER_SECONDS), self._writer():
+            yield
 
     @contextmanager
     def _writer(self) -> Iterator[None]:
@@ -346,11 +358,21 @@ class ImageSearch:
         return self._store.with_keys(list(keys))
 
     def page(self, cursor: Cursor | None = None, size: int = 24, text: str = "") -> Page:
-        """`size` records after the cursor, newest first, with `text` in their key or filepath."""
+        """`size` records after the cursor, newest first, with `text` in their key or filepath.
+
+        Raises InvalidValue for a cursor that can't be one of an earlier page.
+        """
         _check_limit(size)
+        if cursor is not None:
+            _check_cursor(cursor)
         records = self._store.newest(cursor, size + 1, text)
         last = records[size - 1] if len(records) > size else None
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
+
+    def check_folders(self) -> None:
+        """Raises StorageUnavailable where the files of the gallery were taken away."""
+        self._store.check_folder()
+        self.thumbnails.check_folder()
 
     def stats(self) -> Stats:
         """The state of the gallery; asks the database."""
@@ -476,8 +498,14 @@ def _check_text(name: str, text: str, limit: int) -> None:
 
 
 def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidValue(f"The limit is {limit}; it must be from 1 to {MAX_LIMIT}.")
+    # The demo's endpoints hand over what was sent: a fraction, a boolean, a text.
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise InvalidValue(f"The limit is {limit!r}; it must be an integer from 1 to {MAX_LIMIT}.")
+
+
+def _check_cursor(cursor: Cursor) -> None:
+    if not (0 <= cursor.added_at < 2**63 and 0 <= cursor.id < 2**63):
+        raise InvalidValue("The cursor is none that a page gave as its next.")
 
 
 class _Clock:

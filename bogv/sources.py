@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 import errno
-import ipaddress
 import os
 import re
 import socket
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 import httpx
 
+from bogv.addresses import is_public
 from bogv.errors import (
     BogvError,
     FetchFailed,
@@ -33,7 +33,13 @@ from bogv.errors import (
 
 FETCH_SECONDS = 20.0
 MAX_REDIRECTS = 5
-_DATA_PREFIX = re.compile(r"^\s*data:[^,]{0,100},", re.ASCII)
+REDIRECTS = {301, 302, 303, 307, 308}
+# `data:image/png;base64,`, and `data:image/png;` alone, as the documented system has it: Base64 has
+# neither comma nor semicolon, so the image begins behind the last of them.
+_DATA_PREFIX = re.compile(r"\s*data:[^,;]{0,100}(?:[,;][^,;]{0,100}){0,9}[,;]", re.I)
+# Of the authority: what is behind the last colon, but of a login or an IPv6 address.
+_PORT = re.compile(r"[^/?#]*//[^/?#]*:([^/?#:@\]]*)(?:[/?#]|$)")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -86,7 +92,8 @@ def read_file(
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
-    """Base64, standard or URL-safe, with or without a `data:…;base64,` prefix, line breaks allowed.
+    """Base64, standard or URL-safe, line breaks allowed; with or without a prefix such as
+    `data:image/png;base64,` or `data:image/png;`.
 
     Raises InvalidBase64, TooLarge.
     """
@@ -193,18 +200,13 @@ class Sources:
             return await self._in_time(url)
 
     async def _in_time(self, url: str) -> bytes:
-        try:
-            parsed = httpx.URL(url.strip())
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise InvalidUrl(f"The URL can't be read: {error}.") from error
+        parsed = _read_url(url)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise InvalidUrl("The URL must begin with http:// or https:// and name a host.")
         try:
             return await asyncio.wait_for(self._fetch(parsed), FETCH_SECONDS)
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise FetchFailed(f"The URL gave no image within {FETCH_SECONDS:.0f} s.") from error
-        except httpx.InvalidURL as error:
-            raise FetchFailed(f"The URL leads to one that can't be read: {error}.") from error
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise FetchFailed(f"The URL can't be fetched: {reason}.") from error
@@ -214,19 +216,70 @@ class Sources:
         client = httpx.AsyncClient(
             transport=transport,
             timeout=FETCH_SECONDS / 2,
-            follow_redirects=True,
-            max_redirects=MAX_REDIRECTS,
+            event_hooks={"response": [_take_location]},
             trust_env=False,  # a proxy would resolve names itself, past the fence
             headers={"User-Agent": "bogv", "Accept": "image/*", "Accept-Encoding": "identity"},
         )
-        async with client, client.stream("GET", url) as response:
-            if response.status_code != 200:
-                raise FetchFailed(f"The URL answered with status {response.status_code}.")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                _within(body, self.max_bytes)
-            return bytes(body)
+        async with client:
+            for _ in range(1 + MAX_REDIRECTS):
+                async with client.stream("GET", url) as response:
+                    location = response.extensions.get("location")
+                    if location is None or response.status_code not in REDIRECTS:
+                        return await self._body(response)
+                    url = _redirected(url, location)
+        raise FetchFailed(f"The URL leads on and on: more than {MAX_REDIRECTS} redirects.")
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        if response.status_code != 200:
+            raise FetchFailed(f"The URL answered with status {response.status_code}.")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            _within(body, self.max_bytes)
+        return bytes(body)
+
+
+async def _take_location(response: httpx.Response) -> None:
+    """So that httpx sees no redirect: it reads the body of each, be it without an end, and fails
+    with errors of other libraries where the next URL is none, also of those it doesn't follow."""
+    response.extensions["location"] = response.headers.pop("Location", None)
+
+
+def _read_url(text: str) -> httpx.URL:
+    """Raises InvalidUrl for what is none, has a port that is none, or a host that can't be asked
+    for; httpx tells some of these only once it connects, by errors of other libraries."""
+    text = text.strip()
+    try:
+        url = httpx.URL(text)
+        is_name = not url.host or _is_host(url.raw_host.decode("ascii"))
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InvalidUrl(f"The URL can't be read: {error}.") from error
+    if not is_name:
+        raise InvalidUrl("The URL can't be read: its host is no name that there can be.")
+    port = _PORT.match(text)
+    if port and port[1] and not (_DIGITS.fullmatch(port[1]) and 1 <= int(port[1]) <= 65535):
+        raise InvalidUrl("The URL can't be read: its port is no number from 1 to 65535.")
+    return url
+
+
+def _is_host(host: str) -> bool:
+    """Whether a resolver takes it: RFC 1035's lengths, and Punycode that is some. Raises
+    UnicodeError for Punycode that is none."""
+    labels = host.lower().removesuffix(".").split(".")
+    coded = [each[4:].encode().decode("punycode") for each in labels if each.startswith("xn--")]
+    fit = len(host) <= 253 and all(0 < len(label) < 64 for label in labels)
+    return fit and not any(map(str.isascii, coded))
+
+
+def _redirected(url: httpx.URL, location: str) -> httpx.URL:
+    """Raises InvalidUrl, FetchFailed for a scheme that is not fetched."""
+    following = _read_url(location)
+    if following.scheme not in {"", "http", "https"}:
+        raise FetchFailed("The URL leads to one that is neither http nor https.")
+    try:
+        return url.join(following)
+    except httpx.InvalidURL as error:
+        raise InvalidUrl(f"The URL leads to one that can't be read: {error}.") from error
 
 
 class PublicTransport(httpx.AsyncHTTPTransport):
@@ -240,7 +293,7 @@ class PublicTransport(httpx.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Raises UrlNotAllowed, httpx.ConnectError for an unknown host."""
-        host = request.url.host
+        host = request.url.raw_host.decode("ascii")  # IDNA 2008; the resolver's own is of 2003
         address = await _public_address(host)
         # A request of its own: httpx reads the caller's again, to follow a relative redirect.
         pinned = httpx.Request(
@@ -263,23 +316,6 @@ async def _public_address(host: str) -> str:
     if not addresses or not all(map(is_public, addresses)):
         raise UrlNotAllowed(f"The URL leads to {host!r}, which is not a public address.")
     return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's: not private, loopback, link-local, shared,
-    multicast or reserved; IPv4 inside IPv6 (mapped, 6to4, NAT64) counts as the IPv4 it carries."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.is_site_local:
-            return False
-        ip = ip.ipv4_mapped or ip.sixtofour or _nat64(ip) or ip
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if ip in ipaddress.ip_network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return None
 
 
 _Bytes = TypeVar("_Bytes", bytes, bytearray)

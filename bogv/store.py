@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,16 @@ from pymilvus.client.types import Status
 
 from bogv import lite as lite_folder
 from bogv.batching import Batcher
-from bogv.errors import DatabaseUnavailable, GalleryInUse, GalleryMismatch, NotFound
+from bogv.errors import (
+    DatabaseUnavailable,
+    GalleryInUse,
+    GalleryMismatch,
+    InvalidValue,
+    NotFound,
+    StorageUnavailable,
+)
 from bogv.logins import split_login
+from bogv.paging import MAX_ROWS, Pager
 from bogv.records import Cursor, Hit, Record, Vectors
 
 log = logging.getLogger(__name__)
@@ -39,10 +47,7 @@ KEY_BYTES = 512
 FILEPATH_BYTES = 2048
 ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
 SEARCHES = 16  # vectors that one call to Milvus Lite looks for
-TEXT_WINDOW = 1_000  # rows read at once when looking for text
-MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
 _NEVER = 2**31 - 1  # ms
-_MINUTE, _DAY = 60_000, 86_400_000  # ms
 _FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 _BUILD_SECONDS = 3600.0  # Milvus Lite builds an index while the call waits
 _ELSEWHERE = "begin a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
@@ -89,8 +94,9 @@ class MilvusStore:
         self._searches = Batcher(self._search_together, SEARCHES)
         self._silent = 0  # calls in a row that a server has not answered
         self._asking_on = threading.Lock()
-        self._latest = 0  # the newest row this process has seen: where a listing looks first
+        self._pager = Pager(self._query)
         self._client = self._connect(uri, **login)
+        self._opened = lite_folder.identity(Path(uri)) if lite else None
 
     @classmethod
     def lite(
@@ -287,13 +293,13 @@ class MilvusStore:
             for start in range(0, len(rows), ROWS):
                 self._call(self._client.upsert, self.name, rows[start : start + ROWS])
             self._flush()
-        self._latest = max([self._latest, *(record.added_at for record in records)])
+        self._pager.added(max((record.added_at for record in records), default=0))
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete rows. Milvus counts the ids asked for, not those that were there: ask before."""
-        if ids:
+        if possible := _possible(ids):
             with self._lock:
-                self._call(self._client.delete, self.name, ids=list(ids))
+                self._call(self._client.delete, self.name, ids=possible)
                 self._flush()
 
     # Reading
@@ -304,21 +310,23 @@ class MilvusStore:
         latest: what any process wrote or deleted up to now. Without, a server answers in a few ms
         instead of some hundred, with what it has at hand.
         """
-        if not ids:
+        possible = _possible(ids)
+        if not possible:
             return []
         rows = self._call(
             self._client.get,
             self.name,
-            ids=list(ids),
+            ids=possible,
             output_fields=_FIELDS,
             consistency="Strong" if latest else "Session",
         )
         found = {row["id"]: _record(row) for row in rows}
-        return [found[i] for i in dict.fromkeys(ids) if i in found]
+        return [found[i] for i in dict.fromkeys(possible) if i in found]
 
     def vector(self, record_id: int) -> Vectors:
         """The embedding of a record, (dimension,) float32. Raises NotFound."""
-        rows = self._call(self._client.get, self.name, ids=[record_id], output_fields=["embedding"])
+        ids = _possible([record_id])
+        rows = self._call(self._client.get, self.name, ids=ids, output_fields=["embedding"])
         if not rows:
             raise NotFound(f"There is no image with the id {record_id}.")
         return np.asarray(rows[0]["embedding"], np.float32)
@@ -326,12 +334,21 @@ class MilvusStore:
     def with_keys(self, keys: Sequence[str]) -> list[Record]:
         """Records with one of these keys, at most MAX_ROWS of them."""
         listed = ", ".join(_quoted(key) for key in keys)
-        return self._query(f"key in [{listed}]", _FIELDS, MAX_ROWS, "Strong") if keys else []
+        return self._query(f"key in [{listed}]", MAX_ROWS, "Strong") if keys else []
 
     def ids_from(self, start: int, size: int) -> list[int]:
         """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
         rows = self._query_rows(f"id >= {start}", ["id"], "Session", limit=size)
         return [row["id"] for row in rows]
+
+    def check_folder(self) -> None:
+        """Raises StorageUnavailable where Milvus Lite's folder is no more what was opened: it goes
+        on with what it has in memory, and what it writes now is lost."""
+        if self._lite and lite_folder.identity(Path(self._uri)) != self._opened:
+            raise StorageUnavailable(
+                "The data folder was deleted or replaced while bogv runs: put it back as it was,"
+                " or start bogv anew; what is added until then is lost."
+            )
 
     def count(self) -> int:
         """Rows in the gallery."""
@@ -370,59 +387,11 @@ class MilvusStore:
         return [_hits(rows) for rows in found]
 
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
-        """At most `size` records older than `before`, newest first, with `text` in key or filepath.
+        """As `Pager.newest`."""
+        return self._pager.newest(before, size, text)
 
-        Milvus can't sort: rows are read in windows of time and sorted here. It can't look for text
-        everywhere either (2.3 knows prefixes alone), so that is done here too, case ignored: a
-        rare text reads the key and filepath of every row.
-        """
-        found: list[Record] = []
-        needle = text.casefold()
-        for rows in self._windows(before, max(4 * size, TEXT_WINDOW if text else 0)):
-            matching = [row for row in rows if not needle or _mentions(row, needle)]
-            found += sorted(matching, key=lambda row: (-row.added_at, -row.id))
-            if len(found) >= size:
-                break
-        return found[:size]
-
-    def _windows(self, before: Cursor | None, limit: int) -> Iterator[list[Record]]:
-        """All rows before the cursor, in windows of time, newest first, of at most `limit` rows.
-
-        Windows, because Milvus Lite takes 0.16 ms for every row that it reads or counts. Their
-        length follows the density: galleries fill in bursts with long gaps between them. Nearly
-        all rows have a millisecond of their own, so a window can always be made short enough.
-        """
-        older = "added_at >= 0"
-        end, span = int(time.time() * 1000) + _DAY, _MINUTE
-        if before is not None:
-            at, record_id = before.added_at, before.id
-            older = f"(added_at < {at} or (added_at == {at} and id < {record_id}))"
-            end = at + 1
-        latest = self._latest  # what other processes have added since comes first
-        if before is None and latest:
-            span = max(end - latest - 1, 1)
-        dense = 0  # from here to the end there are known to be more than `limit` rows
-        consistency = "Strong"  # once: what has been seen by one query is seen by the next
-        while end > 0:
-            start = max(end - span, 0)
-            window = f"{older} and added_at >= {start} and added_at < {end}"
-            rows = self._query(window, _FIELDS, min(limit + 1, MAX_ROWS), consistency)
-            consistency = "Session"
-            if len(rows) > limit and span > 1:
-                dense, span = start, max(span // 4, 1)
-                continue
-            self._latest = max([self._latest, *(row.added_at for row in rows)])
-            yield rows
-            end = start
-            if end == latest + 1:
-                span = _MINUTE
-            elif len(rows) < limit // 4:
-                span *= 4
-            if end > dense > 0:
-                span = min(span, max((end - dense) // 2, 1))
-
-    def _query(self, where: str, fields: list[str], limit: int, consistency: str) -> list[Record]:
-        return [_record(row) for row in self._query_rows(where, fields, consistency, limit=limit)]
+    def _query(self, where: str, limit: int, consistency: str) -> list[Record]:
+        return [_record(row) for row in self._query_rows(where, _FIELDS, consistency, limit=limit)]
 
     def _query_rows(self, where: str, fields: list[str], consistency: str, **more: Any) -> Any:
         return self._call(
@@ -524,6 +493,16 @@ def _is_silence(error: Exception) -> bool:
     return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
 
 
+def _possible(ids: Iterable[int]) -> list[int]:
+    """Those that Milvus can have. Raises InvalidValue for what is no integer: pymilvus would write
+    it into a filter as it is."""
+    listed = list(ids)
+    for each in listed:
+        if type(each) is not int:
+            raise InvalidValue(f"{str(each)[:40]!r} is no id: ids are integers.")
+    return [each for each in listed if 0 < each < 2**63]
+
+
 def _quoted(text: str) -> str:
     """A string literal of Milvus' filter language, with the escapes that Lite and server share.
 
@@ -543,7 +522,3 @@ def _hits(rows: Any) -> list[Hit]:
 
 def _score(cosine: float) -> float:
     return min(max(float(cosine), 0.0), 1.0)
-
-
-def _mentions(record: Record, needle: str) -> bool:
-    return needle in record.key.casefold() or needle in record.filepath.casefold()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 from bogv.errors import StorageUnavailable, reason
 from bogv.logins import redacted
 from bogv.pending import Left, Pending
+
+log = logging.getLogger(__name__)
 
 
 class Thumbnails:
@@ -62,6 +67,27 @@ class Thumbnails:
             return None
         except OSError as error:
             raise StorageUnavailable(f"The thumbnail can't be read: {reason(error)}.") from error
+
+    def check_folder(self) -> None:
+        """Raises StorageUnavailable where there is no folder any more, if it is one of files."""
+        if self._local and not Path(self._root).is_dir():
+            raise StorageUnavailable("The folder of thumbnails is gone: no image can be added.")
+
+    @contextmanager
+    def exclusively(self, patience: float) -> Iterator[None]:
+        """One such block at a time, of all processes that keep thumbnails in this folder.
+
+        The lock is flock(2)'s: the kernel lets go of it when its process ends, however it does.
+        Object stores have none: there the block runs beside others. Raises StorageUnavailable
+        after `patience` seconds.
+        """
+        with ExitStack() as held:
+            if self._local:
+                try:
+                    held.enter_context(_locked(Path(self._root, "deletes.lock"), patience))
+                except OSError as error:
+                    log.warning("Deletes of several servers are not told apart: %s", error)
+            yield
 
     def remove(self, ids: Iterable[int]) -> None:
         """Remove thumbnails; those that aren't there don't matter."""
@@ -127,3 +153,18 @@ class Thumbnails:
 
     def _part(self, image_id: int, owner: str) -> str:
         return f"{self._root}/{image_id}.{owner}.part"
+
+
+@contextmanager
+def _locked(path: Path, patience: float) -> Iterator[None]:
+    end = time.monotonic() + patience
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise StorageUnavailable("Others are deleting images; try again.") from None
+            time.sleep(0.02)
+        yield

@@ -83,7 +83,7 @@ class Model:
 
     def check_files(self, folder: Path) -> None:
         """After the sweep: the thumbnails of the rows, and no other file."""
-        files = {path.name for path in (folder / "thumbnails").iterdir()}
+        files = {path.name for path in (folder / "thumbnails").iterdir()} - {"deletes.lock"}
         assert files == {f"{_id(key)}.webp" for key in self.there}
         # What the process that is open now notes may be there, and is empty.
         assert all(not path.read_bytes() for path in (folder / "pending").glob("*.ids"))

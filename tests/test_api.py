@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -189,12 +191,61 @@ def test_a_search_of_an_empty_gallery_gives_no_hits(
         assert succeeds(find(), "search") == []
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1001, "many", 1.5])
+NO_INTEGERS = [True, False, "", "1.0", "1000.0", "1_0", "１０", "٣", "0x5", "1e1", "null", "true"]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, "many", 1.5, "9" * 5000, *NO_INTEGERS])
 def test_a_limit_out_of_range_is_a_422_envelope(
     searches: dict[str, Callable[..., Any]], limit: Any
 ) -> None:
     for find in searches.values():
         assert "limit" in fails(find(limit=limit), "search", 422, "invalid-value")
+
+
+@pytest.mark.parametrize(
+    "limit", ["null", "1.0", "1000.0", "1e3", "-0.0", "NaN", "Infinity", "[5]", "{}", "9" * 5000]
+)
+def test_nor_is_what_json_has_no_integer_for(client: TestClient, limit: str) -> None:
+    image = base64.b64encode(png(1)).decode()
+    content = f'{{"base64": "{image}", "limit": {limit}}}'.encode()
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(f"{BASE}/search/base64", content=content, headers=headers)
+    fails(answer, "search", 422, "invalid-value")
+
+
+@pytest.mark.parametrize("bad", [True, 1.0, 1e15, "1_0", None, "1.0", [1], "x", 10**20])
+def test_a_list_of_ids_is_of_integers(client: TestClient, search: ImageSearch, bad: Any) -> None:
+    there = search.add(png(1)).id
+    answer = client.post(f"{BASE}/del/id", json={"id": [there, bad]})
+    if bad == 10**20:  # an integer, and nobody's id
+        assert succeeds(answer, "del") == 1
+        return
+    detail = fails(answer, "del", 422, "invalid-value")
+    assert "function" not in detail
+    assert search.stats().count == 1
+
+
+@pytest.mark.parametrize("name", ["", "; filename*=utf-8''"])
+def test_a_file_without_a_name_is_told_or_taken(client: TestClient, name: str) -> None:
+    head = f'--b\r\nContent-Disposition: form-data; name="file"{name}\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = head.encode() + png(1) + b"\r\n--b--\r\n"
+    answer = client.post(f"{BASE}/add/file", content=body, headers=headers)
+    if answer.status_code != 200:
+        fails(answer, "add", 422, "invalid-value")
+
+
+def test_an_upload_that_the_disk_does_not_take_is_503(
+    client: TestClient, search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    for kind in ("add", "search"):
+        answer = client.post(f"{BASE}/{kind}/file", files=upload())
+        assert "No space" in fails(answer, kind, 503, "storage-unavailable")
+    assert search.stats().count == 0
 
 
 def test_delete_by_id(client: TestClient, search: ImageSearch) -> None:
@@ -340,6 +391,15 @@ def test_a_body_that_is_no_json_is_told(client: TestClient, content: bytes) -> N
         ("GET", "/api/health/", "health", 404, "no-such-route"),
         ("POST", f"{BASE}/add/file/", "add", 404, "no-such-route"),
         ("POST", "/api/nothing/here", "", 404, "no-such-route"),
+        ("OPTIONS", f"{BASE}/add/file", "add", 405, "method-not-allowed"),
+        ("TRACE", "/api/health", "health", 405, "method-not-allowed"),
+        ("PROPFIND", "/api/docs", "", 405, "method-not-allowed"),
+        ("GET", "/api/%zz%", "", 404, "no-such-route"),
+        ("GET", "/api/%ff%00", "", 404, "no-such-route"),
+        ("GET", "/api//health", "health", 404, "no-such-route"),
+        ("GET", "/api/static-offline-docs/%00", "", 404, "no-such-route"),
+        ("GET", "/api/static-offline-docs/%2e%2e/%2e%2e/bogv", "", 404, "no-such-route"),
+        ("DELETE", "/api/static-offline-docs/x", "", 405, "method-not-allowed"),
     ],
 )
 def test_every_answer_under_api_is_an_envelope(

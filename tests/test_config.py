@@ -32,6 +32,13 @@ def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("API_PORT", "70000"),
         ("BOGV_MAX_UPLOAD_MB", "0"),
+        ("BOGV_MAX_UPLOAD_MB", "inf"),
+        ("BOGV_MAX_UPLOAD_MB", "nan"),
+        ("BOGV_MAX_UPLOAD_MB", "-inf"),
+        ("BOGV_MAX_UPLOAD_MB", "1e300"),
+        ("BOGV_CANARY_SECONDS", "inf"),
+        ("BOGV_CANARY_SECONDS", "nan"),
+        ("BOGV_CANARY_SECONDS", "1e300"),
         ("BOGV_ENGINE", "abacus"),
         ("BOGV_HTTP_STATUS", "201"),
         ("BOGV_COLLECTION", "a-b"),

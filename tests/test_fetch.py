@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ipaddress
 import socket
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bogv import sources as module
+from bogv.addresses import is_public
 from bogv.errors import FetchFailed, InvalidUrl, TooLarge, UrlNotAllowed
-from bogv.sources import Sources, is_public
+from bogv.sources import Sources
 from tests.web import reply, serving
 
 LIMIT = 1000
@@ -66,10 +70,36 @@ def open_to_private() -> Sources:
         ("192.0.2.1", False),
         ("198.18.0.1", False),
         ("240.0.0.1", False),
+        ("3fff::1", False),
+        ("3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", False),
+        ("3fff:1000::1", True),
+        ("5f00::1", False),
+        ("100::1", False),
+        ("100:0:0:1::1", False),
+        ("2001:2::1", False),
+        ("2001:1ff::1", False),
+        ("2001:200::1", True),
+        ("2620:fe::fe", True),
+        ("4000::1", False),
+        ("1fff::1", False),
+        ("64:ff9b::5db8:d822", True),
+        ("192.88.99.1", False),
+        ("198.19.255.255", False),
+        ("198.20.0.1", True),
     ],
 )
 def test_only_the_internets_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+@given(st.ip_addresses() | st.ip_addresses(network="2000::/3"))
+def test_what_python_takes_for_no_public_address_is_none(
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    """Each version knows other blocks; none of them knows one more than the list."""
+    if not (ip.is_global and not ip.is_multicast):
+        carried = ip.version == 6 and (ip.sixtofour or str(ip).startswith("64:ff9b::"))
+        assert carried or not is_public(str(ip))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +197,93 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, answers: Any) -> None:
 def test_only_http_and_https_are_urls(fenced: Sources, url: str) -> None:
     with pytest.raises(InvalidUrl):
         fenced.from_url(url)
+
+
+UNREADABLE = [
+    "http://127.0.0.1:65536/",
+    "http://127.0.0.1:-1/",
+    "http://127.0.0.1:0/",
+    "http://127.0.0.1:8_0/",
+    "http://127.0.0.1:+80/",
+    "http://127.0.0.1:١/",
+    "http://user:word@127.0.0.1:65536",
+    "http://127.0.0.1:99999999999999999999?x",
+    f"http://127.0.0.1:{'9' * 5000}/",
+    "http://[::1]:65536/",
+    "http://[::1]x/",
+    "http://[::1",
+    "https://xn--/",
+    "http://xn--a/",
+    "http://xn--zzzzzzzzzz99999999/a",
+    "http://xn--ls8h.invalid/",
+    "http://a.xn--/",
+    "http://a.xn--zzzzzzzzzz99999999.invalid/",
+    "http://💩.invalid/",
+    "http://a..invalid/",
+    "https://.invalid/",
+    f"http://{'a' * 64}.invalid/",
+    f"http://{'a.' * 127}invalid/",
+    "http://[v1.x]/",
+    "//127.0.0.1:65536",
+    "//xn--a/",
+]
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+def test_a_port_or_a_host_that_is_none_makes_no_url(
+    fenced: Sources, open_to_private: Sources, url: str
+) -> None:
+    for sources in (fenced, open_to_private):
+        with pytest.raises(InvalidUrl):
+            sources.from_url(url)
+
+
+@pytest.mark.parametrize("to", UNREADABLE)
+def test_nor_does_it_by_a_redirect(open_to_private: Sources, to: str) -> None:
+    def answer(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + to.encode() + b"\r\n\r\n")
+
+    with serving(answer) as base, pytest.raises(InvalidUrl):
+        open_to_private.from_url(base)
+
+
+@pytest.mark.parametrize("host", ["bücher.example", "xn--bcher-kva.example", "straße.example"])
+def test_a_name_of_other_letters_is_asked_for_as_it_is_registered(
+    fenced: Sources, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As IDNA 2008 says; Python's resolver would look for strasse.example."""
+    asked: list[str] = []
+
+    async def nowhere(host: str) -> str:
+        asked.append(host)
+        raise httpx.ConnectError("nowhere")
+
+    monkeypatch.setattr(module, "_public_address", nowhere)
+    with pytest.raises(FetchFailed):
+        fenced.from_url(f"http://{host}./x")
+    assert asked[0] in {"xn--bcher-kva.example.", "xn--strae-oqa.example."}
+
+
+def test_the_body_of_a_redirect_is_not_read(open_to_private: Sources) -> None:
+    sent = 0
+
+    def endless(handler: Any) -> None:
+        nonlocal sent
+        if handler.path == "/new":
+            reply(handler, b"cat")
+            return
+        handler.send_response(302)
+        handler.send_header("Location", "/new")
+        handler.end_headers()
+        try:
+            while sent < 500 * 2**20:
+                sent += handler.wfile.write(b"x" * 2**16)
+        except OSError:
+            return
+
+    with serving(endless) as base:
+        assert open_to_private.from_url(base) == b"cat"
+    assert sent < 500 * 2**20  # the rest is what the connection holds
 
 
 def test_an_image_is_fetched_through_a_redirect(open_to_private: Sources) -> None:

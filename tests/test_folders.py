@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bogv import folders
 from bogv.folders import find_images, import_folder, new_images
+from bogv.records import md5_of
 from bogv.service import ImageSearch
 from tests.fakes import lite_search, png
 
@@ -95,3 +97,73 @@ def test_without_a_pool_the_images_stay(search: ImageSearch, inc: Path) -> None:
         import_folder(search, inc, None)
         assert (inc / "a.png").exists()
         assert search.stats().count == 2
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """An image that lies elsewhere."""
+    path = tmp_path / "elsewhere" / "secret.png"
+    path.parent.mkdir()
+    path.write_bytes(png(7))
+    return path
+
+
+def links_to(secret: Path, inc: Path) -> None:
+    (inc / "absolute.png").symlink_to(secret)
+    (inc / "relative.png").symlink_to("../elsewhere/secret.png")
+    (inc / "twice.png").symlink_to("absolute.png")
+    (inc / "loop.png").symlink_to("loop.png")
+    (inc / "environ.png").symlink_to("/proc/self/environ")
+    (inc / "folder").symlink_to(secret.parent)
+    (inc / "folder.png").symlink_to(secret.parent)
+
+
+def test_a_walk_follows_no_link_out_of_its_folder(inc: Path, secret: Path) -> None:
+    links_to(secret, inc)
+    (inc / "shoes" / "inside.png").symlink_to("../a.png")
+    assert [path.name for path in find_images([inc])] == ["a.png", "bad.jpg", "b.png", "inside.png"]
+    assert find_images([inc / "absolute.png"]) == [inc / "absolute.png"]
+
+
+def test_an_import_follows_no_link(
+    search: ImageSearch, inc: Path, secret: Path, tmp_path: Path
+) -> None:
+    links_to(secret, inc)
+    pool = tmp_path / "pool"
+    added = import_folder(search, inc, pool)
+    assert [each.status for each in added] == ["created", "failed", "created"]
+    assert not [path for path in pool.rglob("*") if path.is_symlink()]
+    assert md5_of(png(7)) not in {record.md5 for record in search.page().records}
+    assert secret.exists()
+
+
+@pytest.mark.parametrize("changed", ["a.png", "shoes"])
+def test_nor_one_that_comes_after_the_walk(
+    search: ImageSearch,
+    inc: Path,
+    secret: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: str,
+) -> None:
+    (secret.parent / "b.png").write_bytes(png(7))
+    walked = folders.find_images
+
+    def then_exchanged(paths: list[Path]) -> list[Path]:
+        found = walked(paths)
+        (inc / changed).rename(tmp_path / "moved")
+        (inc / changed).symlink_to(secret if changed == "a.png" else secret.parent)
+        return found
+
+    monkeypatch.setattr(folders, "find_images", then_exchanged)
+    import_folder(search, inc, tmp_path / "pool")
+    assert md5_of(png(7)) not in {record.md5 for record in search.page().records}
+
+
+def test_the_folder_to_import_from_may_be_a_link(
+    search: ImageSearch, inc: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").symlink_to(inc)
+    import_folder(search, tmp_path / "in", None)
+    paths = {record.filepath for record in search.page().records}
+    assert paths == {str(tmp_path / "in" / "a.png"), str(tmp_path / "in" / "shoes" / "b.png")}

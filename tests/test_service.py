@@ -360,7 +360,7 @@ def test_pages_cross_long_gaps_and_dense_bursts(
     moments = iter(times)
     monkeypatch.setattr(search._clock, "now", lambda: next(moments))
     ids = fill(search, len(times))
-    search._store._latest = 0  # as after a restart
+    search._store._pager._latest = 0  # as after a restart
     for _ in range(2):
         seen: list[int] = []
         cursor = None
@@ -369,7 +369,7 @@ def test_pages_cross_long_gaps_and_dense_bursts(
             seen += [record.id for record in page.records]
             cursor = page.next
         assert seen == ids[::-1]
-        search._store._latest = times[70]  # what this process saw is not the newest
+        search._store._pager._latest = times[70]  # what this process saw is not the newest
 
 
 def test_rows_of_the_same_millisecond_are_all_paged(

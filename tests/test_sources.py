@@ -161,7 +161,21 @@ def test_a_file_over_the_limit_is_refused(fenced: Sources, root: Path) -> None:
         fenced.from_path(str(root / "big.jpg"))
 
 
-@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:;base64,", "\n "])
+PREFIXES = [
+    "",
+    "\n ",
+    "data:image/png;base64,",
+    "data:;base64,",
+    "data:image/png;",  # as the documented system has it
+    "data:image/png;,",
+    "data:image/png,",
+    " DATA:image/svg+xml;charset=utf-8;base64,",
+    "data:image/png;name=cat.png;base64;",
+    "data:image/jpeg; ",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
 def test_base64_comes_back_as_it_was(fenced: Sources, prefix: str, data: bytes) -> None:
     for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
@@ -169,7 +183,18 @@ def test_base64_comes_back_as_it_was(fenced: Sources, prefix: str, data: bytes) 
     assert fenced.from_base64(prefix + base64.b64encode(data).decode().rstrip("=")) == data
 
 
-@pytest.mark.parametrize("text", ["é", "a", "ab*c", "data:image/png;base64,!!!!"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "é",
+        "a",
+        "ab*c",
+        "data:image/png;base64,!!!!",
+        "data:YQ==",
+        "data:image/png",
+        "image/png;YQ==",
+    ],
+)
 def test_what_is_no_base64_is_called_that(fenced: Sources, text: str) -> None:
     with pytest.raises(InvalidBase64):
         fenced.from_base64(text)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from functools import wraps
 from html import escape
-from typing import Any
+from inspect import signature
+from typing import Any, get_type_hints
 
 import gradio as gr
 from gradio.events import api
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bogv.errors import BogvError, InvalidValue
 from bogv.records import Cursor
 from bogv.service import ImageSearch
 from bogv.sources import read_file, without_links
 from bogv.ui.parts import uploaded
+
+_CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 def add_endpoints(service: ImageSearch) -> None:
@@ -52,21 +57,40 @@ def add_endpoints(service: ImageSearch) -> None:
 def _cursor(text: str) -> Cursor | None:
     if not text:
         return None
-    added_at, _, record_id = text.partition("-")
-    if not (added_at.isdecimal() and record_id.isdecimal()):
+    if not _CURSOR.fullmatch(text):
         raise InvalidValue("`after` is what an earlier page gave as `next`.")
-    return Cursor(int(added_at), int(record_id))
+    added_at, record_id = map(int, text.split("-"))
+    return Cursor(added_at, record_id)
 
 
 def _told(endpoint: Any) -> Any:
-    """bogv's errors as gradio's, which reach the client with their message."""
+    """With what was sent checked against the types, which gradio doesn't do, and bogv's errors as
+    gradio's, which reach the client with their message."""
+    strict = ConfigDict(strict=True, allow_inf_nan=False)  # no text for a number, no 1.5 or true
+    checks = {
+        name: TypeAdapter(dict[str, Any] if hint is gr.FileData else hint, config=strict)
+        for name, hint in get_type_hints(endpoint).items()
+        if name != "return"
+    }
+    names = list(signature(endpoint).parameters)
 
     @wraps(endpoint)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any) -> Any:
         try:
-            return endpoint(*args, **kwargs)
+            given = dict(zip(names, args, strict=False))
+            for name, check in checks.items():
+                if name in given:
+                    _check(name, check, given[name])
+            return endpoint(*args)
         except BogvError as error:
             message = f"{error.type}: {escape(str(error))}"
             raise gr.Error(message, print_exception=False) from error
 
     return run
+
+
+def _check(name: str, check: TypeAdapter[Any], value: Any) -> None:
+    try:
+        check.validate_python(value)
+    except ValidationError as error:
+        raise InvalidValue(f"{name}: {error.errors()[0]['msg']}.") from error

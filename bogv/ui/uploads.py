@@ -1,7 +1,7 @@
-"""What gradio's parser of uploads leaves open, closed.
+"""What gradio leaves open when files are uploaded, closed.
 
-It keeps a field that is no file in memory, of any size, and the temporary files of an upload that
-was broken off on the disk, for ever.
+Its parser keeps a field that is no file in memory, of any size, and the temporary files of an
+upload that was broken off on the disk, for ever.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from gradio import route_utils
+from gradio import route_utils, routes
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+
+from bogv.errors import StorageUnavailable
 
 MAX_FIELD = 64 * 1024  # bytes; the page sends files alone
 
@@ -33,6 +36,9 @@ class UploadParser(route_utils.GradioMultiPartParser):
         except BaseException:
             self._discard(self._files_to_close_on_error)
             raise
+        if any(isinstance(value, str) for value in form.getlist("files")):
+            self._discard(self._files_to_close_on_error)
+            raise HTTPException(400, "A file was sent without a name.")
         # Gradio takes the files of one name, and forgets the others.
         others = [value for name, value in form.multi_items() if name != "files"]
         self._discard([value.file for value in others if not isinstance(value, str)])
@@ -46,6 +52,16 @@ class UploadParser(route_utils.GradioMultiPartParser):
                 os.unlink(file.name)  # noqa: PTH108 - a str, as tempfile gives it
 
 
+async def keep_upload(*args: Any, **kwargs: Any) -> Any:
+    """Gradio's, which tells nothing of a disk that takes no more. Raises HTTPException."""
+    try:
+        return await route_utils.upload_fn(*args, **kwargs)
+    except OSError as error:
+        detail = f"The files can't be kept: {error.strerror}."
+        raise HTTPException(StorageUnavailable.status, detail) from error
+
+
 def install() -> None:
-    """Have gradio use it."""
+    """Have gradio use them."""
     route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
+    routes.upload_fn = keep_upload  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bogv.bootstrap import serve
 from bogv.config import Settings
 from bogv.imaging.decoder import Decoder
+from bogv.listening import listen
 from bogv.logs import configure
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
@@ -24,7 +25,7 @@ def main() -> None:
         MilvusStore.lite(settings.data_dir, settings.collection),
         Thumbnails(settings.thumbnails_url, settings.data_dir / "pending"),
     )
-    serve(settings, search)
+    serve(settings, search, listen(settings.host, settings.port))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""What can be told at the start is told before anything slow; and what is lost later, by health."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from bogv import __main__ as command_line
+from bogv import bootstrap
+from bogv.api import create_api
+from bogv.config import Settings
+from bogv.errors import StorageUnavailable, Unavailable
+from bogv.listening import listen
+from bogv.service import ImageSearch
+from bogv.sources import Sources
+from tests.fakes import lite_search, png
+from tests.running import ROOT
+from tests.test_faults import own_mounts
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_port_in_use_is_told_with_what_to_set(taken: int, host: str) -> None:
+    with pytest.raises(Unavailable, match=f"Port {taken} .* API_PORT"):
+        listen(host, taken)
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "nobody.invalid"])
+def test_an_address_that_is_not_this_machines_is_told(host: str) -> None:
+    with pytest.raises(Unavailable, match="BOGV_HOST"):
+        listen(host, 0)
+
+
+def test_a_port_that_is_taken_stays_taken() -> None:
+    [listener] = listen("127.0.0.1", 0)
+    with listener:
+        with pytest.raises(Unavailable, match="in use"):
+            listen("127.0.0.1", listener.getsockname()[1])
+        with socket.create_connection(listener.getsockname()):  # it waits to be answered
+            pass
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_port_in_use_is_found_before_anything_is_loaded(
+    taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def loaded(_: Settings) -> ImageSearch:
+        pytest.fail("the gallery was opened first")
+
+    monkeypatch.setattr(command_line, "open_search", loaded)
+    monkeypatch.setattr("bogv.logs.configure", lambda _: None)
+    monkeypatch.setenv("API_PORT", str(taken))
+    monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
+    with pytest.raises(SystemExit, match="API_PORT"):
+        command_line.main([command])
+    assert not (tmp_path / "data").exists()
+
+
+# The data folder
+
+
+@pytest.mark.parametrize("below", ["a file", "a file/data"])
+def test_a_data_folder_that_is_none_is_told(tmp_path: Path, below: str) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(StorageUnavailable, match="BOGV_DATA_DIR"):
+        bootstrap.open_search(Settings(data_dir=tmp_path / below))
+
+
+def test_a_data_folder_that_is_read_only_is_told_in_one_line(tmp_path: Path) -> None:
+    namespace = own_mounts()
+    if namespace is None:
+        pytest.skip("no right to make mount namespaces (`unshare`)")
+    script = f"mount -t tmpfs -o ro tmpfs '{tmp_path}' && BOGV_DATA_DIR='{tmp_path}' exec $0 $@"
+    command = [*namespace, "sh", "-c", script, sys.executable, "-m", "bogv", "stats"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        f"bogv: The data folder {tmp_path} can't be written to: Read-only file system."
+        " Give bogv the right to, or set BOGV_DATA_DIR to another."
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def client(data: Path) -> Iterator[TestClient]:
+    data.mkdir()
+    service = lite_search(data)
+    app = FastAPI()
+    app.mount("/api", create_api(Settings(), service, Sources([], 100_000)))
+    with TestClient(app, raise_server_exceptions=False) as opened:
+        yield opened
+    service.close()
+
+
+def health(client: TestClient) -> tuple[int, str, str]:
+    answer = client.get("/api/health")
+    told = answer.json().get("error") or {"type": "", "detail": ""}
+    return answer.status_code, told["type"], told["detail"]
+
+
+@pytest.mark.parametrize("what", [".", "*.db", "thumbnails"])
+def test_health_says_that_the_data_folder_was_deleted(
+    client: TestClient, data: Path, what: str
+) -> None:
+    assert health(client) == (200, "", "")
+    for path in data.glob(what) if what != "." else [data]:
+        shutil.rmtree(path)
+    status, name, detail = health(client)
+    assert (status, name) == (503, "storage-unavailable")
+    assert str(data) not in detail
+    metrics = client.get("/api/metrics").text
+    assert "bogv_database_up 0.0" in metrics
+    assert client.post("/api/image/sim/add/file", files={"file": png(1)}).status_code == 503
+
+
+def test_health_says_that_another_folder_took_its_place(client: TestClient, data: Path) -> None:
+    shutil.copytree(data, data.with_name("copy"))
+    shutil.rmtree(data)
+    data.with_name("copy").rename(data)
+    assert health(client)[:2] == (503, "storage-unavailable")
