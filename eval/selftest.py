@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bogv.records import Vectors
-from eval.datasets import Dataset, Spec
-from eval.embedding import Embedded
-from eval.layouts import Item
-from eval.run import answer
-from eval.scoring import Answer, duplicates
-from eval.search import Backend
+from eval.data.datasets import Dataset, Spec
+from eval.data.layouts import Item
+from eval.embedding.embed import Embedded
+from eval.retrieval.measure import answer
+from eval.retrieval.scoring import Answer, duplicates
+from eval.retrieval.search import Backend
 
 SEED = 0
 CLASSES, EACH = 20, 15

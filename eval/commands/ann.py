@@ -14,15 +14,15 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import DIMENSION, resolve
-from eval.ann import POINTS, Ann, Options, Source, measure, points_table
-from eval.ann_report import ann_report
+from eval.ann.measure import POINTS, Ann, Options, Source, measure, points_table
+from eval.ann.report import ann_report
+from eval.ann.sweep import sweeps
 from eval.commands.parts import Json, Out, Root, WeightsOption, print_json, typed, weights_line
-from eval.datasets import load
-from eval.embedding import embed
+from eval.data.datasets import load
+from eval.embedding.embed import embed
 from eval.errors import WorkbenchError
-from eval.results import UNTRAINED_NOTE, weights_part, write
-from eval.sweep import sweeps
-from eval.synthetic import Clustered
+from eval.harness.synthetic import Clustered
+from eval.report.results import UNTRAINED_NOTE, weights_part, write
 
 
 def ann(  # noqa: PLR0913, PLR0917 - one for each option

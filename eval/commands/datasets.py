@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from eval.commands.parts import Json, Root, print_json
-from eval.datasets import DatasetError, Spec, catalogue, root_of
-from eval.fetch import fetch as fetch_dataset
+from eval.data.datasets import DatasetError, Spec, catalogue, root_of
+from eval.data.fetch import fetch as fetch_dataset
 
 
 def list_command(as_json: Json = False) -> None:

@@ -19,11 +19,18 @@ from eval.commands.parts import (
     typed,
     weights_line,
 )
-from eval.latency import REQUESTS, Options, Outcome, measure_server, measure_service, requests_table
-from eval.latency_report import latency_report
-from eval.latency_result import Latency
-from eval.latency_targets import ServicePlace
-from eval.results import write
+from eval.latency.measure import (
+    REQUESTS,
+    Options,
+    Outcome,
+    measure_server,
+    measure_service,
+    requests_table,
+)
+from eval.latency.report import latency_report
+from eval.latency.result import Latency
+from eval.latency.targets import ServicePlace
+from eval.report.results import write
 
 
 def latency(  # noqa: PLR0913, PLR0917 - one for each option

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bogv.config import Precision
-from eval.results import WeightsPart, weights_text
+from eval.report.results import WeightsPart, weights_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Root = Annotated[

@@ -23,11 +23,11 @@ from eval.commands.parts import (
     typed,
     weights_line,
 )
-from eval.edits import EDITS, variants
-from eval.results import PER_QUERY, UNTRAINED_NOTE, write
-from eval.robustness import HEADLINE, Options, Outcome, measure, notes, table
-from eval.robustness_report import robustness_report
-from eval.search import Backend
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.retrieval.search import Backend
+from eval.robustness.edits import EDITS, variants
+from eval.robustness.measure import HEADLINE, Options, Outcome, measure, notes, table
+from eval.robustness.report import robustness_report
 
 
 def robustness(  # noqa: PLR0913, PLR0917 - one for each option

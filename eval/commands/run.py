@@ -14,7 +14,6 @@ from bogv.config import Engine, Settings
 from bogv.embedder import Embedder, load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
-from eval.account import Sample
 from eval.commands.parts import (
     Json,
     Out,
@@ -26,12 +25,13 @@ from eval.commands.parts import (
     typed,
     weights_line,
 )
-from eval.losses import Losses, losses_table
-from eval.results import PER_QUERY, UNTRAINED_NOTE, table, write
-from eval.run import Options, Outcome, evaluate, leak_note
-from eval.run_report import run_report
-from eval.search import Backend, load_faiss_for_one_thread
-from eval.variants import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
+from eval.embedding.settings import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, table, write
+from eval.retrieval.ablation import Sample
+from eval.retrieval.ablation_result import Losses, losses_table
+from eval.retrieval.measure import Options, Outcome, evaluate, leak_note
+from eval.retrieval.report import run_report
+from eval.retrieval.search import Backend, load_faiss_for_one_thread
 
 PoolingOption = Annotated[
     Pooling, typer.Option(help="Of the last feature map: mean, generalised mean, maximum.")

@@ -10,9 +10,9 @@ import typer
 from bogv.config import Settings
 from bogv.weights import DIMENSION
 from eval.commands.parts import Json, Out, print_json, typed, weights_line
-from eval.results import write
-from eval.scale import POINTS, Options, Scale, measure, points_table
-from eval.scale_report import scale_report
+from eval.report.results import write
+from eval.scale.measure import POINTS, Options, Scale, measure, points_table
+from eval.scale.report import scale_report
 
 
 def scale(  # noqa: PLR0913, PLR0917 - one for each option

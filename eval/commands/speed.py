@@ -10,11 +10,11 @@ import typer
 
 from bogv.config import Precision
 from eval.commands.parts import Json, Out, WeightsOption, print_json, typed, weights_line
-from eval.results import write
-from eval.speed import measure
-from eval.speed_report import cells, others_note, speed_report
-from eval.speed_result import Speed
-from eval.speed_setting import Options
+from eval.report.results import write
+from eval.speed.measure import measure
+from eval.speed.report import cells, others_note, speed_report
+from eval.speed.result import Speed
+from eval.speed.setting import Options
 
 
 def speed(  # noqa: PLR0913, PLR0917 - one for each option

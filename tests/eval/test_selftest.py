@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval import scoring, selftest
-from eval import search as searching
-from eval.datasets import Dataset
+from eval import selftest
+from eval.data.datasets import Dataset
 from eval.metrics import Ids, Relevance, judge
-from eval.search import Ranking
+from eval.retrieval import scoring
+from eval.retrieval import search as searching
+from eval.retrieval.search import Ranking
 
 Rankings = Callable[..., Iterator[Ranking]]
 

@@ -1,0 +1,235 @@
+"""What `latency` asks: a bogv server, by its REST API, or bogv's service in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+from tqdm import tqdm
+
+from bogv.config import Engine, Precision, Settings
+from bogv.embedder import load_embedder
+from bogv.errors import BogvError
+from bogv.folders import new_images
+from bogv.imaging.decoder import Decoder
+from bogv.service import ImageSearch
+from bogv.store import MilvusStore
+from bogv.thumbnails import Thumbnails
+from bogv.weights import resolve
+from eval.errors import WorkbenchError
+from eval.harness.load import Image, Reply
+
+SEARCH, HEALTH = "/api/image/sim/search/file", "/api/health"
+_DURATION = re.compile(r"\s*([\w-]+)\s*;\s*dur=([\d.]+)\s*")
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a target says of itself."""
+
+    count: int
+    """Images in its gallery."""
+    database: str
+    weights: str
+    fingerprint: str
+    engine: str
+    version: str
+
+
+# The REST API
+
+
+class RestTarget:
+    """`POST /api/image/sim/search/file` of a server, over connections that stay open.
+
+    An async context manager. Goes straight to the server: a proxy named in the environment would
+    be measured with it.
+    """
+
+    def __init__(self, url: str, token: str | None, limit: int, timeout: float) -> None:
+        self.url = url.rstrip("/")
+        self._limit = limit
+        self._bodies: dict[str, tuple[bytes, str]] = {}
+        # Each request is under way at once, so that none waits here for a connection.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        self._client = httpx.AsyncClient(
+            headers={"token": token} if token else {},
+            timeout=timeout,
+            limits=limits,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> RestTarget:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def served(self) -> Served:
+        """What is served there. Raises WorkbenchError where no bogv answers, or asks for a token.
+
+        The connection is closed with the answer: the first search makes its own.
+        """
+        try:
+            answer = await self._client.get(f"{self.url}{HEALTH}", headers={"Connection": "close"})
+            told = answer.json()["data"]
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            reason = str(error) or type(error).__name__
+            raise WorkbenchError(f"No bogv answers at {self.url}{HEALTH}: {reason}.") from error
+        if not isinstance(told, dict) or "status" not in told:
+            raise WorkbenchError(f"The bogv at {self.url} is not well: {answer.text[:200]}")
+        if "fingerprint" not in told:
+            raise WorkbenchError(f"The bogv at {self.url} asks for its token: set TOKEN.")
+        return Served(**{name: told[name] for name in Served.__dataclass_fields__})
+
+    async def send(self, image: Image) -> Reply:
+        """Search with an image; anything but hits is an error."""
+        body, kind = self._body(image)
+        try:
+            answer = await self._client.post(
+                f"{self.url}{SEARCH}", content=body, headers={"Content-Type": kind}
+            )
+        except httpx.TimeoutException:
+            return Reply("timeout")
+        except httpx.HTTPError as error:
+            return Reply(type(error).__name__)
+        return Reply(_error(answer), stages(answer.headers.get("Server-Timing", "")))
+
+    def _body(self, image: Image) -> tuple[bytes, str]:
+        """The multipart body and its type, put together once for each image."""
+        if image.name not in self._bodies:
+            self._bodies[image.name] = multipart(image, self._limit)
+        return self._bodies[image.name]
+
+
+def multipart(image: Image, limit: int) -> tuple[bytes, str]:
+    """The body of a search with an image, as `SEARCH` takes it, and its Content-Type."""
+    file = {"file": (Path(image.name).name, image.data)}
+    request = httpx.Request("POST", "http://bogv", files=file, data={"limit": str(limit)})
+    return request.read(), request.headers["Content-Type"]
+
+
+def stages(header: str) -> dict[str, float]:
+    """`Server-Timing: decode;dur=4.1, embed;dur=7.4` (ms) to seconds by stage."""
+    found = (_DURATION.fullmatch(part) for part in header.split(","))
+    return {match[1]: float(match[2]) / 1000 for match in found if match}
+
+
+def _error(answer: httpx.Response) -> str | None:
+    """None for an envelope with hits, else what the envelope names, else the status."""
+    try:
+        body = answer.json()
+        if body["code"] == 200 and isinstance(body["data"], list):
+            return None
+        return str(body["error"]["type"])
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code}, no envelope"
+
+
+# The service
+
+
+@dataclass(frozen=True)
+class ServicePlace:
+    """How the service is opened: on a gallery in Milvus Lite in a folder of its own."""
+
+    folder: Path
+    weights: str
+    engine: Engine
+    precision: Precision
+    settings: Settings
+    """Limits, and where models lie."""
+
+    @contextmanager
+    def opened(self) -> Iterator[ImageSearch]:
+        """The service, as bogv's own bootstrap puts it together."""
+        weights = resolve(self.weights, precision=self.precision, models=self.settings.models_dir)
+        search = ImageSearch(
+            Decoder(self.settings.max_upload, self.settings.max_pixels),
+            load_embedder(weights, self.engine, self.settings.cache_dir, self.precision),
+            MilvusStore.lite(self.folder, "latency"),
+            Thumbnails(str(self.folder / "thumbnails")),
+        )
+        with closing(search):
+            yield search
+
+
+class ServiceTarget:
+    """`ImageSearch.search` in threads of this process."""
+
+    def __init__(self, search: ImageSearch, limit: int, threads: int) -> None:
+        self._search = search
+        self._limit = limit
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="latency")
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._threads.shutdown()
+
+    def served(self) -> Served:
+        """What is served."""
+        told = self._search.stats()
+        return Served(**{name: getattr(told, name) for name in Served.__dataclass_fields__})
+
+    async def send(self, image: Image) -> Reply:
+        """Search with an image."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._ask, image.data)
+
+    def _ask(self, data: bytes) -> Reply:
+        # Taken here: the event loop gets its turn among busy threads only some ms later.
+        started = time.monotonic()
+        error: str | None = None
+        seconds: Mapping[str, float] = {}
+        try:
+            seconds = self._search.search(data, self._limit).seconds
+        except BogvError as failure:
+            error = failure.type
+        return Reply(error, seconds, started, time.monotonic())
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What a fresh process took. Seconds."""
+
+    opening: float
+    """For the model and the gallery, imports left out."""
+    reply: Reply
+    """To the first search; times are the process' own."""
+
+
+def fill_service(place: ServicePlace, paths: Sequence[Path], progress: bool) -> int:
+    """Add images to the gallery; how many are in it. Run in a process of its own."""
+    with place.opened() as search:
+        adding = search.add_many(new_images(paths, place.settings.max_upload))
+        bar = tqdm(adding, "Adding", total=len(paths), unit="image", disable=not progress)
+        failed = [added for added in bar if added.error is not None]
+        if failed:
+            raise WorkbenchError(
+                f"{len(failed):,} of the images can't be added;"
+                f" the first is {failed[0].filepath!r}: {failed[0].error}"
+            )
+        return search.stats().count
+
+
+def cold_start(place: ServicePlace, data: bytes, limit: int) -> ColdStart:
+    """Open the service and search once. Run in a process of its own."""
+    start = time.perf_counter()
+    with place.opened() as search:
+        opening = time.perf_counter() - start
+        target = ServiceTarget(search, limit, 1)
+        with closing(target):
+            return ColdStart(opening, asyncio.run(target.send(Image("first", data))))

@@ -1,0 +1,275 @@
+"""One run: load, embed, project, search, score, account for losses.
+
+Dataset -> Embedded -> Ranking, one a query -> Answer, one a query -> Run and its table
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bogv.embedder import Embedder
+from bogv.imaging.decoder import Decoder
+from eval.data.datasets import Dataset, DatasetError, Spec, load
+from eval.embedding.embed import Embedded, embed
+from eval.embedding.projection import post
+from eval.embedding.settings import OWN, Variant
+from eval.errors import WorkbenchError
+from eval.report.machine import machine, packages, revision
+from eval.report.results import (
+    Counts,
+    DatasetPart,
+    Mean,
+    Run,
+    dataset_digest,
+    weights_part,
+)
+from eval.retrieval.ablation import Measured, Sample, account
+from eval.retrieval.ablation_result import Losses
+from eval.retrieval.scoring import Answer, Duplicate, duplicates, has_relevant, score
+from eval.retrieval.search import Backend, check_depth, depth, rank
+from eval.retrieval.similarities import Similarities
+from eval.statistics import summarise
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is to do."""
+
+    dataset: Spec | str
+    """An entry of datasets.yaml, or its id."""
+    root: Path | None = None
+    """The dataset's own folder; None: below $BOGV_DATASETS."""
+    ks: Sequence[int] = (1, 5, 10)
+    """The headline's own k joins them."""
+    backend: Backend = "exact"
+    variant: Variant = OWN
+    """The embedder is of its network."""
+    losses: Sample | None = None
+    """How much the loss account may take; None: none is made."""
+    limit: int | None = None
+    """Of images."""
+    seed: int = 0
+    command: str = ""
+    """As it was typed, for run.json."""
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found."""
+
+    run: Run
+    dataset: Dataset
+    answers: list[Answer]
+    similarities: Similarities
+    duplicates: list[Duplicate]
+    new: int
+    """How many images had to be embedded; the others were in the cache."""
+
+
+def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path) -> Outcome:
+    """Measure what this embedder finds on this dataset.
+
+    Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
+    """
+    watch = _Watch()
+    dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
+    ks = _with_headline(dataset.spec, options.ks)
+    check_depth(options.backend, ks[-1])
+    check_answerable(dataset)
+    watch.lap("load")
+    embedded = embed(
+        dataset, embedder, decoder, cache, variant=options.variant, progress=options.progress
+    )
+    watch.lap("embed", embedded.new)
+    posted = replace(embedded, vectors=post(dataset, embedded.vectors, options.variant.post))
+    similarities = Similarities()
+    answers = answer(
+        dataset,
+        posted,
+        options.backend,
+        ks,
+        embedder.weights.fingerprint,
+        similarities,
+        progress=options.progress,
+    )
+    found = _Found(dataset, ks, embedded, posted, answers, _means(answers, options.seed))
+    watch.lap("search_and_score")
+    losses = _losses(options, found, embedder, decoder)
+    if losses is not None:
+        watch.lap("losses")
+    leaks = duplicates(dataset, embedded.digests)
+    run = _run(options, found, embedder, losses, leaks, watch.seconds)
+    return Outcome(run, dataset, answers, similarities, leaks, embedded.new)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a run has so far."""
+
+    dataset: Dataset
+    ks: list[int]
+    embedded: Embedded
+    posted: Embedded
+    answers: list[Answer]
+    metrics: dict[str, Mean]
+
+
+def _losses(options: Options, found: _Found, embedder: Embedder, decoder: Decoder) -> Losses | None:
+    if options.losses is None:
+        return None
+    at_hand = Measured(
+        dataset=found.dataset,
+        vectors=found.embedded.vectors,
+        posted=found.posted.vectors,
+        variant=options.variant,
+        embedder=embedder,
+        decoder=decoder,
+        ks=found.ks,
+        answers=found.answers if options.backend == "milvus" else None,
+        seed=options.seed,
+        progress=options.progress,
+    )
+    return account(at_hand, options.losses)
+
+
+def _run(
+    options: Options,
+    found: _Found,
+    embedder: Embedder,
+    losses: Losses | None,
+    leaks: list[Duplicate],
+    seconds: dict[str, float | None],
+) -> Run:
+    dataset = found.dataset
+    return Run(
+        weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
+        command=options.command,
+        dataset=_dataset(dataset, options.limit, found.embedded),
+        counts=_counts(dataset, found.answers, leaks),
+        n=len(found.answers),
+        k=found.ks,
+        engine=embedder.engine,
+        settings=options.variant,
+        backend=options.backend,
+        depth=depth(options.backend, len(dataset.gallery)),
+        seed=options.seed,
+        metrics=found.metrics,
+        anchors=dataset.spec.anchors,
+        losses=losses,
+        revision=revision(),
+        machine=machine(),
+        packages=packages(),
+        seconds=seconds,
+    )
+
+
+class _Watch:
+    """What each part took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float | None] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str, count: int | None = None) -> None:
+        """The part that ends now. count: of new images, for seconds per one of them."""
+        now = time.perf_counter()
+        taken, self._last = now - self._last, now
+        self.seconds[name] = round(taken, 4)
+        if count is not None:
+            self.seconds[f"{name}_per_new_image"] = round(taken / count, 4) if count else None
+
+
+def answer(
+    dataset: Dataset,
+    embedded: Embedded,
+    backend: Backend,
+    ks: Sequence[int],
+    fingerprint: str,
+    similarities: Similarities | None = None,
+    *,
+    progress: bool = True,
+) -> list[Answer]:
+    """Search and score: an answer for each query that has something to find.
+
+    similarities: counts the pairs, where it is given.
+    """
+    rankings = rank(dataset, embedded.vectors, backend, fingerprint)
+    bar = tqdm(
+        rankings, "Searching", total=len(dataset.queries), unit="query", disable=not progress
+    )
+    return list(score(dataset, bar, ks, similarities))
+
+
+def check_answerable(dataset: Dataset) -> None:
+    """Raise DatasetError where no query has anything to find, before hours go into embedding."""
+    if not any(has_relevant(dataset, query) for query in dataset.queries):
+        raise DatasetError(
+            dataset.spec.id,
+            "no query has a relevant image to find; are there labels (a folder for each class, or"
+            " a labels.csv), and more than one image of a label? `python -m eval robustness` needs"
+            " no labels.",
+        )
+
+
+def leak_note(found: Sequence[Duplicate]) -> str | None:
+    """What to tell of duplicates; None where there are none."""
+    if not found:
+        return None
+    queries = len({pair.query for pair in found})
+    examples = "; ".join(f"{pair.query} = {pair.gallery}" for pair in islice(found, EXAMPLES))
+    return (
+        f"DUPLICATES: {queries:,} of the queries are in the gallery under another id, byte for"
+        f" byte ({examples}{'; …' if len(found) > EXAMPLES else ''}). Where these are right, the"
+        " figures flatter; where they are wrong, labels contradict each other."
+    )
+
+
+def _with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
+    """The k that were asked for and the headline's own, ascending."""
+    if not ks or min(ks) < 1:
+        raise WorkbenchError("Each k counts places and is at least 1.")
+    _, _, own = spec.headline.partition("@")
+    return sorted({*ks, *([int(own)] if own.isdigit() else [])})
+
+
+def _means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
+    names = list(answers[0].scores)
+    columns = {name: [answer.scores[name] for answer in answers] for name in names}
+    labels = [answer.label for answer in answers]
+    classes: Any = None if None in labels else labels
+    summary = summarise(columns, classes, seed)
+    return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
+
+
+def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> DatasetPart:
+    spec = dataset.spec
+    return DatasetPart(
+        id=spec.id,
+        name=spec.name,
+        protocol=spec.protocol,
+        headline=spec.headline,
+        overlaps_imagenet=spec.overlaps_imagenet,
+        limit=limit,
+        digest=dataset_digest(dataset, embedded.digests),
+    )
+
+
+def _counts(dataset: Dataset, answers: Sequence[Answer], leaks: Sequence[Duplicate]) -> Counts:
+    return Counts(
+        images=len(dataset.items),
+        classes=len({item.label for item in dataset.items} - {None}),
+        queries=len(dataset.queries),
+        gallery=len(dataset.gallery),
+        queries_without_relevant=len(dataset.queries) - len(answers),
+        queries_with_duplicate=len({pair.query for pair in leaks}),
+    )

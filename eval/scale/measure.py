@@ -1,0 +1,232 @@
+"""How bogv's gallery grows: adding, building, searching, memory, disk, restart, by its rows.
+
+For each number of rows: made-up vectors -> exact neighbours -> put, and searched while the index
+is built -> opened in a fresh process and searched -> Point -> Scale and its table
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+from tqdm import tqdm
+
+from bogv.records import Vectors
+from bogv.weights import DIMENSION
+from eval.ann import worker as ann_worker
+from eval.ann.measure import Neighbours, neighbours
+from eval.ann.worker import Place
+from eval.errors import WorkbenchError
+from eval.harness.load import percentile
+from eval.harness.processes import Others, apart
+from eval.harness.synthetic import Clustered
+from eval.metrics import ann_recall
+from eval.report.machine import machine, packages, revision
+from eval.report.results import Mean, Result, short_hash
+from eval.scale import worker as scale_worker
+from eval.scale.worker import Asked, Filled, Reopened
+from eval.statistics import summarise
+
+BLOCK = 4096
+"""Vectors that are written, and searched exactly, at once."""
+POINTS = "points.parquet"
+
+
+class Searched(BaseModel, frozen=True, extra="forbid"):
+    """What queries took, one at a time, and found. Times, and what depends on them."""
+
+    queries: int
+    p50_ms: float
+    p99_ms: float
+    ann_recall: float
+
+
+class Point(BaseModel, frozen=True, extra="forbid"):
+    """A gallery of some rows. Times, sizes, and what depends on times, but for `rows`."""
+
+    rows: int
+    add_rate: float
+    """Rows a second, in batches of 500."""
+    build_seconds: float
+    """From the last row put until the index covered all, while searches went on."""
+    building: Searched
+    """Meanwhile."""
+    built: Searched
+    """In a fresh process, after a warm-up."""
+    restart_seconds: float
+    """From opening the gallery in a fresh process to the first answer; imports left out."""
+    memory_mib: float | None
+    """What that process grew by: rows and index. None on a server, and where there is no /proc."""
+    disk_mib: float | None
+    """None on a server."""
+
+
+class Scale(Result):
+    """What `scale` measures. Times, and what depends on times: metrics, seconds, others, points.
+
+    n: queries, held out. metrics: `ann_recall@10@1000` is of bogv's index over 1000 rows, whose
+    graph comes out a little different each time.
+    """
+
+    kind: Literal["scale"] = "scale"
+    database: str
+    dimension: int
+    k: int
+    others: float | None
+    """Share of the processors that others had meanwhile, as in `speed`."""
+    points: list[Point]
+
+    @property
+    def folder(self) -> str:
+        rows = [point.rows for point in self.points]
+        identity = [rows, self.database, self.dimension, self.k, self.n, self.seed]
+        kind = "lite" if self.database == "Milvus Lite" else "server"
+        return f"scale-{kind}-{max(rows)}-{short_hash(identity)}"
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        return {**super().labels, "database": self.database}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is to be measured."""
+
+    rows: Sequence[int]
+    queries: int = 200
+    k: int = 10
+    dimension: int = DIMENSION
+    seed: int = 0
+    warm_up: int = 20
+    lite: bool = True
+    command: str = ""
+    progress: bool = True
+
+
+def measure(options: Options) -> Scale:
+    """Every number of rows, the smallest first. Raises WorkbenchError, DatabaseUnavailable."""
+    rows = sorted(set(options.rows))
+    if not rows or rows[0] < options.k:
+        raise WorkbenchError(f"Each number of rows must be at least k = {options.k}.")
+    begun, others = time.perf_counter(), Others()
+    points: list[Point] = []
+    metrics: dict[str, Mean] = {}
+    with tqdm(total=3 * len(rows), unit="step", disable=not options.progress) as bar:
+        for count in rows:
+            point, mean = _measured(count, options, bar)
+            points.append(point)
+            metrics[f"ann_recall@{options.k}@{count}"] = mean
+    share = others.share()
+    return Scale(
+        weights=None,
+        command=options.command,
+        n=options.queries,
+        seed=options.seed,
+        metrics=metrics,
+        revision=revision(),
+        machine=machine(),
+        packages=packages(),
+        seconds={"whole": round(time.perf_counter() - begun, 1)},
+        database="Milvus Lite" if options.lite else "Milvus server",
+        dimension=options.dimension,
+        k=options.k,
+        others=None if share is None else round(share, 3),
+        points=points,
+    )
+
+
+def _measured(rows: int, options: Options, bar: tqdm[Any]) -> tuple[Point, Mean]:
+    with tempfile.TemporaryDirectory(prefix="bogv-scale-") as folder:
+        place = Place(Path(folder), f"bogv_scale_{os.getpid()}", options.lite)
+        bar.set_description(f"Making {rows:,} rows")
+        exact = _save(place, rows, options)
+        bar.update()
+        try:
+            bar.set_description(f"Putting {rows:,} rows")
+            filled: Filled = apart(scale_worker.fill, place, options.k)
+            bar.update()
+            bar.set_description(f"Searching {rows:,} rows")
+            again: Reopened = apart(scale_worker.reopen, place, options.k, options.warm_up)
+            bar.update()
+        finally:
+            if not options.lite:
+                ann_worker.drop(place)
+        disk = _disk_mib(place.folder / "milvus.db") if options.lite else None
+    return _point(rows, filled, again, disk, exact), _mean(again.asked, exact, options)
+
+
+def _save(place: Place, rows: int, options: Options) -> Neighbours:
+    """Write the vectors where the processes find them; what exact search finds among them."""
+    distribution = Clustered(options.seed, options.dimension)
+    queries = distribution.queries(options.queries)
+    np.save(place.queries, queries)
+    shape = (rows, options.dimension)
+    gallery: Vectors = np.lib.format.open_memmap(place.gallery, "w+", np.float32, shape)
+    for at, batch in zip(range(0, rows, BLOCK), distribution.gallery(rows, BLOCK), strict=True):
+        gallery[at : at + len(batch)] = batch
+    parts = (gallery[at : at + BLOCK] for at in range(0, rows, BLOCK))
+    return neighbours(parts, queries, options.k)
+
+
+def _point(
+    rows: int, filled: Filled, again: Reopened, disk: float | None, exact: Neighbours
+) -> Point:
+    return Point(
+        rows=rows,
+        add_rate=round(rows / filled.put_seconds, 1),
+        build_seconds=round(filled.build_seconds, 3),
+        building=_searched(filled.meanwhile, exact),
+        built=_searched(again.asked, exact),
+        restart_seconds=round(again.restart_seconds, 3),
+        memory_mib=None if again.memory_mib is None else round(again.memory_mib, 1),
+        disk_mib=None if disk is None else round(disk, 3),
+    )
+
+
+def _recalls(asked: Asked, exact: Neighbours) -> list[float]:
+    pairs = zip(asked.queries, asked.found, strict=True)
+    return [ann_recall(found, exact.places[query].tolist()) for query, found in pairs]
+
+
+def _searched(asked: Asked, exact: Neighbours) -> Searched:
+    milliseconds = 1000 * np.sort(asked.seconds)
+    return Searched(
+        queries=len(asked.queries),
+        p50_ms=round(percentile(milliseconds, 50), 3),
+        p99_ms=round(percentile(milliseconds, 99), 3),
+        ann_recall=round(float(np.mean(_recalls(asked, exact))), 5),
+    )
+
+
+def _mean(asked: Asked, exact: Neighbours, options: Options) -> Mean:
+    summary = summarise({"recall": _recalls(asked, exact)}, None, options.seed)
+    return Mean.model_validate(dict(summary["recall"]))
+
+
+def _disk_mib(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
+
+
+def points_table(found: Scale) -> pd.DataFrame:
+    """A row for each number of rows."""
+    return pd.DataFrame(
+        [
+            {
+                **point.model_dump(exclude={"building", "built"}),
+                **{
+                    f"{when}_{name}": value
+                    for when in ("building", "built")
+                    for name, value in getattr(point, when).model_dump().items()
+                },
+            }
+            for point in found.points
+        ]
+    )

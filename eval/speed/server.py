@@ -1,0 +1,268 @@
+"""What `speed` measures of a server in a process of its own: how it starts, searches, and grows."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from eval.errors import WorkbenchError
+from eval.harness.load import Image, Limits, Request, closed_loop, percentile, percentile_interval
+from eval.harness.processes import apart
+from eval.harness.servers import Served, serving
+from eval.latency.targets import SEARCH, RestTarget, multipart, stages
+from eval.report.results import Mean
+from eval.speed.result import Goal, Line, line
+from eval.speed.setting import Options, Setting
+from eval.speed.worker import K, fill_gallery, usual_search
+from eval.statistics import summarise
+
+USUAL_SEARCHES = 20
+"""The usual way is slow and steady: so many tell its speed."""
+RECALL_QUERIES = 200
+STARTS = 3
+ALONE, CONCURRENT, CROWD = 1, 8, 16
+WARM_UP = 32
+"""Searches that count nowhere; by so many clients that the model for batches is compiled."""
+WAIT_SECONDS = 60.0
+ASKED_GALLERY, ASKED_SOAK = 10_000, 20_000
+"""What the goals speak of. Measured with less, such a line is not judged."""
+
+SEARCH_RATIO = Goal(of="ratio", at_least=5)
+TAIL = Goal(of="bogv", at_most=3)
+OVERHEAD_MS = Goal(of="bogv", at_most=5)
+CROWD_RATIO = Goal(of="ratio", at_least=1.5)
+START_SECONDS = Goal(of="bogv", at_most=5)
+NO_TORCH = Goal(of="bogv", at_most=0)
+MEMORY_MB = Goal(of="bogv", at_most=1200)
+GROWTH_MB = Goal(of="bogv", at_most=20)
+"""1 kB a search over 20,000: less than that is the allocator's."""
+RECALL = Goal(of="bogv", at_least=0.99)
+
+
+# Starting
+
+
+def starting(setting: Setting, folder: Path, image: Path) -> list[Line]:
+    """First and second starts, each pair on a data folder of its own; the last one's converted
+    model is kept for what follows."""
+    first: list[tuple[float, float]] = []
+    second: list[tuple[float, float]] = []
+    torch = []
+    for number in range(STARTS):
+        data = folder / f"start-{number}"
+        data.mkdir()
+        if (setting.data / "models").is_dir():
+            shutil.copytree(setting.data / "models", data / "models")
+        for starts in (first, second):
+            with serving(data, **setting.environment) as served:
+                starts.append((served.start_seconds, _first_answer(served, image)))
+                loaded = served.has_loaded("libtorch")
+        torch.append(loaded)
+    converted = folder / f"start-{STARTS - 1}" / "cache"
+    if converted.is_dir():  # int8 has its model elsewhere
+        shutil.copytree(converted, setting.data / "cache")
+    return [*_start_lines(first, second), _torch_line(torch)]
+
+
+def _first_answer(served: Served, image: Path) -> float:
+    """Seconds from the start of the process to the answer of a first search."""
+    begun = time.perf_counter()
+    asked = [Image(image.name, image.read_bytes())]
+    _requests(served, asked, 1, ALONE)
+    return served.start_seconds + time.perf_counter() - begun
+
+
+def _start_lines(
+    first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
+) -> list[Line]:
+    """(seconds to /api/health, seconds to the first search) of each start."""
+    return [
+        line(
+            f"second start to {answer}, median of {len(second)}",
+            "s",
+            statistics.median(start[at] for start in second),
+            baseline=statistics.median(start[at] for start in first),
+            against="first start, empty data folder",
+            less_is_better=True,
+            goal=START_SECONDS,
+        )
+        for at, answer in enumerate(("the first answer of /api/health", "the first search's hits"))
+    ]
+
+
+def _torch_line(loaded: Sequence[bool | None]) -> Line:
+    known = None if None in loaded else float(sum(map(bool, loaded)))
+    return line(f"second starts of {len(loaded)} that loaded torch", "", known, goal=NO_TORCH)
+
+
+# Searching
+
+
+def searching(
+    setting: Setting,
+    folder: Path,
+    paths: Sequence[Path],
+    options: Options,
+    told: Callable[[str], None],
+) -> tuple[list[Line], dict[str, Mean]]:
+    """Lines and metrics of a server with a full gallery. told: hears what is being done."""
+    told("filling the gallery")
+    recalls = apart(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
+    summary = summarise({f"ann_recall@{K}": recalls}, None, options.seed)
+    metrics = {name: Mean.model_validate(dict(mean)) for name, mean in summary.items()}
+    told("searching the usual way")
+    usual = apart(
+        usual_search,
+        setting,
+        folder / "usual-search",
+        options.gallery,
+        options.seed,
+        paths[:USUAL_SEARCHES],
+        min(USUAL_SEARCHES, options.searches),
+    )
+    told("searching over REST")
+    images = [Image(path.name, path.read_bytes()) for path in paths]
+    with serving(setting.data, **setting.environment) as served:
+        _requests(served, images, WARM_UP, CROWD)
+        sent = {
+            clients: _requests(served, images, options.searches, clients)
+            for clients in (ALONE, CONCURRENT, CROWD)
+        }
+        above = _overheads(served, images, options.searches)
+        told("soaking")
+        memory = _memory_lines(served, images, options)
+    lines = [*_search_lines(sent, usual, above, options.gallery), *memory]
+    recall = line(
+        f"ann_recall@{K}, {options.gallery:,} clustered vectors",
+        "",
+        metrics[f"ann_recall@{K}"].value,
+        baseline=1.0,
+        against="exact search",
+        goal=RECALL if options.gallery >= ASKED_GALLERY else None,
+    )
+    return [*lines, recall], metrics | _latencies(sent)
+
+
+def _requests(
+    served: Served, images: Sequence[Image], searches: int, clients: int
+) -> list[Request]:
+    """So many searches by so many clients, each of which asks again once it is answered.
+
+    Raises WorkbenchError where one of them is not answered with hits.
+    """
+
+    async def ask() -> list[Request]:
+        async with RestTarget(served.url, None, K, WAIT_SECONDS) as target:
+            limits = Limits(searches, float("inf"), WAIT_SECONDS)
+            return await closed_loop(target, images, clients, limits)
+
+    requests = asyncio.run(ask())
+    for request in requests:
+        if request.error is not None:
+            raise WorkbenchError(f"A search failed: {request.error}.")
+    return requests
+
+
+def _overheads(served: Served, images: Sequence[Image], searches: int) -> list[float]:
+    """Seconds that each of some searches, one after the other, takes above its bare steps.
+
+    By the standard library's blocking client: `RestTarget` takes 2 to 3 ms a request of its own, on
+    the same cores, which is nothing that the service could save.
+    """
+    connection = http.client.HTTPConnection(served.url.removeprefix("http://"))
+    above = []
+    with closing(connection):
+        for image in islice(cycle(images), searches):
+            body, kind = multipart(image, K)
+            start = time.perf_counter()
+            connection.request("POST", SEARCH, body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            answer.read()
+            seconds = time.perf_counter() - start
+            if answer.status != 200:
+                raise WorkbenchError(f"A search failed: status {answer.status}.")
+            bare = stages(answer.headers["Server-Timing"])
+            above.append(seconds - sum(bare[stage] for stage in ("decode", "embed", "search")))
+    return above
+
+
+def _search_lines(
+    sent: dict[int, list[Request]], usual: Sequence[float], above: Sequence[float], gallery: int
+) -> list[Line]:
+    alone, concurrent = ([r.latency for r in sent[n]] for n in (ALONE, CONCURRENT))
+    tail = percentile(sorted(concurrent), 99) / percentile(sorted(concurrent), 50)
+    rates = {clients: len(sent[clients]) / max(r.ended for r in sent[clients]) for clients in sent}
+    return [
+        line(
+            f"one search over REST, {gallery:,} images, median",
+            "ms",
+            1000 * statistics.median(alone),
+            baseline=1000 * statistics.median(usual),
+            against="the usual way, in its process",
+            less_is_better=True,
+            goal=SEARCH_RATIO if gallery >= ASKED_GALLERY else None,
+        ),
+        line(f"p99 / p50 with {CONCURRENT} clients", "", tail, goal=TAIL),
+        line(
+            "REST and service above decode + embed + search, median",
+            "ms",
+            1000 * statistics.median(above),
+            goal=OVERHEAD_MS,
+        ),
+        line(
+            f"searches a second, {CROWD} clients",
+            "searches/s",
+            rates[CROWD],
+            baseline=rates[ALONE],
+            against="one client",
+            goal=CROWD_RATIO,
+        ),
+    ]
+
+
+def _latencies(sent: dict[int, list[Request]]) -> dict[str, Mean]:
+    metrics = {}
+    for clients, requests in sent.items():
+        latencies = 1000 * np.sort([request.latency for request in requests])
+        for percent in (50, 99):
+            low, high = percentile_interval(latencies, percent)
+            metrics[f"search_p{percent}_ms@c{clients}"] = Mean(
+                value=round(percentile(latencies, percent), 3),
+                ci95=(round(low, 3), round(high, 3)),
+            )
+    return metrics
+
+
+def _memory_lines(served: Served, images: Sequence[Image], options: Options) -> list[Line]:
+    before = served.resident_mib()
+    _requests(served, images, options.soak, CONCURRENT)
+    after = served.resident_mib()
+    growth = None if before is None or after is None else _megabytes(after - before)
+    enough = options.gallery >= ASKED_GALLERY
+    return [
+        line(
+            f"memory of the server, {options.gallery:,} images",
+            "MB",
+            None if after is None else _megabytes(after),
+            goal=MEMORY_MB if enough else None,
+        ),
+        line(
+            f"its growth over {options.soak:,} searches",
+            "MB",
+            growth,
+            goal=GROWTH_MB if enough and options.soak >= ASKED_SOAK else None,
+        ),
+    ]
+
+
+def _megabytes(mib: float) -> float:
+    return mib * 2**20 / 1e6
