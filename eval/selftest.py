@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bogv.records import Vectors
-from eval.data.datasets import Dataset, Spec
-from eval.data.layouts import Item
+from eval.data.catalogue import Spec
+from eval.data.datasets import Dataset
+from eval.data.items import Item
 from eval.embedding.embed import Embedded
 from eval.retrieval.measure import answer
 from eval.retrieval.scoring import Answer, duplicates

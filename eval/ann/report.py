@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from eval.ann.measure import Ann, Point
+from eval.ann.result import Ann, Point
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, render
 from eval.report.results import weights_text

@@ -14,8 +14,9 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import DIMENSION, resolve
-from eval.ann.measure import POINTS, Ann, Options, Source, measure, points_table
+from eval.ann.measure import Options, Source, measure
 from eval.ann.report import ann_report
+from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import sweeps
 from eval.commands.parts import Json, Out, Root, WeightsOption, print_json, typed, weights_line
 from eval.data.datasets import load

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from eval.commands.parts import Json, Root, print_json
-from eval.data.datasets import DatasetError, Spec, catalogue, root_of
+from eval.data.catalogue import DatasetError, Spec, catalogue, root_of
 from eval.data.fetch import fetch as fetch_dataset
 
 

@@ -26,8 +26,9 @@ from eval.commands.parts import (
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
 from eval.retrieval.search import Backend
 from eval.robustness.edits import EDITS, variants
-from eval.robustness.measure import HEADLINE, Options, Outcome, measure, notes, table
+from eval.robustness.measure import Options, Outcome, measure
 from eval.robustness.report import robustness_report
+from eval.robustness.result import HEADLINE, notes, table
 
 
 def robustness(  # noqa: PLR0913, PLR0917 - one for each option

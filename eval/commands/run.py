@@ -26,11 +26,12 @@ from eval.commands.parts import (
     weights_line,
 )
 from eval.embedding.settings import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
-from eval.report.results import PER_QUERY, UNTRAINED_NOTE, table, write
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
 from eval.retrieval.ablation import Sample
 from eval.retrieval.ablation_result import Losses, losses_table
 from eval.retrieval.measure import Options, Outcome, evaluate, leak_note
 from eval.retrieval.report import run_report
+from eval.retrieval.result import table
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
 
 PoolingOption = Annotated[

@@ -11,8 +11,9 @@ from bogv.config import Settings
 from bogv.weights import DIMENSION
 from eval.commands.parts import Json, Out, print_json, typed, weights_line
 from eval.report.results import write
-from eval.scale.measure import POINTS, Options, Scale, measure, points_table
+from eval.scale.measure import Options, measure
 from eval.scale.report import scale_report
+from eval.scale.result import POINTS, Scale, points_table
 
 
 def scale(  # noqa: PLR0913, PLR0917 - one for each option

@@ -21,18 +21,18 @@ from typing import Any
 import httpx
 from tqdm import tqdm
 
-from eval.data import layouts
-from eval.data.datasets import (
+from eval.data import packages
+from eval.data.catalogue import (
     DatasetError,
     File,
     Folder,
     Spec,
     Torchvision,
     catalogue_entry,
-    load,
     root_of,
 )
-from eval.data.layouts import LayoutError
+from eval.data.datasets import load
+from eval.data.items import LayoutError
 
 _BLOCK = 1 << 20
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -53,7 +53,7 @@ def fetch(spec: Spec | str, root: Path | None = None, *, progress: bool = True) 
         if isinstance(spec.source, Torchvision):
             folder.mkdir(parents=True, exist_ok=True)
             for options in spec.source.splits:
-                layouts.torchvision_data(folder, spec.source.name, options, download=True)
+                packages.torchvision_data(folder, spec.source.name, options, download=True)
         elif isinstance(spec.source, Folder):
             _fetch_files(spec, spec.source, folder, progress)
     except httpx.HTTPError as error:

@@ -1,4 +1,4 @@
-"""From files on disk (or arrays in a package) to items, queries, gallery and what is right.
+"""From files on disk to items, queries, gallery and what is right.
 
 One function a layout; none knows the catalogue. All sort by path: the order in which a disk lists
 its files changes nothing. They raise LayoutError, which `eval.data.datasets.load` turns into an
@@ -8,19 +8,18 @@ error that names the dataset.
 from __future__ import annotations
 
 import csv
-import io
 import pickle
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+
+from eval.data.items import Found, Item, LayoutError, Truth, all_to_all, file_item, png
 
 Box = tuple[int, int, int, int]
 Roles = Mapping[str, str]
@@ -32,51 +31,6 @@ COREL_CLASSES = (
 )
 
 
-class LayoutError(ValueError):
-    """The files are not laid out as they should be."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image of a dataset."""
-
-    id: str
-    """Stable and unique: the path relative to the root, else the index."""
-    label: str | None
-    read: Callable[[], bytes]
-    """The encoded image, read when it is asked for. Raises OSError."""
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is right for one query, where labels don't tell: indices into the items."""
-
-    relevant: tuple[int, ...]
-    junk: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a layout made of a folder; `queries` and `gallery` are indices into `items`."""
-
-    items: list[Item]
-    queries: list[int]
-    gallery: list[int]
-    truth: Mapping[int, Truth] | None = None
-    """By query. None: right is what has the query's label."""
-    distractors: int = 0
-    """How many gallery items only stand in the way; the catalogue's counts leave them out."""
-    by_role: bool = False
-    """Whether roles, not the protocol, told queries from gallery."""
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """(h, w) or (h, w, 3) uint8 -> PNG; the same pixels give the same bytes (and zlib)."""
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
 # ------------------------------------------------------------------------------ labelled files
 
 
@@ -85,7 +39,7 @@ def subfolders(root: Path) -> Found:
     paths = _images(root)
     if any(path.parent == root for path in paths):
         raise LayoutError("There are images beside the class folders.")
-    return _all_to_all([_file(root, path, path.relative_to(root).parts[0]) for path in paths])
+    return all_to_all([file_item(root, path, path.relative_to(root).parts[0]) for path in paths])
 
 
 def any_folder(root: Path, roles: Roles = ROLES) -> Found:
@@ -99,9 +53,9 @@ def any_folder(root: Path, roles: Roles = ROLES) -> Found:
     paths = _images(root)
     folders = [path.relative_to(root).parts[:-1] for path in paths]
     labelled = len({folder[0] for folder in folders if folder}) > 1
-    return _all_to_all(
+    return all_to_all(
         [
-            _file(root, path, folder[0] if folder and labelled else None)
+            file_item(root, path, folder[0] if folder and labelled else None)
             for path, folder in zip(paths, folders, strict=True)
         ]
     )
@@ -117,9 +71,9 @@ def labels_csv(root: Path, roles: Roles = ROLES) -> Found:
     by_role = "role" in rows[0]
     if by_role:
         rows = [row for row in rows if row["role"] in roles.values()]
-    items = [_file(root, _inside(root, row["path"]), row["label"] or None) for row in rows]
+    items = [file_item(root, _inside(root, row["path"]), row["label"] or None) for row in rows]
     if not by_role:
-        return _all_to_all(items)
+        return all_to_all(items)
     queries, gallery = (
         [index for index, row in enumerate(rows) if row["role"] == roles[role]]
         for role in ("query", "gallery")
@@ -162,18 +116,18 @@ def cub200(root: Path) -> Found:
     base = root / "CUB_200_2011"
     label_of = dict(_fields(base / "image_class_labels.txt", 2))
     items = [
-        _file(root, _inside(base / "images", name), name.split("/")[0])
+        file_item(root, _inside(base / "images", name), name.split("/")[0])
         for number, name in _fields(base / "images.txt", 2)
         if int(label_of.get(number, 0)) > 100
     ]
-    return _all_to_all(items)
+    return all_to_all(items)
 
 
 def sop(root: Path) -> Found:
     """The products of Ebay_test.txt: image_id class_id super_class_id path."""
     base = root / "Stanford_Online_Products"
     rows = list(_fields(base / "Ebay_test.txt", 4))[1:]
-    return _all_to_all([_file(root, _inside(base, name), label) for _, label, _, name in rows])
+    return all_to_all([file_item(root, _inside(base, name), label) for _, label, _, name in rows])
 
 
 def _fields(path: Path, count: int) -> Iterable[list[str]]:
@@ -191,14 +145,14 @@ def _fields(path: Path, count: int) -> Iterable[list[str]]:
 def corel1k(root: Path) -> Found:
     """0.jpg to 999.jpg: a hundred of each class in turn."""
     named = _named(root, r"(\d{1,3})")
-    return _all_to_all([_file(root, path, COREL_CLASSES[int(n) // 100]) for n, path in named])
+    return all_to_all([file_item(root, path, COREL_CLASSES[int(n) // 100]) for n, path in named])
 
 
 def ukbench(root: Path) -> Found:
     """ukbench00000.jpg and so on, in `full/` where the archive has it: four of each object."""
     folder = root / "full" if (root / "full").is_dir() else root
     named = _named(folder, r"ukbench(\d{5})")
-    found = _all_to_all([_file(root, path, f"{int(n) // 4:04d}") for n, path in named])
+    found = all_to_all([file_item(root, path, f"{int(n) // 4:04d}") for n, path in named])
     sizes = Counter(item.label for item in found.items)
     if torn := [label for label, size in sizes.items() if size != 4]:
         raise LayoutError(f"Group {torn[0]} has {sizes[torn[0]]} images instead of four.")
@@ -211,7 +165,7 @@ def holidays(root: Path) -> Found:
     All are searched, the other queries too; the query itself is taken out by its id.
     """
     named = _named(root, r"(\d{6})")
-    items = [_file(root, path, number[:4]) for number, path in named]
+    items = [file_item(root, path, number[:4]) for number, path in named]
     queries = [index for index, (number, _) in enumerate(named) if number.endswith("00")]
     return Found(items, queries, list(range(len(items))))
 
@@ -234,8 +188,8 @@ def copydays(root: Path) -> Found:
             raise LayoutError(f"{path.relative_to(root)} has no original.")
     in_the_way = _images(root / "distractors") if (root / "distractors").is_dir() else []
     labelled = [(path, path.name[:4]) for path in [*originals.values(), *edits]]
-    items = [_file(root, path, label) for path, label in labelled]
-    items += [_file(root, path, None) for path in in_the_way]
+    items = [file_item(root, path, label) for path, label in labelled]
+    items += [file_item(root, path, None) for path in in_the_way]
     first, last = len(originals), len(labelled)
     gallery = [*range(first), *range(last, len(items))]
     return Found(items, list(range(first, last)), gallery, distractors=len(in_the_way))
@@ -262,14 +216,6 @@ def _named(root: Path, pattern: str) -> list[tuple[str, Path]]:
     return sorted(named, key=lambda pair: (int(pair[0]), pair[1].as_posix()))
 
 
-def _file(root: Path, path: Path, label: str | None) -> Item:
-    return Item(path.relative_to(root).as_posix(), label, path.read_bytes)
-
-
-def _all_to_all(items: list[Item]) -> Found:
-    return Found(items, list(range(len(items))), list(range(len(items))))
-
-
 # ------------------------------------------------------------------------------ revisited
 
 
@@ -285,7 +231,7 @@ def revisited(root: Path) -> Found:
     path_of = {path.stem: path for path in _images(root / "jpg")}
     if missing := [name for name in [*gallery, *queries] if name not in path_of]:
         raise LayoutError(f"{len(missing)} photos are missing, such as {missing[0]!r}.")
-    items = [_file(root, path_of[name], None) for name in gallery]
+    items = [file_item(root, path_of[name], None) for name in gallery]
     truth = {}
     for name, right in zip(queries, ground, strict=True):
         path = path_of[name]
@@ -357,76 +303,6 @@ def _medium(right: Mapping[str, Any], size: int) -> Truth:
 def _cropped(path: Path, box: Box) -> bytes:
     with Image.open(path) as image:
         return png(np.asarray(image.convert("RGB").crop(box)))
-
-
-# ------------------------------------------------------------------------------ packages
-
-
-def torchvision_items(root: Path, name: str, splits: Sequence[Mapping[str, Any]]) -> Found:
-    """What torchvision's class `name` has in these splits; image files are read as they are."""
-    items = []
-    for options in splits:
-        data = torchvision_data(root, name, options)
-        prefix = "-".join(str(value) for value in options.values()) or "all"
-        items += _arrays(data, prefix) if hasattr(data, "data") else _paths(root, data)
-    return _all_to_all(sorted(items, key=lambda item: item.id))
-
-
-def torchvision_data(
-    root: Path, name: str, options: Mapping[str, Any], download: bool = False
-) -> Any:
-    """An instance of torchvision's class. Raises LayoutError where its files aren't there."""
-    import torchvision.datasets
-
-    kind = getattr(torchvision.datasets, name, None)
-    if kind is None:
-        raise LayoutError(f"torchvision has no class {name}.")
-    try:
-        return kind(root, download=download, **options)
-    # Its own complaint, a failed download, a file that isn't there or is cut short.
-    except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise LayoutError(f"torchvision's {name}: {error}".rstrip(".") + ".") from error
-
-
-def _arrays(data: Any, prefix: str) -> list[Item]:
-    # CIFAR-10 keeps an array, Fashion-MNIST a tensor.
-    pixels = np.asarray(data.data)
-    return [
-        Item(f"{prefix}/{index:05d}", data.classes[int(label)], partial(png, pixels[index]))
-        for index, label in enumerate(data.targets)
-    ]
-
-
-def _paths(root: Path, data: Any) -> list[Item]:
-    """torchvision decodes what it gives; the paths, which bogv wants, it keeps to itself."""
-    if hasattr(data, "samples"):  # EuroSAT
-        paths, labels = zip(*data.samples, strict=True)
-    elif hasattr(data, "categories"):  # Caltech-101
-        folder = Path(data.root) / "101_ObjectCategories"
-        pairs = list(zip(data.y, data.index, strict=True))
-        paths = tuple(folder / data.categories[y] / f"image_{n:04d}.jpg" for y, n in pairs)
-        labels = tuple(data.y)
-    else:  # the Oxford pets call them _images, the others _image_files
-        paths = tuple(getattr(data, "_images", None) or data._image_files)
-        labels = tuple(data._labels)
-    names = getattr(data, "classes", None) or data.categories
-    return [
-        _file(root, Path(path), names[label]) for path, label in zip(paths, labels, strict=True)
-    ]
-
-
-def scikit_learn_items(loader: str) -> Found:
-    """The digits: 8 × 8 pixels of 0 to 16, spread over 0 to 255."""
-    import sklearn.datasets
-
-    data = getattr(sklearn.datasets, loader)()
-    pixels = np.round(data.images * (255 / 16)).astype(np.uint8)  # (n, 8, 8) float -> uint8
-    return _all_to_all(
-        [
-            Item(f"{index:04d}", str(label), partial(png, pixels[index]))
-            for index, label in enumerate(data.target)
-        ]
-    )
 
 
 LAYOUTS: dict[str, Callable[[Path], Found]] = {

@@ -27,8 +27,9 @@ from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION
-from eval.data.datasets import Dataset, DatasetError
-from eval.data.layouts import Item
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import Dataset
+from eval.data.items import Item
 from eval.embedding.settings import OWN, Variant, see
 from eval.errors import WorkbenchError
 from eval.retrieval.search import unit

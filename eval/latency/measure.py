@@ -31,8 +31,6 @@ from eval.harness.load import (
     Target,
     closed_loop,
     open_loop,
-    percentile,
-    percentile_interval,
     poisson_arrivals,
 )
 from eval.harness.processes import apart
@@ -47,6 +45,7 @@ from eval.latency.targets import (
 )
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
+from eval.statistics import percentile, percentile_interval
 
 REQUESTS = "requests.parquet"
 SHARES = (0.25, 0.5, 0.75, 0.9)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
-
-from eval.report.results import Result, WeightsPart, short_hash
+from eval.report.results import Result, ResultPart, WeightsPart, short_hash
 
 REST = "rest"
 """The stage that is left when all that were told are taken off."""
 
 
-class ImagesPart(BaseModel, frozen=True, extra="forbid"):
+class ImagesPart(ResultPart):
     """What was sent."""
 
     source: str
@@ -26,7 +24,7 @@ class ImagesPart(BaseModel, frozen=True, extra="forbid"):
     """12 hex digits of names and bytes, in the order of sending."""
 
 
-class Cold(BaseModel, frozen=True, extra="forbid"):
+class Cold(ResultPart):
     """A first request. Times."""
 
     what: Literal["process", "connection"]
@@ -38,7 +36,7 @@ class Cold(BaseModel, frozen=True, extra="forbid"):
     error: str | None
 
 
-class Measured(BaseModel, frozen=True, extra="forbid"):
+class Measured(ResultPart):
     """What a step found. All of it depends on times."""
 
     n: int
@@ -62,7 +60,7 @@ class Measured(BaseModel, frozen=True, extra="forbid"):
     None where the target runs in the same process."""
 
 
-class Step(BaseModel, frozen=True, extra="forbid"):
+class Step(ResultPart):
     """One load, held for a while."""
 
     mode: Literal["closed", "open"]
@@ -88,7 +86,7 @@ class Latency(Result):
 
     metrics: `latency_p50_ms@c4` is the median of the closed loop with four callers; `@open50%` of
     the open loop at half the best throughput; `@12.5/s` at that rate. Their intervals are of order
-    statistics (`eval.harness.load.percentile_interval`).
+    statistics (`eval.statistics.percentile_interval`).
     """
 
     kind: Literal["latency"] = "latency"

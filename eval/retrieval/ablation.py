@@ -17,7 +17,8 @@ from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
-from eval.data.datasets import Dataset, DatasetError, limited
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import Dataset, limited
 from eval.embedding.settings import Variant
 from eval.retrieval.ablation_result import Cost, Loss, Losses, Step, StepName
 from eval.retrieval.rest_path import rest

@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from eval.report.document import Table
+from eval.report.results import ResultPart
 
 StepName = Literal["exact", "post", "milvus", "milvus_sample", "rest"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Loss(_Part):
+class Loss(ResultPart):
     """Value of the step before, less this step's, over the same queries; above 0 it got worse."""
 
     value: float
@@ -27,7 +22,7 @@ class Loss(_Part):
     """Paired bootstrap over the queries: where it holds 0, there may be no loss."""
 
 
-class Cost(_Part):
+class Cost(ResultPart):
     """One metric after one step."""
 
     value: float
@@ -35,7 +30,7 @@ class Cost(_Part):
     """None where there is no step before on the same queries and gallery."""
 
 
-class Step(_Part):
+class Step(ResultPart):
     """One step on the way from the embeddings to the service's answer."""
 
     name: StepName
@@ -46,7 +41,7 @@ class Step(_Part):
     metrics: dict[str, Cost]
 
 
-class Losses(_Part):
+class Losses(ResultPart):
     """The account. All steps look at the same number of places, so that depth is no loss."""
 
     depth: int

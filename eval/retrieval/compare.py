@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from eval.errors import WorkbenchError
-from eval.report.results import Run, read
+from eval.retrieval.result import Run, read
 from eval.statistics import Difference, paired_bootstrap
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import Dataset
-from eval.data.layouts import Item
+from eval.data.items import Item
 from eval.report.document import Strip, Tile
 
 ROWS = 8

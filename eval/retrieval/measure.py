@@ -16,22 +16,17 @@ from tqdm import tqdm
 
 from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
-from eval.data.datasets import Dataset, DatasetError, Spec, load
+from eval.data.catalogue import DatasetError, Spec
+from eval.data.datasets import Dataset, dataset_digest, load
 from eval.embedding.embed import Embedded, embed
 from eval.embedding.projection import post
 from eval.embedding.settings import OWN, Variant
 from eval.errors import WorkbenchError
 from eval.report.machine import machine, packages, revision
-from eval.report.results import (
-    Counts,
-    DatasetPart,
-    Mean,
-    Run,
-    dataset_digest,
-    weights_part,
-)
+from eval.report.results import Mean, weights_part
 from eval.retrieval.ablation import Measured, Sample, account
 from eval.retrieval.ablation_result import Losses
+from eval.retrieval.result import DatasetCounts, DatasetPart, Run
 from eval.retrieval.scoring import Answer, Duplicate, duplicates, has_relevant, score
 from eval.retrieval.search import Backend, check_depth, depth, rank
 from eval.retrieval.similarities import Similarities
@@ -264,8 +259,10 @@ def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> Dataset
     )
 
 
-def _counts(dataset: Dataset, answers: Sequence[Answer], leaks: Sequence[Duplicate]) -> Counts:
-    return Counts(
+def _counts(
+    dataset: Dataset, answers: Sequence[Answer], leaks: Sequence[Duplicate]
+) -> DatasetCounts:
+    return DatasetCounts(
         images=len(dataset.items),
         classes=len({item.label for item in dataset.items} - {None}),
         queries=len(dataset.queries),

@@ -7,7 +7,7 @@ import pandas as pd
 from bogv.imaging.decoder import Decoder
 from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance
-from eval.report.results import Mean, Run, table, weights_text
+from eval.report.results import Mean, weights_text
 from eval.retrieval.ablation_result import losses_table
 from eval.retrieval.curves import curves
 from eval.retrieval.failures import failure_strips
@@ -19,6 +19,7 @@ from eval.retrieval.plots import (
     median,
     similarity_figure,
 )
+from eval.retrieval.result import Run, table
 from eval.retrieval.similarities import Similarities
 
 EXPLAINED = {

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.data.datasets import Dataset, Metric
+from eval.data.catalogue import Metric
+from eval.data.datasets import Dataset
 from eval.metrics import count_relevant, judge, score_query, ukbench_ns
 from eval.retrieval.search import Indices, Ranking
 from eval.retrieval.similarities import Similarities

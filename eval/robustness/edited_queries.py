@@ -17,8 +17,9 @@ from PIL import Image
 
 from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
-from eval.data.datasets import Dataset, DatasetError
-from eval.data.layouts import Item, Truth
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import Dataset
+from eval.data.items import Item, Truth
 from eval.robustness.edits import CONTROL, Variant, edited, working_size
 
 CLOSE = 1e-5

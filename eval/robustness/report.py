@@ -15,7 +15,8 @@ from eval.report.document import Figure, Report, Section, Strip, Table, Tile
 from eval.report.plots import render
 from eval.report.results import Mean, weights_text
 from eval.robustness.edits import CONTROL, EDITS
-from eval.robustness.measure import HEADLINE, Answer, Outcome, Robustness, notes
+from eval.robustness.measure import Outcome
+from eval.robustness.result import HEADLINE, Answer, Robustness, notes
 
 TILE = 240
 """Pixels of a small picture's long side."""

@@ -12,11 +12,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from pydantic import BaseModel
 from tqdm import tqdm
 
 from bogv.records import Vectors
@@ -25,75 +23,18 @@ from eval.ann import worker as ann_worker
 from eval.ann.measure import Neighbours, neighbours
 from eval.ann.worker import Place
 from eval.errors import WorkbenchError
-from eval.harness.load import percentile
 from eval.harness.processes import Others, apart
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.report.machine import machine, packages, revision
-from eval.report.results import Mean, Result, short_hash
+from eval.report.results import Mean
 from eval.scale import worker as scale_worker
+from eval.scale.result import Point, Scale, Searched
 from eval.scale.worker import Asked, Filled, Reopened
-from eval.statistics import summarise
+from eval.statistics import percentile, summarise
 
 BLOCK = 4096
 """Vectors that are written, and searched exactly, at once."""
-POINTS = "points.parquet"
-
-
-class Searched(BaseModel, frozen=True, extra="forbid"):
-    """What queries took, one at a time, and found. Times, and what depends on them."""
-
-    queries: int
-    p50_ms: float
-    p99_ms: float
-    ann_recall: float
-
-
-class Point(BaseModel, frozen=True, extra="forbid"):
-    """A gallery of some rows. Times, sizes, and what depends on times, but for `rows`."""
-
-    rows: int
-    add_rate: float
-    """Rows a second, in batches of 500."""
-    build_seconds: float
-    """From the last row put until the index covered all, while searches went on."""
-    building: Searched
-    """Meanwhile."""
-    built: Searched
-    """In a fresh process, after a warm-up."""
-    restart_seconds: float
-    """From opening the gallery in a fresh process to the first answer; imports left out."""
-    memory_mib: float | None
-    """What that process grew by: rows and index. None on a server, and where there is no /proc."""
-    disk_mib: float | None
-    """None on a server."""
-
-
-class Scale(Result):
-    """What `scale` measures. Times, and what depends on times: metrics, seconds, others, points.
-
-    n: queries, held out. metrics: `ann_recall@10@1000` is of bogv's index over 1000 rows, whose
-    graph comes out a little different each time.
-    """
-
-    kind: Literal["scale"] = "scale"
-    database: str
-    dimension: int
-    k: int
-    others: float | None
-    """Share of the processors that others had meanwhile, as in `speed`."""
-    points: list[Point]
-
-    @property
-    def folder(self) -> str:
-        rows = [point.rows for point in self.points]
-        identity = [rows, self.database, self.dimension, self.k, self.n, self.seed]
-        kind = "lite" if self.database == "Milvus Lite" else "server"
-        return f"scale-{kind}-{max(rows)}-{short_hash(identity)}"
-
-    @property
-    def labels(self) -> dict[str, str | int]:
-        return {**super().labels, "database": self.database}
 
 
 @dataclass(frozen=True)
@@ -213,20 +154,3 @@ def _mean(asked: Asked, exact: Neighbours, options: Options) -> Mean:
 
 def _disk_mib(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
-
-
-def points_table(found: Scale) -> pd.DataFrame:
-    """A row for each number of rows."""
-    return pd.DataFrame(
-        [
-            {
-                **point.model_dump(exclude={"building", "built"}),
-                **{
-                    f"{when}_{name}": value
-                    for when in ("building", "built")
-                    for name, value in getattr(point, when).model_dump().items()
-                },
-            }
-            for point in found.points
-        ]
-    )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLUE, GREEN, ORANGE, RED, plain_log, render_many
-from eval.scale.measure import Point, Scale
+from eval.scale.result import Point, Scale
 
 BUILDING = (
     "`build` runs from the last row put until the index covered all rows, while one caller searched"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
-
-from eval.report.results import Result, WeightsPart, short_hash
+from eval.report.results import Result, ResultPart, WeightsPart, short_hash
 
 
-class Goal(BaseModel, frozen=True, extra="forbid"):
+class Goal(ResultPart):
     """What is to be reached."""
 
     of: Literal["bogv", "ratio"]
@@ -24,7 +22,7 @@ class Goal(BaseModel, frozen=True, extra="forbid"):
         )
 
 
-class Line(BaseModel, frozen=True, extra="forbid"):
+class Line(ResultPart):
     """Something that was measured, beside what it is compared with. All figures are times, or
     depend on times or on memory, which differ each time."""
 
@@ -92,7 +90,7 @@ def bound(stages_ms: dict[str, float], cores: int) -> float:
     return 1000 * cores / sum(stages_ms.values())
 
 
-class Stages(BaseModel, frozen=True, extra="forbid"):
+class Stages(ResultPart):
     """The stages of adding images of one size, each measured alone on one core. Times."""
 
     what: str
@@ -111,7 +109,7 @@ class Speed(Result):
     ann_recall), seconds, others, stages, lines.
 
     metrics: `search_p50_ms@c8` is the median latency with eight clients, with the interval of
-    order statistics (`eval.harness.load.percentile_interval`); `ann_recall@10` is of bogv's index,
+    order statistics (`eval.statistics.percentile_interval`); `ann_recall@10` is of bogv's index,
     whose graph comes out a little different each time.
     """
 

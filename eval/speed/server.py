@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.errors import WorkbenchError
-from eval.harness.load import Image, Limits, Request, closed_loop, percentile, percentile_interval
+from eval.harness.load import Image, Limits, Request, closed_loop
 from eval.harness.processes import apart
 from eval.harness.servers import Served, serving
 from eval.latency.targets import SEARCH, RestTarget, multipart, stages
@@ -23,7 +23,7 @@ from eval.report.results import Mean
 from eval.speed.result import Goal, Line, line
 from eval.speed.setting import Options, Setting
 from eval.speed.worker import K, fill_gallery, usual_search
-from eval.statistics import summarise
+from eval.statistics import percentile, percentile_interval, summarise
 
 USUAL_SEARCHES = 20
 """The usual way is slow and steady: so many tell its speed."""

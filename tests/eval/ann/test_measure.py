@@ -13,8 +13,9 @@ from bogv.records import Record, Vectors
 from bogv.store import OWN_INDEX, Index, MilvusStore
 from eval import __main__ as command_line
 from eval.ann import measure as measuring
-from eval.ann.measure import Ann, Options, Source, measure, neighbours, points_table
+from eval.ann.measure import Options, Source, measure, neighbours
 from eval.ann.report import ann_report, pareto
+from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import LITE, SERVER, Sweep, sweeps
 from eval.errors import WorkbenchError
 from eval.harness.processes import apart
@@ -232,9 +233,9 @@ def test_the_frontier_is_what_no_other_point_beats() -> None:
 
 def test_a_result_is_written_with_its_points_and_its_report(found: Ann, tmp_path: Path) -> None:
     table = points_table(found)
-    folder = write(tmp_path, found, {measuring.POINTS: table}, ann_report(found))
+    folder = write(tmp_path, found, {POINTS: table}, ann_report(found))
     assert json.loads((folder / "run.json").read_text())["kind"] == "ann"
-    rows = pd.read_parquet(folder / measuring.POINTS)
+    rows = pd.read_parquet(folder / POINTS)
     assert rows["label"].tolist() == [point.label for point in found.points]
     assert rows["search_nprobe"].tolist()[2:] == [1, 6]
     assert {path.name for path in (folder / "figures").iterdir()} >= {

@@ -21,17 +21,16 @@ import pytest
 import yaml
 from PIL import Image
 
-from eval.data import datasets as module
-from eval.data.datasets import (
-    Dataset,
+from eval.data.catalogue import (
     DatasetError,
+    ExpectedCounts,
     Folder,
     Layout,
     Spec,
     Torchvision,
     catalogue,
-    load,
 )
+from eval.data.datasets import Dataset, load
 from eval.data.fetch import fetch
 from eval.data.layouts import LAYOUTS
 from tests.web import reply, serving
@@ -68,7 +67,7 @@ def spec(layout: str = "subfolders", files: list[Any] | None = None, **changes: 
 
 def listed(name: str, **changes: Any) -> Spec:
     """An entry of the real catalogue, but for the counts: the trees made up here are small."""
-    return catalogue()[name].model_copy(update={"counts": module.Counts(), **changes})
+    return catalogue()[name].model_copy(update={"counts": ExpectedCounts(), **changes})
 
 
 def write_catalogue(folder: Path, *entries: Any) -> Path:
@@ -491,7 +490,7 @@ def test_copydays_search_for_the_original_among_distractors(tmp_path: Path) -> N
     pictures(tmp_path / "original", "200000.jpg", "200100.jpg")
     edits = ["crops/10/200000.jpg", "jpegqual/3/200100.jpg", "strong/200101.jpg"]
     pictures(tmp_path, *edits, "distractors/x/holiday.jpg")
-    counts = module.Counts(images=5, classes=2, queries=3, gallery=2)
+    counts = ExpectedCounts(images=5, classes=2, queries=3, gallery=2)
     dataset = load(listed("copydays", counts=counts), tmp_path)
     assert [dataset.items[index].id for index in dataset.queries] == edits
     assert [dataset.items[index].id for index in dataset.gallery] == [
@@ -696,7 +695,7 @@ def test_torchvisions_datasets_are_read_where_it_puts_them(
     make(tmp_path)
     with pytest.raises(DatasetError, match=f"{name}: .* images instead of"):
         load(name, tmp_path)
-    dataset = load(listed(name, counts=module.Counts(images=len(labels))), tmp_path)
+    dataset = load(listed(name, counts=ExpectedCounts(images=len(labels))), tmp_path)
     assert sorted(ids(dataset)) == ids(dataset)
     assert sorted(str(item.label) for item in dataset.items) == labels
     assert all(pixels(item.read()).ndim >= 2 for item in dataset.items)

@@ -10,8 +10,9 @@ from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.weights import Weights
-from eval.data.datasets import Dataset, DatasetError
-from eval.data.layouts import Item
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import Dataset
+from eval.data.items import Item
 from eval.embedding import embed as embedding
 from eval.embedding.embed import Embedded, embed
 from eval.embedding.settings import OWN, Variant

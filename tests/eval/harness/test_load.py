@@ -8,16 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from eval.harness.load import (
-    Image,
-    Limits,
-    Reply,
-    closed_loop,
-    open_loop,
-    percentile,
-    percentile_interval,
-    poisson_arrivals,
-)
+from eval.harness.load import Image, Limits, Reply, closed_loop, open_loop, poisson_arrivals
+from eval.statistics import percentile, percentile_interval
 
 T = TypeVar("T")
 

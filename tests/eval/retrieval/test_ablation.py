@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from bogv.imaging.decoder import Decoder
-from eval.data.datasets import Dataset, DatasetError
-from eval.data.layouts import Item
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import Dataset
+from eval.data.items import Item
 from eval.embedding.embed import Embedded, embed
 from eval.embedding.settings import OWN, Variant
 from eval.errors import WorkbenchError

@@ -16,19 +16,10 @@ from eval.embedding.embed import Embedded
 from eval.embedding.settings import Variant
 from eval.errors import WorkbenchError
 from eval.report.document import Report
-from eval.report.results import (
-    PER_QUERY,
-    Counts,
-    DatasetPart,
-    Mean,
-    Run,
-    WeightsPart,
-    read,
-    table,
-    write,
-)
+from eval.report.results import PER_QUERY, Mean, WeightsPart, write
 from eval.retrieval.compare import compare
 from eval.retrieval.measure import answer
+from eval.retrieval.result import DatasetCounts, DatasetPart, Run, read, table
 from eval.selftest import made_up
 from eval.statistics import summarise
 
@@ -61,14 +52,14 @@ def written(
         "digest": "d",
         **dataset,
     }
-    counts = dict.fromkeys(Counts.model_fields, 80)
+    counts = dict.fromkeys(DatasetCounts.model_fields, 80)
     run = Run(
         weights=WeightsPart(
             name=weights.name, fingerprint=weights.fingerprint, trained=True, note=None
         ),
         command="python -m eval run",
         dataset=DatasetPart.model_validate(part),
-        counts=Counts(**counts),
+        counts=DatasetCounts(**counts),
         n=80,
         k=[1, 5],
         engine="fake",

@@ -19,15 +19,17 @@ from bogv.weights import UNTRAINED, Weights
 from eval import __main__ as command_line
 from eval.commands import run as run_command
 from eval.commands import selftest as selftest_command
-from eval.data.datasets import Dataset, DatasetError, Spec, catalogue_entry, load
-from eval.data.layouts import Truth
+from eval.data.catalogue import DatasetError, Spec, catalogue_entry
+from eval.data.datasets import Dataset, dataset_digest, load
+from eval.data.items import Truth
 from eval.embedding.settings import OWN, Variant
 from eval.errors import WorkbenchError
-from eval.report.results import PER_QUERY, dataset_digest, read, table, write
+from eval.report.results import PER_QUERY, write
 from eval.retrieval import measure as running
 from eval.retrieval.ablation import Sample
 from eval.retrieval.measure import Options, Outcome, evaluate, leak_note
 from eval.retrieval.report import run_report
+from eval.retrieval.result import read, table
 from eval.selftest import Canary
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 from tests.running import ROOT

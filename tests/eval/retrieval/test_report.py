@@ -16,14 +16,14 @@ from PIL import Image
 from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import UNTRAINED, Weights
-from eval.data.datasets import Anchor
+from eval.data.catalogue import Anchor
 from eval.report.document import Figure, Report, Strip, Table, html, markdown, write
-from eval.report.results import table
 from eval.retrieval.curves import curves
 from eval.retrieval.failures import failure_strips, small, worst
 from eval.retrieval.measure import Options, Outcome, evaluate
 from eval.retrieval.plots import classes
 from eval.retrieval.report import EXPLAINED, explained, run_report
+from eval.retrieval.result import table
 from eval.retrieval.similarities import Similarities, coarse, quantile
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture
 

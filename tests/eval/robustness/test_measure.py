@@ -19,14 +19,16 @@ from bogv.records import Pixels, Vectors
 from bogv.weights import DIMENSION, UNTRAINED, Weights
 from eval import __main__ as command_line
 from eval.commands import robustness as command
-from eval.data.datasets import DatasetError, load
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import load
 from eval.errors import WorkbenchError
 from eval.retrieval.measure import check_answerable
 from eval.retrieval.search import rank
 from eval.robustness.edited_queries import ask
 from eval.robustness.edits import CONTROL, EDITS, Variant, edited, variants
-from eval.robustness.measure import Answer, Options, Outcome, means, measure, notes, table
+from eval.robustness.measure import Options, Outcome, means, measure
 from eval.robustness.report import robustness_report, worst
+from eval.robustness.result import Answer, notes, table
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 
 DECODER = Decoder(1_000_000, 1_000_000)

@@ -17,8 +17,9 @@ from eval.harness.synthetic import Clustered
 from eval.report.document import Report, html, markdown
 from eval.scale import measure as scaling
 from eval.scale import worker as scale_worker
-from eval.scale.measure import Options, Point, Scale, Searched, measure
+from eval.scale.measure import Options, measure
 from eval.scale.report import _table, scale_report
+from eval.scale.result import Point, Scale, Searched
 
 DISTRIBUTION = Clustered(dimension=16, clusters=4)
 OPTIONS = Options(rows=[300, 40], queries=6, k=5, dimension=16, warm_up=1, progress=False)
