@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from bogv.canary import Canary
 from bogv.config import Settings
-from bogv.embedder import load_embedder
+from bogv.embedder import Embedder, load_embedder
 from bogv.errors import BogvError
 from bogv.folders import import_folder
 from bogv.imaging.decoder import Decoder
@@ -62,6 +63,16 @@ def open_search(settings: Settings) -> ImageSearch:
     except BogvError:
         store.close()
         raise
+
+
+def make_search(
+    decoder: Decoder, embedder: Embedder, store: MilvusStore, folder: Path
+) -> ImageSearch:
+    """The service over parts that are there, its thumbnails in `folder`/thumbnails.
+
+    For benchmarks and tests, which choose each part; `open_search` goes by the settings.
+    """
+    return ImageSearch(decoder, embedder, store, Thumbnails(str(folder / "thumbnails")))
 
 
 def open_sources(settings: Settings) -> Sources:

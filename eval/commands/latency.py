@@ -29,7 +29,7 @@ from eval.latency.measure import (
 )
 from eval.latency.report import latency_report
 from eval.latency.result import Latency
-from eval.latency.targets import ServicePlace
+from eval.latency.service_target import ServicePlace
 from eval.report.results import write
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.data import layouts, packages
 from eval.data.catalogue import (
@@ -29,8 +28,7 @@ from eval.data.catalogue import (
     root_of,
 )
 from eval.data.items import Found, Item, LayoutError, Truth
-
-Indices = NDArray[np.intp]
+from eval.vectors import Indices
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from eval.data.datasets import Dataset
 from eval.data.items import Item
 from eval.embedding.settings import OWN, Variant, see
 from eval.errors import WorkbenchError
-from eval.retrieval.search import unit
+from eval.vectors import normalise
 
 BATCH = 64
 
@@ -121,7 +121,7 @@ def embed(
         views.append(_embed_view(dataset, mirrored, cache, progress))
     vectors, digests, fresh = views[0]
     for other, _, more in views[1:]:
-        vectors = unit(vectors.astype(np.float64) + other).astype(np.float32)
+        vectors = normalise(vectors.astype(np.float64) + other).astype(np.float32)
         fresh |= more
     return Embedded(vectors, digests, len(fresh))
 

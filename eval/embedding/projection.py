@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bogv.records import Vectors
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
-from eval.retrieval.search import distinct, unit
+from eval.vectors import distinct, normalise
 
 Doubles = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Projection:
     def __call__(self, vectors: Vectors) -> Vectors:
         """(n, d) float32 -> (n, dimension) float32, each of length 1."""
         rows = ((vectors - self.mean) @ self.axes) / self.scales
-        return unit(rows).astype(np.float32)
+        return normalise(rows).astype(np.float32)
 
 
 def post(dataset: Dataset, vectors: Vectors, setting: str) -> Vectors:

@@ -17,7 +17,7 @@ from eval.errors import WorkbenchError
 T = TypeVar("T")
 
 
-def apart(work: Callable[..., T], *arguments: object, **environment: str) -> T:
+def run_in_process(work: Callable[..., T], *arguments: object, **environment: str) -> T:
     """Do some work in a fresh process. work: a function of a module.
 
     Raises what the work raises; WorkbenchError where the process dies of something else.
@@ -39,13 +39,13 @@ def apart(work: Callable[..., T], *arguments: object, **environment: str) -> T:
                 os.environ[name] = value
 
 
-def together(work: Callable[..., T], arguments: Sequence[tuple[object, ...]]) -> list[T]:
+def run_in_processes(work: Callable[..., T], arguments: Sequence[tuple[object, ...]]) -> list[T]:
     """Do some work in as many fresh processes as there are arguments, all at the same time.
 
-    Raises as `apart`.
+    Raises as `run_in_process`.
     """
     with ThreadPoolExecutor(len(arguments)) as threads:
-        return list(threads.map(lambda each: apart(work, *each), arguments))
+        return list(threads.map(lambda each: run_in_process(work, *each), arguments))
 
 
 def resident_mib(process: int | None = None) -> float | None:

@@ -33,16 +33,10 @@ from eval.harness.load import (
     open_loop,
     poisson_arrivals,
 )
-from eval.harness.processes import apart
+from eval.harness.processes import run_in_process
+from eval.harness.rest_target import RestTarget, Served
 from eval.latency.result import REST, Cold, ImagesPart, Latency, Measured, Step
-from eval.latency.targets import (
-    RestTarget,
-    Served,
-    ServicePlace,
-    ServiceTarget,
-    cold_start,
-    fill_service,
-)
+from eval.latency.service_target import ServicePlace, ServiceTarget, cold_start, fill_service
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
 from eval.statistics import percentile, percentile_interval
@@ -121,7 +115,7 @@ def measure_service(place: ServicePlace, source: Path | None, options: Options) 
     name, paths = _sources(source, place.folder / "samples")
     images = read_images(paths, options.seed)
     start = time.perf_counter()
-    apart(fill_service, place, paths, options.progress)
+    run_in_process(fill_service, place, paths, options.progress)
     cold = [_cold_process(place, images[0], options) for _ in range(COLD_STARTS)]
     with place.opened() as search, closing(ServiceTarget(search, options.limit, THREADS)) as target:
         served = target.served()
@@ -292,7 +286,7 @@ def _cold_connection(request: Request) -> Cold:
 
 
 def _cold_process(place: ServicePlace, image: Image, options: Options) -> Cold:
-    cold = apart(cold_start, place, image.data, options.limit)
+    cold = run_in_process(cold_start, place, image.data, options.limit)
     reply = cold.reply
     started, ended = reply.started or 0.0, reply.ended or 0.0
     request = Request(image.name, len(image.data), 0, 0, ended - started, reply.error, reply.stages)

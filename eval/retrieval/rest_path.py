@@ -16,14 +16,14 @@ from fastapi.testclient import TestClient
 from tqdm import tqdm
 
 from bogv.api import create_api
+from bogv.bootstrap import make_search
 from bogv.config import Settings
 from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
-from bogv.service import MAX_LIMIT, ImageSearch
+from bogv.service import MAX_LIMIT
 from bogv.sources import Sources
 from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
 from eval.retrieval.search import Ranking, by_place, id_places
@@ -61,8 +61,7 @@ class _Service:
 
     def __init__(self, folder: Path, embedder: Embedder, decoder: Decoder) -> None:
         self._store = MilvusStore.lite(folder, "eval")
-        thumbnails = Thumbnails(str(folder / "thumbnails"))
-        self._search = ImageSearch(decoder, embedder, self._store, thumbnails)
+        self._search = make_search(decoder, embedder, self._store, folder)
         # What is set on this machine doesn't count.
         settings = Settings(
             data_dir=folder,

@@ -10,8 +10,9 @@ import numpy as np
 from eval.data.catalogue import Metric
 from eval.data.datasets import Dataset
 from eval.metrics import count_relevant, judge, score_query, ukbench_ns
-from eval.retrieval.search import Indices, Ranking
+from eval.retrieval.search import Ranking
 from eval.retrieval.similarities import Similarities
+from eval.vectors import Indices
 
 TOP = 10
 """So many of the first found are kept for each query."""

@@ -15,26 +15,25 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.records import Record, Vectors
+from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
 from bogv.store import MilvusStore
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
+from eval.harness.galleries import ROWS, rows_of, synthetic_record
 from eval.metrics import order
+from eval.vectors import Indices, distinct, normalise
 
 Backend = Literal["exact", "milvus"]
-Indices = NDArray[np.intp]
 Scores = NDArray[np.float64]
 
 CELLS = 1 << 23
 """Scores held at once, 8 bytes each."""
-ROWS = 5_000
-"""Rows handed to Milvus at once; each is a Record of its own."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,13 @@ def exact(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     places = id_places(dataset)
     queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
     different, which = distinct(vectors[gallery])
-    columns = unit(different).T
+    columns = normalise(different).T
     rows = max(1, CELLS // max(1, len(gallery)))
     for start in range(0, len(queries), rows):
         chunk = queries[start : start + rows]
-        cosines = unit(vectors[chunk]) @ columns  # (rows, d) x (d, distinct) -> (rows, distinct)
+        cosines = (
+            normalise(vectors[chunk]) @ columns
+        )  # (rows, d) x (d, distinct) -> (rows, distinct)
         for query, row in zip(chunk.tolist(), cosines, strict=True):
             scores = row[which]
             best = order(scores, places[gallery])
@@ -127,14 +128,15 @@ def milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ran
         store.open(fingerprint, vectors.shape[1])
         for start in range(0, len(gallery), ROWS):
             part = gallery[start : start + ROWS]
-            store.put([_record(place) for place in places[part].tolist()], vectors[part])
+            # The store breaks ties by id, so ids go by place.
+            store.put([synthetic_record(place) for place in places[part].tolist()], vectors[part])
         # Until it is whole, Milvus compares a query with every row, and the index isn't measured.
         store.rebuild_index()
         at = np.empty(len(places), np.intp)  # place -> index
         at[places] = np.arange(len(places))
         for query in queries.tolist():
             hits = store.search(vectors[query], limit)
-            found = at[[hit.record.id - 1 for hit in hits]]
+            found = at[rows_of(hits)]
             yield Ranking(query, found, np.array([hit.score for hit in hits]))
 
 
@@ -151,26 +153,3 @@ def by_place(indices: list[int], places: Indices) -> Indices:
     array = np.array(indices, np.intp)
     ordered: Indices = array[np.argsort(places[array])]
     return ordered
-
-
-def distinct(vectors: Vectors) -> tuple[Vectors, Indices]:
-    """The distinct rows, in the order of their bytes, and which of them each row is."""
-    rows = np.ascontiguousarray(vectors)
-    as_bytes: NDArray[Any] = rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel()
-    _, first, which = np.unique(as_bytes, return_index=True, return_inverse=True)
-    return rows[first], which
-
-
-def unit(vectors: Vectors | Scores) -> Scores:
-    """(n, d) -> (n, d) float64, each of length 1 anew: float32 left the last digits off.
-
-    A row of zeros, from an image in which the network saw nothing, stays one, and is like no other.
-    """
-    rows = vectors.astype(np.float64)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return rows
-
-
-def _record(place: int) -> Record:
-    """The store breaks ties by id, so ids go by place; 0 is no id of bogv's."""
-    return Record(place + 1, str(place), "", "", 1, 1, 1, added_at=place + 1)

@@ -6,8 +6,6 @@ is built -> opened in a fresh process and searched -> Point -> Scale and its tab
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,21 +15,19 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bogv.records import Vectors
 from bogv.weights import DIMENSION
-from eval.ann import worker as ann_worker
-from eval.ann.measure import Neighbours, neighbours
-from eval.ann.worker import Place
 from eval.errors import WorkbenchError
-from eval.harness.processes import Others, apart
+from eval.harness.galleries import GalleryLocation, temporary_gallery
+from eval.harness.processes import Others, run_in_process
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean
-from eval.scale import worker as scale_worker
+from eval.scale import worker
 from eval.scale.result import Point, Scale, Searched
 from eval.scale.worker import Asked, Filled, Reopened
 from eval.statistics import percentile, summarise
+from eval.vectors import Neighbours, nearest_neighbours
 
 BLOCK = 4096
 """Vectors that are written, and searched exactly, at once."""
@@ -85,36 +81,26 @@ def measure(options: Options) -> Scale:
 
 
 def _measured(rows: int, options: Options, bar: tqdm[Any]) -> tuple[Point, Mean]:
-    with tempfile.TemporaryDirectory(prefix="bogv-scale-") as folder:
-        place = Place(Path(folder), f"bogv_scale_{os.getpid()}", options.lite)
+    with temporary_gallery("scale", lite=options.lite) as location:
         bar.set_description(f"Making {rows:,} rows")
-        exact = _save(place, rows, options)
+        exact = _write(location, rows, options)
         bar.update()
-        try:
-            bar.set_description(f"Putting {rows:,} rows")
-            filled: Filled = apart(scale_worker.fill, place, options.k)
-            bar.update()
-            bar.set_description(f"Searching {rows:,} rows")
-            again: Reopened = apart(scale_worker.reopen, place, options.k, options.warm_up)
-            bar.update()
-        finally:
-            if not options.lite:
-                ann_worker.drop(place)
-        disk = _disk_mib(place.folder / "milvus.db") if options.lite else None
+        bar.set_description(f"Putting {rows:,} rows")
+        filled: Filled = run_in_process(worker.fill, location, options.k)
+        bar.update()
+        bar.set_description(f"Searching {rows:,} rows")
+        again: Reopened = run_in_process(worker.reopen, location, options.k, options.warm_up)
+        bar.update()
+        disk = _disk_mib(location.folder / "milvus.db") if options.lite else None
     return _point(rows, filled, again, disk, exact), _mean(again.asked, exact, options)
 
 
-def _save(place: Place, rows: int, options: Options) -> Neighbours:
+def _write(location: GalleryLocation, rows: int, options: Options) -> Neighbours:
     """Write the vectors where the processes find them; what exact search finds among them."""
     distribution = Clustered(options.seed, options.dimension)
     queries = distribution.queries(options.queries)
-    np.save(place.queries, queries)
-    shape = (rows, options.dimension)
-    gallery: Vectors = np.lib.format.open_memmap(place.gallery, "w+", np.float32, shape)
-    for at, batch in zip(range(0, rows, BLOCK), distribution.gallery(rows, BLOCK), strict=True):
-        gallery[at : at + len(batch)] = batch
-    parts = (gallery[at : at + BLOCK] for at in range(0, rows, BLOCK))
-    return neighbours(parts, queries, options.k)
+    location.write_vectors(rows, distribution.gallery(rows, BLOCK), queries)
+    return nearest_neighbours(location.batches(BLOCK), queries, options.k)
 
 
 def _point(
@@ -134,7 +120,7 @@ def _point(
 
 def _recalls(asked: Asked, exact: Neighbours) -> list[float]:
     pairs = zip(asked.queries, asked.found, strict=True)
-    return [ann_recall(found, exact.places[query].tolist()) for query, found in pairs]
+    return [ann_recall(found, exact.rows[query].tolist()) for query, found in pairs]
 
 
 def _searched(asked: Asked, exact: Neighbours) -> Searched:

@@ -10,9 +10,9 @@ from itertools import cycle
 
 import numpy as np
 
-from bogv.records import Record, Vectors
+from bogv.records import Vectors
 from bogv.store import OWN_INDEX, ROWS, MilvusStore
-from eval.ann.worker import Place
+from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 
 
@@ -23,7 +23,7 @@ class Asked:
     queries: list[int]
     """Which ones, in their order; some of them again where there was time."""
     found: list[list[int]]
-    """Places in the gallery of what each found, best first."""
+    """Rows of the gallery that each found, best first."""
     seconds: list[float]
 
 
@@ -49,15 +49,12 @@ class Reopened:
     asked: Asked
 
 
-def fill(place: Place, k: int) -> Filled:
+def fill(location: GalleryLocation, k: int) -> Filled:
     """Put all vectors, in batches of ROWS as a bulk load does; search until all are indexed."""
-    vectors: Vectors = np.load(place.gallery, mmap_mode="r")
-    queries = np.load(place.queries)
-    with place.opened(OWN_INDEX) as store:
+    queries = np.load(location.queries)
+    with location.opened(OWN_INDEX) as store:
         start = time.perf_counter()
-        for first in range(0, len(vectors), ROWS):
-            part = np.array(vectors[first : first + ROWS])
-            store.put([_record(first + row) for row in range(len(part))], part)
+        put_vectors(store, location.batches(ROWS))
         put = time.perf_counter()
         with ThreadPoolExecutor(1) as thread:
             building = thread.submit(_wait, store)
@@ -65,17 +62,17 @@ def fill(place: Place, k: int) -> Filled:
             return Filled(put - start, building.result() - put, meanwhile)
 
 
-def reopen(place: Place, k: int, warm_up: int) -> Reopened:
+def reopen(location: GalleryLocation, k: int, warm_up: int) -> Reopened:
     """Open the gallery, ask once; warm up; then ask all queries."""
-    queries = np.load(place.queries)
+    queries = np.load(location.queries)
     before = resident_mib()
     start = time.perf_counter()
-    with place.opened(OWN_INDEX) as store:
+    with location.opened(OWN_INDEX) as store:
         store.search(queries[0], k)
         restart = time.perf_counter() - start
         _ask(store, queries, iter(range(min(warm_up, len(queries)))), k)
         memory = None
-        if before is not None and place.lite:
+        if before is not None and location.lite:
             memory = (resident_mib() or before) - before
         return Reopened(restart, memory, _ask(store, queries, iter(range(len(queries))), k))
 
@@ -101,10 +98,5 @@ def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -
         hits = store.search(queries[number], k)
         asked.seconds.append(time.perf_counter() - start)
         asked.queries.append(number)
-        asked.found.append([hit.record.id - 1 for hit in hits])
+        asked.found.append(rows_of(hits))
     return asked
-
-
-def _record(row: int) -> Record:
-    """0 is no id of bogv's."""
-    return Record(row + 1, str(row), "", "", 1, 1, 1, added_at=row + 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bogv.service import BATCH
-from eval.harness.processes import Others, apart, together
+from eval.harness.processes import Others, run_in_process, run_in_processes
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
 from eval.speed.inputs import LARGE, SMALL, make_inputs, sources
@@ -68,7 +68,7 @@ def measure(options: Options) -> Speed:
             )
             told("starting")
             starts = starting(setting, folder, small[0])
-            engine = apart(engine_of, setting)
+            engine = run_in_process(engine_of, setting)
             _add_small(found, setting, folder, small, engine, told)
             _add_large(found, setting, folder, large, told)
             lines, found.metrics = searching(setting, folder, small, options, told)
@@ -137,9 +137,11 @@ def _add_small(
     busy = _busy_bound(setting, folder / "busy", images)
     found.stages[-1] = stages = stages.model_copy(update={"busy_bound": busy})
     told("adding the usual way")
-    usual = apart(usual_add, setting, folder / "usual", warm_up[:WARM_UP], images[:USUAL_ADDS])
+    usual = run_in_process(
+        usual_add, setting, folder / "usual", warm_up[:WARM_UP], images[:USUAL_ADDS]
+    )
     told("adding")
-    bogv = apart(add_images, setting, folder / "added", warm_up, images, False)
+    bogv = run_in_process(add_images, setting, folder / "added", warm_up, images, False)
     wanted = ADD_RATIO.get(engine.rsplit(" ", 1)[-1])
     goal = None if wanted is None else Goal(of="ratio", at_least=wanted)
     found.lines += [
@@ -164,9 +166,9 @@ def _add_large(
     told("each stage alone, 12 megapixels")
     stages = _stages(found, "12 megapixels", setting, folder / "large-stages", images)
     told("adding 12 megapixels")
-    bogv = apart(add_images, setting, folder / "large-added", warm_up, images, False)
+    bogv = run_in_process(add_images, setting, folder / "large-added", warm_up, images, False)
     told("adding 12 megapixels, full-size decode")
-    full = apart(add_images, setting, folder / "large-full", warm_up, images, True)
+    full = run_in_process(add_images, setting, folder / "large-full", warm_up, images, True)
     found.lines += [
         *_adding("12 megapixels", bogv, full, "full-size decode", LARGE_RATIO),
         _against_bound(bogv, stages, judged=False),
@@ -176,7 +178,7 @@ def _add_large(
 def _stages(
     found: _Found, what: str, setting: Setting, folder: Path, paths: Sequence[Path]
 ) -> Stages:
-    cpu = apart(stage_ms, setting, folder, paths)
+    cpu = run_in_process(stage_ms, setting, folder, paths)
     stages = Stages(
         what=what,
         images=len(paths),
@@ -189,7 +191,7 @@ def _stages(
 
 def _busy_bound(setting: Setting, folder: Path, paths: Sequence[Path]) -> float:
     cores = min(cpu_count() or 1, MOST_PROCESSES)
-    each = together(stage_ms, [(setting, folder / f"{n}", paths, n) for n in range(cores)])
+    each = run_in_processes(stage_ms, [(setting, folder / f"{n}", paths, n) for n in range(cores)])
     means = {stage: sum(cpu[stage] for cpu in each) / cores for stage in each[0]}
     return round(bound(means, cpu_count() or 1), 3)
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from eval.errors import WorkbenchError
 from eval.harness.load import Image, Limits, Request, closed_loop
-from eval.harness.processes import apart
-from eval.harness.servers import Served, serving
-from eval.latency.targets import SEARCH, RestTarget, multipart, stages
+from eval.harness.processes import run_in_process
+from eval.harness.rest_target import SEARCH, RestTarget, multipart, stages
+from eval.harness.servers import Server, serving
 from eval.report.results import Mean
 from eval.speed.result import Goal, Line, line
 from eval.speed.setting import Options, Setting
@@ -73,7 +73,7 @@ def starting(setting: Setting, folder: Path, image: Path) -> list[Line]:
     return [*_start_lines(first, second), _torch_line(torch)]
 
 
-def _first_answer(served: Served, image: Path) -> float:
+def _first_answer(served: Server, image: Path) -> float:
     """Seconds from the start of the process to the answer of a first search."""
     begun = time.perf_counter()
     asked = [Image(image.name, image.read_bytes())]
@@ -116,11 +116,11 @@ def searching(
 ) -> tuple[list[Line], dict[str, Mean]]:
     """Lines and metrics of a server with a full gallery. told: hears what is being done."""
     told("filling the gallery")
-    recalls = apart(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
+    recalls = run_in_process(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
     summary = summarise({f"ann_recall@{K}": recalls}, None, options.seed)
     metrics = {name: Mean.model_validate(dict(mean)) for name, mean in summary.items()}
     told("searching the usual way")
-    usual = apart(
+    usual = run_in_process(
         usual_search,
         setting,
         folder / "usual-search",
@@ -153,7 +153,7 @@ def searching(
 
 
 def _requests(
-    served: Served, images: Sequence[Image], searches: int, clients: int
+    served: Server, images: Sequence[Image], searches: int, clients: int
 ) -> list[Request]:
     """So many searches by so many clients, each of which asks again once it is answered.
 
@@ -172,7 +172,7 @@ def _requests(
     return requests
 
 
-def _overheads(served: Served, images: Sequence[Image], searches: int) -> list[float]:
+def _overheads(served: Server, images: Sequence[Image], searches: int) -> list[float]:
     """Seconds that each of some searches, one after the other, takes above its bare steps.
 
     By the standard library's blocking client: `RestTarget` takes 2 to 3 ms a request of its own, on
@@ -242,7 +242,7 @@ def _latencies(sent: dict[int, list[Request]]) -> dict[str, Mean]:
     return metrics
 
 
-def _memory_lines(served: Served, images: Sequence[Image], options: Options) -> list[Line]:
+def _memory_lines(served: Server, images: Sequence[Image], options: Options) -> list[Line]:
     before = served.resident_mib()
     _requests(served, images, options.soak, CONCURRENT)
     after = served.resident_mib()

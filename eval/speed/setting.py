@@ -8,14 +8,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bogv.bootstrap import make_search
 from bogv.config import Engine, Precision, Settings
 from bogv.embedder import Embedder, load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
 from bogv.weights import IMAGENET, UNTRAINED, Weights, resolve
-from eval.ann.worker import PATIENCE
+from eval.harness.galleries import CALL_SECONDS
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,12 @@ class Setting:
 
     def store(self, folder: Path) -> MilvusStore:
         """Milvus Lite in a folder, under the name that a server takes."""
-        return MilvusStore.lite(folder, "images", timeout=PATIENCE)
+        return MilvusStore.lite(folder, "images", timeout=CALL_SECONDS)
 
     @contextmanager
     def opened(self, folder: Path, decoder: Decoder) -> Iterator[ImageSearch]:
         """The service, as bogv's bootstrap puts it together, on a gallery in `folder`."""
-        thumbnails = Thumbnails(str(folder / "thumbnails"))
-        search = ImageSearch(decoder, self.embedder(), self.store(folder), thumbnails)
+        search = make_search(decoder, self.embedder(), self.store(folder), folder)
         with closing(search):
             yield search
 

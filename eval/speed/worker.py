@@ -22,17 +22,16 @@ from bogv.sources import read_file
 from bogv.store import MilvusStore
 from bogv.thumbnails import Thumbnails
 from bogv.weights import DIMENSION
-from eval.ann.measure import neighbours
 from eval.errors import WorkbenchError
+from eval.harness.galleries import ROWS, put_vectors, rows_of
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.speed.baseline import UsualWay
 from eval.speed.setting import Setting
+from eval.vectors import nearest_neighbours
 
 T = TypeVar("T")
 
-ROWS = 5_000
-"""Rows handed to the store at once; each is a Record of its own."""
 K = 10
 
 
@@ -114,15 +113,12 @@ def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[f
     k = min(K, rows)
     with closing(setting.store(setting.data)) as store:
         store.open(setting.weights.fingerprint, DIMENSION)
-        first = 0
-        for batch in distribution.gallery(rows, ROWS):
-            store.put([_record(first + row) for row in range(len(batch))], batch)
-            first += len(batch)
+        put_vectors(store, distribution.gallery(rows, ROWS))
         store.wait_for_index()
-        exact = neighbours(distribution.gallery(rows, ROWS), asked, k)
-        found = [[hit.record.id - 1 for hit in store.search(query, k)] for query in asked]
-    places = exact.places.tolist()
-    return [ann_recall(each, true) for each, true in zip(found, places, strict=True)]
+        exact = nearest_neighbours(distribution.gallery(rows, ROWS), asked, k)
+        found = [rows_of(store.search(query, k)) for query in asked]
+    true = exact.rows.tolist()
+    return [ann_recall(each, nearest) for each, nearest in zip(found, true, strict=True)]
 
 
 # Each stage alone
@@ -213,8 +209,3 @@ def _checked(verdicts: Iterable[Added]) -> None:
     for added in verdicts:
         if added.status != "created":
             raise WorkbenchError(f"{added.filepath!r} was {added.status}: {added.error}")
-
-
-def _record(row: int) -> Record:
-    """0 is no id of bogv's."""
-    return Record(row + 1, str(row), "", "", 1, 1, 1, added_at=row + 1)

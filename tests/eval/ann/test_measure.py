@@ -13,16 +13,17 @@ from bogv.records import Record, Vectors
 from bogv.store import OWN_INDEX, Index, MilvusStore
 from eval import __main__ as command_line
 from eval.ann import measure as measuring
-from eval.ann.measure import Options, Source, measure, neighbours
+from eval.ann.measure import Options, Source, measure
 from eval.ann.report import ann_report, pareto
 from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import LITE, SERVER, Sweep, sweeps
 from eval.errors import WorkbenchError
-from eval.harness.processes import apart
+from eval.harness.processes import run_in_process
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall_ties
 from eval.report.document import html, markdown
 from eval.report.results import write
+from eval.vectors import nearest_neighbours
 from tests.fakes import lite_search
 
 SMALL = Clustered(seed=1, dimension=24, clusters=6, rank=8)
@@ -32,13 +33,13 @@ CELLS = Sweep("IVF_FLAT", {"nlist": 6}, [{"nprobe": 1}, {"nprobe": 6}])
 
 
 def here(work: Any, *arguments: Any, **_: str) -> Any:
-    """`apart` without a process: its start takes seconds."""
+    """`run_in_process` without a process: its start takes seconds."""
     return work(*arguments)
 
 
 @pytest.fixture
 def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "apart", here)
+    monkeypatch.setattr(measuring, "run_in_process", here)
 
 
 def source(**more: Any) -> Source:
@@ -54,7 +55,7 @@ def options(*more: Sweep) -> Options:
 @pytest.fixture(scope="module")
 def found() -> Ann:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "apart", here)
+        patch.setattr(measuring, "run_in_process", here)
         return measure(source(), options(FLAT, CELLS))
 
 
@@ -63,17 +64,17 @@ def found() -> Ann:
 
 def test_exact_neighbours_are_the_same_in_batches_of_any_size() -> None:
     gallery, queries = next(SMALL.gallery(COUNT, COUNT)), SMALL.queries(QUERIES)
-    whole = neighbours([gallery], queries, K)
-    parts = neighbours([gallery[:1], gallery[1:130], gallery[130:]], queries, K)
-    assert np.array_equal(whole.places, parts.places)
+    whole = nearest_neighbours([gallery], queries, K)
+    parts = nearest_neighbours([gallery[:1], gallery[1:130], gallery[130:]], queries, K)
+    assert np.array_equal(whole.rows, parts.rows)
     by_hand = np.argsort(-(queries.astype(float) @ gallery.astype(float).T), axis=1)[:, :K]
-    assert np.array_equal(whole.places, by_hand)
+    assert np.array_equal(whole.rows, by_hand)
 
 
 def test_of_equal_scores_the_earlier_row_is_nearer() -> None:
     gallery = np.array([[0, 1], [1, 0], [2, 0], [1, 0]], np.float32)
-    exact = neighbours([gallery[:2], gallery[2:]], np.array([[1, 0]], np.float32), 3)
-    assert exact.places.tolist() == [[1, 2, 3]]
+    exact = nearest_neighbours([gallery[:2], gallery[2:]], np.array([[1, 0]], np.float32), 3)
+    assert exact.rows.tolist() == [[1, 2, 3]]
     assert exact.scores.tolist() == [[1, 1, 1]]
 
 
@@ -202,13 +203,13 @@ def test_an_index_that_would_be_brute_force_in_silence_is_refused() -> None:
 
 
 def test_work_is_done_in_another_process_with_its_own_environment() -> None:
-    assert apart(_said, "BOGV_TEST", BOGV_TEST="yes") == "yes"
+    assert run_in_process(_said, "BOGV_TEST", BOGV_TEST="yes") == "yes"
     assert _said("BOGV_TEST") is None
 
 
 def test_a_process_that_dies_is_an_error_in_one_line() -> None:
     with pytest.raises(WorkbenchError, match=r"process of the measurement died \(_die\)"):
-        apart(_die)
+        run_in_process(_die)
 
 
 def _said(name: str) -> str | None:

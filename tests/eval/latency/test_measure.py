@@ -18,8 +18,9 @@ from bogv.weights import UNTRAINED
 from eval import __main__ as command_line
 from eval.errors import WorkbenchError
 from eval.harness.load import Image, Reply
+from eval.harness.rest_target import RestTarget, stages
 from eval.latency import measure as measuring
-from eval.latency import targets as latency_targets
+from eval.latency import service_target
 from eval.latency.measure import (
     REQUESTS,
     Options,
@@ -33,7 +34,7 @@ from eval.latency.measure import (
 )
 from eval.latency.report import latency_report
 from eval.latency.result import REST, Latency, Step
-from eval.latency.targets import RestTarget, ServicePlace, ServiceTarget, stages
+from eval.latency.service_target import ServicePlace, ServiceTarget
 from eval.report.document import markdown
 from eval.report.results import write
 from tests.fakes import fake_embedder, lite_search, png
@@ -273,8 +274,8 @@ def test_server_timing_is_read_as_seconds() -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServicePlace:
     """A service with the fake embedder, all of it in this process: starting others takes long."""
-    monkeypatch.setattr(latency_targets, "load_embedder", lambda *_: fake_embedder())
-    monkeypatch.setattr(measuring, "apart", lambda work, *arguments: work(*arguments))
+    monkeypatch.setattr(service_target, "load_embedder", lambda *_: fake_embedder())
+    monkeypatch.setattr(measuring, "run_in_process", lambda work, *arguments: work(*arguments))
     return ServicePlace(
         tmp_path / "service", UNTRAINED, "auto", "auto", Settings(data_dir=tmp_path)
     )

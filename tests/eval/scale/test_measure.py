@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from eval import __main__ as command_line
-from eval.ann.measure import neighbours
-from eval.ann.worker import Place
 from eval.errors import WorkbenchError
+from eval.harness.galleries import GalleryLocation
 from eval.harness.synthetic import Clustered
 from eval.report.document import Report, html, markdown
 from eval.scale import measure as scaling
@@ -20,6 +19,7 @@ from eval.scale import worker as scale_worker
 from eval.scale.measure import Options, measure
 from eval.scale.report import _table, scale_report
 from eval.scale.result import Point, Scale, Searched
+from eval.vectors import nearest_neighbours
 
 DISTRIBUTION = Clustered(dimension=16, clusters=4)
 OPTIONS = Options(rows=[300, 40], queries=6, k=5, dimension=16, warm_up=1, progress=False)
@@ -32,18 +32,18 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def directly(work: Callable[..., Any], *arguments: object) -> Any:
         return work(*arguments)
 
-    monkeypatch.setattr(scaling, "apart", directly)
+    monkeypatch.setattr(scaling, "run_in_process", directly)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path, "scale", lite=True)
+def place(tmp_path: Path) -> GalleryLocation:
+    place = GalleryLocation(tmp_path, "scale", lite=True)
     np.save(place.gallery, next(DISTRIBUTION.gallery(1200, 1200)))
     np.save(place.queries, DISTRIBUTION.queries(7))
     return place
 
 
-def test_a_gallery_is_searched_until_all_its_rows_are_indexed(place: Place) -> None:
+def test_a_gallery_is_searched_until_all_its_rows_are_indexed(place: GalleryLocation) -> None:
     filled = scale_worker.fill(place, k=3)
     assert filled.put_seconds > 0
     assert filled.build_seconds > 0
@@ -57,7 +57,7 @@ def test_a_gallery_is_searched_until_all_its_rows_are_indexed(place: Place) -> N
     assert rows <= indexed
 
 
-def test_a_gallery_is_found_again(place: Place) -> None:
+def test_a_gallery_is_found_again(place: GalleryLocation) -> None:
     scale_worker.fill(place, k=3)
     again = scale_worker.reopen(place, k=3, warm_up=100)
     assert again.asked.queries == list(range(7))
@@ -80,8 +80,8 @@ def test_what_is_measured_is_true(in_this_process: None) -> None:
 
 
 def test_recall_is_of_the_query_that_was_asked() -> None:
-    exact = neighbours(DISTRIBUTION.gallery(50, 50), DISTRIBUTION.queries(3), 2)
-    right = exact.places[2].tolist()
+    exact = nearest_neighbours(DISTRIBUTION.gallery(50, 50), DISTRIBUTION.queries(3), 2)
+    right = exact.rows[2].tolist()
     asked = scale_worker.Asked([2, 2], [right, [right[0], 99]], [0.1, 0.1])
     assert scaling._recalls(asked, exact) == [1, 0.5]
 

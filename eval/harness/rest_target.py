@@ -1,33 +1,19 @@
-"""What `latency` asks: a bogv server, by its REST API, or bogv's service in this process."""
+"""A bogv server as a target of load, by its REST API."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import httpx
-from tqdm import tqdm
 
-from bogv.config import Engine, Precision, Settings
-from bogv.embedder import load_embedder
-from bogv.errors import BogvError
-from bogv.folders import new_images
-from bogv.imaging.decoder import Decoder
-from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
-from bogv.weights import resolve
 from eval.errors import WorkbenchError
 from eval.harness.load import Image, Reply
 
-SEARCH, HEALTH = "/api/image/sim/search/file", "/api/health"
+SEARCH = "/api/image/sim/search/file"
+HEALTH = "/api/health"
 _DURATION = re.compile(r"\s*([\w-]+)\s*;\s*dur=([\d.]+)\s*")
 
 
@@ -42,9 +28,6 @@ class Served:
     fingerprint: str
     engine: str
     version: str
-
-
-# The REST API
 
 
 class RestTarget:
@@ -137,99 +120,3 @@ def _error(answer: httpx.Response) -> str | None:
         return str(body["error"]["type"])
     except (ValueError, KeyError, TypeError):
         return f"status {answer.status_code}, no envelope"
-
-
-# The service
-
-
-@dataclass(frozen=True)
-class ServicePlace:
-    """How the service is opened: on a gallery in Milvus Lite in a folder of its own."""
-
-    folder: Path
-    weights: str
-    engine: Engine
-    precision: Precision
-    settings: Settings
-    """Limits, and where models lie."""
-
-    @contextmanager
-    def opened(self) -> Iterator[ImageSearch]:
-        """The service, as bogv's own bootstrap puts it together."""
-        weights = resolve(self.weights, precision=self.precision, models=self.settings.models_dir)
-        search = ImageSearch(
-            Decoder(self.settings.max_upload, self.settings.max_pixels),
-            load_embedder(weights, self.engine, self.settings.cache_dir, self.precision),
-            MilvusStore.lite(self.folder, "latency"),
-            Thumbnails(str(self.folder / "thumbnails")),
-        )
-        with closing(search):
-            yield search
-
-
-class ServiceTarget:
-    """`ImageSearch.search` in threads of this process."""
-
-    def __init__(self, search: ImageSearch, limit: int, threads: int) -> None:
-        self._search = search
-        self._limit = limit
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="latency")
-
-    def close(self) -> None:
-        """Wait for what is under way."""
-        self._threads.shutdown()
-
-    def served(self) -> Served:
-        """What is served."""
-        told = self._search.stats()
-        return Served(**{name: getattr(told, name) for name in Served.__dataclass_fields__})
-
-    async def send(self, image: Image) -> Reply:
-        """Search with an image."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ask, image.data)
-
-    def _ask(self, data: bytes) -> Reply:
-        # Taken here: the event loop gets its turn among busy threads only some ms later.
-        started = time.monotonic()
-        error: str | None = None
-        seconds: Mapping[str, float] = {}
-        try:
-            seconds = self._search.search(data, self._limit).seconds
-        except BogvError as failure:
-            error = failure.type
-        return Reply(error, seconds, started, time.monotonic())
-
-
-@dataclass(frozen=True)
-class ColdStart:
-    """What a fresh process took. Seconds."""
-
-    opening: float
-    """For the model and the gallery, imports left out."""
-    reply: Reply
-    """To the first search; times are the process' own."""
-
-
-def fill_service(place: ServicePlace, paths: Sequence[Path], progress: bool) -> int:
-    """Add images to the gallery; how many are in it. Run in a process of its own."""
-    with place.opened() as search:
-        adding = search.add_many(new_images(paths, place.settings.max_upload))
-        bar = tqdm(adding, "Adding", total=len(paths), unit="image", disable=not progress)
-        failed = [added for added in bar if added.error is not None]
-        if failed:
-            raise WorkbenchError(
-                f"{len(failed):,} of the images can't be added;"
-                f" the first is {failed[0].filepath!r}: {failed[0].error}"
-            )
-        return search.stats().count
-
-
-def cold_start(place: ServicePlace, data: bytes, limit: int) -> ColdStart:
-    """Open the service and search once. Run in a process of its own."""
-    start = time.perf_counter()
-    with place.opened() as search:
-        opening = time.perf_counter() - start
-        target = ServiceTarget(search, limit, 1)
-        with closing(target):
-            return ColdStart(opening, asyncio.run(target.send(Image("first", data))))
