@@ -18,9 +18,9 @@ from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
 from bogv.store import OWN_INDEX, Index
 from eval.ann import worker
-from eval.ann.result import Ann, Cost, Point, VectorsPart
+from eval.ann.result import Ann, AnnPoint, IndexCost, VectorsPart
 from eval.ann.sweep import Sweep
-from eval.ann.worker import Answers, Searched
+from eval.ann.worker import SearchedIndex, SearchRun
 from eval.errors import WorkbenchError
 from eval.harness.galleries import GalleryLocation, temporary_gallery
 from eval.harness.processes import run_in_process
@@ -35,7 +35,7 @@ CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Source:
+class VectorSource:
     """Where the vectors come from."""
 
     name: str
@@ -50,7 +50,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Options:
+class AnnOptions:
     """What is to be measured."""
 
     sweeps: Sequence[Sweep]
@@ -67,7 +67,7 @@ class Options:
     progress: bool = True
 
 
-def measure(source: Source, options: Options) -> Ann:
+def measure(source: VectorSource, options: AnnOptions) -> Ann:
     """Build and search all the indexes. Raises WorkbenchError, DatabaseUnavailable."""
     if not 1 <= options.k <= min(MAX_LIMIT, source.count):
         raise WorkbenchError(
@@ -112,7 +112,7 @@ def measure(source: Source, options: Options) -> Ann:
     )
 
 
-def _write(location: GalleryLocation, source: Source) -> str:
+def _write(location: GalleryLocation, source: VectorSource) -> str:
     """Write the vectors where the processes find them; a digest of them."""
     digest = hashlib.sha256()
 
@@ -126,7 +126,9 @@ def _write(location: GalleryLocation, source: Source) -> str:
     return digest.hexdigest()[:12]
 
 
-def _points(location: GalleryLocation, exact: Neighbours, options: Options) -> Iterator[Point]:
+def _points(
+    location: GalleryLocation, exact: Neighbours, options: AnnOptions
+) -> Iterator[AnnPoint]:
     gallery: Vectors = np.load(location.gallery, mmap_mode="r")
     threads = {"OMP_NUM_THREADS": str(options.build_threads)} if options.build_threads else {}
     bar = tqdm(total=2 * len(options.sweeps), unit="step", disable=not options.progress)
@@ -147,14 +149,14 @@ def _points(location: GalleryLocation, exact: Neighbours, options: Options) -> I
                 options.threads,
             )
             bar.update()
-            for search, answers in zip(sweep.searches, searched.answers, strict=True):
-                yield Point(
+            for search, run in zip(sweep.searches, searched.runs, strict=True):
+                yield AnnPoint(
                     index=sweep.index,
                     build=dict(sweep.build),
                     search=dict(search),
                     own=_is_own(sweep, search, options.k),
-                    metrics=_metrics(answers, exact, gallery, options),
-                    cost=_cost(answers, searched, seconds),
+                    metrics=_metrics(run, exact, gallery, options),
+                    cost=_cost(run, searched, seconds),
                 )
 
 
@@ -164,10 +166,10 @@ def _is_own(sweep: Sweep, search: Mapping[str, int], k: int) -> bool:
 
 
 def _metrics(
-    answers: Answers, exact: Neighbours, gallery: Vectors, options: Options
+    run: SearchRun, exact: Neighbours, gallery: Vectors, options: AnnOptions
 ) -> dict[str, Mean]:
     by_id, by_score = [], []
-    for row, found in enumerate(answers.found):
+    for row, found in enumerate(run.found):
         by_id.append(ann_recall(found, exact.rows[row].tolist()))
         scores = normalise(gallery[found]) @ exact.queries[row]
         by_score.append(ann_recall_ties(scores, exact.scores[row]))
@@ -176,11 +178,11 @@ def _metrics(
     return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
 
 
-def _cost(answers: Answers, searched: Searched, build_seconds: float) -> Cost:
-    milliseconds = 1000 * np.sort(answers.seconds)
+def _cost(run: SearchRun, searched: SearchedIndex, build_seconds: float) -> IndexCost:
+    milliseconds = 1000 * np.sort(run.seconds)
     memory = searched.memory_mib
-    return Cost(
-        queries_per_second=round(len(answers.found) / answers.wall, 3),
+    return IndexCost(
+        queries_per_second=round(len(run.found) / run.wall, 3),
         p50_ms=round(percentile(milliseconds, 50), 3),
         p99_ms=round(percentile(milliseconds, 99), 3),
         build_seconds=round(build_seconds, 3),

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from eval.ann.result import Ann, Point
+from eval.ann.result import Ann, AnnPoint
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, render
 from eval.report.results import weights_text
@@ -170,14 +170,14 @@ def _costs(found: Ann) -> list[str | Figure]:
     return figures
 
 
-def _builds(found: Ann) -> list[Point]:
+def _builds(found: Ann) -> list[AnnPoint]:
     """The first point of each build."""
     first = {(point.index, str(point.build)): point for point in reversed(found.points)}
     return list(first.values())[::-1]
 
 
 def _draw_bars(
-    axes: Axes, builds: Sequence[Point], values: Sequence[float], title: str, unit: str
+    axes: Axes, builds: Sequence[AnnPoint], values: Sequence[float], title: str, unit: str
 ) -> None:
     places = np.arange(len(builds))[::-1]
     colours = [GREEN, *[BLUE] * (len(builds) - 1)]  # bogv's own is the first
@@ -241,11 +241,11 @@ def _searched(found: Ann) -> list[str]:
     return notes
 
 
-def _short(point: Point) -> str:
+def _short(point: AnnPoint) -> str:
     given = " ".join(f"{name}{value}" for name, value in (point.build | point.search).items())
     return f"{point.index} {given.replace('efConstruction', 'efC')}".strip()
 
 
-def _built(point: Point) -> str:
+def _built(point: AnnPoint) -> str:
     given = " ".join(f"{name}{value}" for name, value in point.build.items())
     return f"{point.index} {given.replace('efConstruction', 'efC')}".strip()

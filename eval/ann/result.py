@@ -24,7 +24,7 @@ class VectorsPart(ResultPart):
     """12 hex digits of all bytes: equal where the same was asked."""
 
 
-class Cost(ResultPart):
+class IndexCost(ResultPart):
     """What an index costs: times and memory, which differ each time."""
 
     queries_per_second: float
@@ -37,7 +37,7 @@ class Cost(ResultPart):
     warm-up queries; the same for all points of one build. None on a server."""
 
 
-class Point(ResultPart):
+class AnnPoint(ResultPart):
     """An index with one set of parameters."""
 
     index: str
@@ -46,7 +46,7 @@ class Point(ResultPart):
     own: bool
     """Whether it is bogv's own."""
     metrics: dict[str, Mean]
-    cost: Cost
+    cost: IndexCost
 
     @property
     def label(self) -> str:
@@ -70,7 +70,7 @@ class Ann(Result):
     """That asked at the same time."""
     build_threads: int
     """That Milvus Lite built with; 0: one for each core. A server has its own."""
-    points: list[Point]
+    points: list[AnnPoint]
 
     @property
     def folder(self) -> str:
@@ -89,7 +89,7 @@ class Ann(Result):
         }
 
     @property
-    def own(self) -> Point:
+    def own(self) -> AnnPoint:
         """Where bogv stands."""
         return next(point for point in self.points if point.own)
 

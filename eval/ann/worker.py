@@ -22,7 +22,7 @@ from eval.harness.processes import resident_mib
 
 
 @dataclass(frozen=True)
-class Answers:
+class SearchRun:
     """What the queries found with one set of search parameters, and how long it took."""
 
     found: list[list[int]]
@@ -34,13 +34,13 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchedIndex:
     """What a process found that opened a finished gallery and searched it."""
 
     memory_mib: float | None
     """What the process grew by as it opened the gallery and answered the warm-up queries. None on
     a server, whose memory is not this process', and where there is no /proc."""
-    answers: list[Answers]
+    runs: list[SearchRun]
 
 
 def fill(location: GalleryLocation) -> float:
@@ -66,11 +66,11 @@ def search(
     k: int,
     warm_up: int,
     threads: int,
-) -> Searched:
+) -> SearchedIndex:
     """Open the gallery, whose index is `index`, and ask all queries with each set of parameters."""
     queries = np.load(location.queries)
     before = resident_mib()
-    answers = []
+    runs = []
     memory: float | None = None
     for params in searches:
         with location.opened(Index(index.type, index.build, params)) as store:
@@ -78,11 +78,11 @@ def search(
                 store.search(query, k)
             if memory is None and before is not None and location.lite:
                 memory = (resident_mib() or before) - before
-            answers.append(_ask(store, queries, k, threads))
-    return Searched(memory, answers)
+            runs.append(_ask(store, queries, k, threads))
+    return SearchedIndex(memory, runs)
 
 
-def _ask(store: MilvusStore, queries: Vectors, k: int, threads: int) -> Answers:
+def _ask(store: MilvusStore, queries: Vectors, k: int, threads: int) -> SearchRun:
     def ask(query: Any) -> tuple[list[int], float]:
         start = time.perf_counter()
         hits = store.search(query, k)
@@ -93,4 +93,4 @@ def _ask(store: MilvusStore, queries: Vectors, k: int, threads: int) -> Answers:
         # One at a time is asked from here: a thread more would be in the way.
         done = list(pool.map(ask, queries) if threads > 1 else map(ask, queries))
         wall = time.perf_counter() - start
-    return Answers([found for found, _ in done], np.array([each for _, each in done]), wall)
+    return SearchRun([found for found, _ in done], np.array([each for _, each in done]), wall)

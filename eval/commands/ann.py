@@ -14,7 +14,7 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import DIMENSION, resolve
-from eval.ann.measure import Options, Source, measure
+from eval.ann.measure import AnnOptions, VectorSource, measure
 from eval.ann.report import ann_report
 from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import sweeps
@@ -73,7 +73,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
     if dataset is None:
         distribution = Clustered(seed, dimension, clusters, spread)
         parameters = {name: value for name, value in asdict(distribution).items() if name != "seed"}
-        source = Source(
+        source = VectorSource(
             "synthetic",
             distribution.gallery(vectors),
             vectors,
@@ -85,7 +85,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         source = _embedded(dataset, root, weights, engine, queries, seed, cached, settings)
     lite = settings.milvus_host is None
     only = [name.strip().upper() for name in index.split(",") if name.strip()]
-    options = Options(
+    options = AnnOptions(
         sweeps=sweeps(source.count, k, lite=lite, only=only),
         k=k,
         seed=seed,
@@ -113,7 +113,7 @@ def _embedded(  # noqa: PLR0917 - what `run` takes of its options
     seed: int,
     cache: Path,
     settings: Settings,
-) -> Source:
+) -> VectorSource:
     """A dataset's embeddings; a sample of the seed's is held out to be asked for."""
     items = load(dataset, root)
     if queries >= len(items.items):
@@ -127,7 +127,7 @@ def _embedded(  # noqa: PLR0917 - what `run` takes of its options
     order = np.random.default_rng(seed).permutation(len(rows))
     gallery = rows[np.sort(order[queries:])]
     part = weights_part(embedder.weights.name, embedder.weights.fingerprint)
-    return Source(dataset, [gallery], len(gallery), rows[order[:queries]], weights=part)
+    return VectorSource(dataset, [gallery], len(gallery), rows[order[:queries]], weights=part)
 
 
 def _print(found: Ann, folder: Path) -> None:

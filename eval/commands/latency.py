@@ -21,15 +21,15 @@ from eval.commands.parts import (
 )
 from eval.latency.measure import (
     REQUESTS,
-    Options,
-    Outcome,
+    LatencyOptions,
+    LatencyOutcome,
     measure_server,
     measure_service,
     requests_table,
 )
 from eval.latency.report import latency_report
 from eval.latency.result import Latency
-from eval.latency.service_target import ServicePlace
+from eval.latency.service_target import ServiceSetup
 from eval.report.results import write
 
 
@@ -69,7 +69,7 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
     --weights and --engine. A server is measured as it is, and nothing is added to it; its token is
     taken from the variable TOKEN, not from an option, for the command is written down.
     """
-    options = Options(
+    options = LatencyOptions(
         concurrency=[int(each) for each in _numbers(concurrency, "--concurrency", whole=True)],
         rates=_numbers(rates, "--rates") if rates else (),
         requests=requests,
@@ -95,11 +95,11 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
 def _measured(
     target: str,
     images: Path | None,
-    options: Options,
+    options: LatencyOptions,
     weights: str,
     engine: Engine,
     precision: Precision,
-) -> Outcome:
+) -> LatencyOutcome:
     settings = Settings()
     if target.startswith(("http://", "https://")):
         token = settings.token.get_secret_value() if settings.token else None
@@ -107,8 +107,8 @@ def _measured(
     if target != "service":
         raise typer.BadParameter("--target is `service` or a URL: http://127.0.0.1:7000")
     with tempfile.TemporaryDirectory(prefix="bogv-latency-") as folder:
-        place = ServicePlace(Path(folder), weights, engine, precision, settings)
-        return measure_service(place, images, options)
+        setup = ServiceSetup(Path(folder), weights, engine, precision, settings)
+        return measure_service(setup, images, options)
 
 
 def _numbers(text: str, option: str, *, whole: bool = False) -> list[float]:

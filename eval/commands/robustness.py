@@ -25,8 +25,8 @@ from eval.commands.parts import (
 )
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
 from eval.retrieval.search import Backend
-from eval.robustness.edits import EDITS, variants
-from eval.robustness.measure import Options, Outcome, measure
+from eval.robustness.edits import EDITS, edit_variants
+from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, measure
 from eval.robustness.report import robustness_report
 from eval.robustness.result import HEADLINE, notes, table
 
@@ -62,7 +62,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
     settings = Settings()
-    options = Options(
+    options = RobustnessOptions(
         dataset=dataset,
         root=root,
         sample=sample,
@@ -72,7 +72,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         seed=seed,
         command=typed(context),
     )
-    variants(options.edits)  # a wrong name is told before the network is loaded
+    edit_variants(options.edits)  # a wrong name is told before the network is loaded
     chosen = resolve(weights, precision=precision, models=settings.models_dir)
     embedder = load_embedder(chosen, engine, settings.cache_dir, precision)
     if not embedder.weights.trained:
@@ -80,7 +80,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = robustness_report(outcome, decoder)
-    folder = write(out, outcome.result, {PER_QUERY: table(outcome.answers)}, report)
+    folder = write(out, outcome.result, {PER_QUERY: table(outcome.query_results)}, report)
     for note in notes(outcome.result):
         print(note, file=sys.stderr)
     if as_json:
@@ -95,9 +95,9 @@ def _names(text: str) -> list[str] | None:
     return [name for name in names if name] or None
 
 
-def _print_outcome(outcome: Outcome, folder: Path) -> None:
+def _print_outcome(outcome: RobustnessOutcome, folder: Path) -> None:
     result = outcome.result
-    images = len(outcome.asked.dataset.items)
+    images = len(outcome.edited.dataset.items)
     print(f"Weights:  {weights_line(result.weights)}")
     print(f"Dataset:  {result.dataset_name}")
     print(

@@ -25,11 +25,19 @@ from eval.commands.parts import (
     typed,
     weights_line,
 )
-from eval.embedding.settings import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
+from eval.embedding.settings import (
+    POST_PATTERN,
+    Crop,
+    EmbeddingSettings,
+    Pooling,
+    Size,
+    Tta,
+    network_of,
+)
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
-from eval.retrieval.ablation import Sample
-from eval.retrieval.ablation_result import Losses, losses_table
-from eval.retrieval.measure import Options, Outcome, evaluate, leak_note
+from eval.retrieval.ablation import AblationSample
+from eval.retrieval.ablation_result import Ablation, ablation_table
+from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
 from eval.retrieval.report import run_report
 from eval.retrieval.result import table
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
@@ -93,13 +101,15 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
-    options = Options(
+    options = RetrievalOptions(
         dataset=dataset,
         root=root,
         ks=places(k),
         backend=backend,
-        variant=Variant(pooling=pooling, size=size, crop=crop, tta=tta, post=_post(post)),
-        losses=Sample(loss_queries, loss_images) if losses else None,
+        settings=EmbeddingSettings(
+            pooling=pooling, size=size, crop=crop, tta=tta, post=_post(post)
+        ),
+        ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
         command=typed(context),
@@ -107,7 +117,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     def load(settings: Settings) -> Embedder:
         chosen = resolve(weights, precision=precision, models=settings.models_dir)
-        network = network_of(options.variant)
+        network = network_of(options.settings)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
     outcome, folder = _measured(options, load, out, cache)
@@ -118,19 +128,19 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _measured(
-    options: Options, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
-) -> tuple[Outcome, Path]:
+    options: RetrievalOptions, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
+) -> tuple[RetrievalOutcome, Path]:
     """The outcome and the folder that it was written to."""
-    if options.losses is not None or options.backend == "milvus":
+    if options.ablation is not None or options.backend == "milvus":
         load_faiss_for_one_thread()
     settings = Settings()
     embedder = load(settings)
     if not embedder.weights.trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
-    outcome = evaluate(options, embedder, decoder, cache or settings.cache_dir / "eval")
+    outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = run_report(outcome, decoder)
-    folder = write(out, outcome.run, {PER_QUERY: table(outcome.answers)}, report)
+    folder = write(out, outcome.run, {PER_QUERY: table(outcome.query_results)}, report)
     if note := leak_note(outcome.duplicates):
         print(note, file=sys.stderr)
     return outcome, folder
@@ -142,7 +152,7 @@ def _post(text: str) -> str:
     return text
 
 
-def _print_outcome(outcome: Outcome, folder: Path) -> None:
+def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     run = outcome.run
     counts = run.counts
     print(f"Weights:  {weights_line(run.weights)}")
@@ -161,7 +171,7 @@ def _print_outcome(outcome: Outcome, folder: Path) -> None:
         mark = "  <- headline" if name == run.dataset.headline else ""
         print(f"{name:30} {mean.value:8.4f}  [{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]{mark}")
     if run.losses is not None:
-        _print_losses(run.losses)
+        _print_ablation(run.losses)
     for anchor in run.anchors:
         print(
             f"{anchor.status}: {anchor.metric} {anchor.value} ({anchor.setting}; {anchor.source})"
@@ -169,8 +179,8 @@ def _print_outcome(outcome: Outcome, folder: Path) -> None:
     print(f"\n{folder}")
 
 
-def _print_losses(losses: Losses) -> None:
-    table = losses_table(losses)
+def _print_ablation(ablation: Ablation) -> None:
+    table = ablation_table(ablation)
     lines = [table.columns, *table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
     print("\nLoss account")

@@ -11,7 +11,7 @@ from bogv.config import Settings
 from bogv.weights import DIMENSION
 from eval.commands.parts import Json, Out, print_json, typed, weights_line
 from eval.report.results import write
-from eval.scale.measure import Options, measure
+from eval.scale.measure import ScaleOptions, measure
 from eval.scale.report import scale_report
 from eval.scale.result import POINTS, Scale, points_table
 
@@ -21,12 +21,14 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     rows: Annotated[
         str, typer.Option(help="With commas between. 100,000 take 5 GB of disk and some minutes.")
     ] = "1000,10000,100000",
-    queries: Annotated[int, typer.Option(min=1, help="Held out of the rows.")] = Options.queries,
-    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest.")] = Options.k,
+    queries: Annotated[
+        int, typer.Option(min=1, help="Held out of the rows.")
+    ] = ScaleOptions.queries,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest.")] = ScaleOptions.k,
     dimension: Annotated[int, typer.Option(min=2, help="Of the vectors.")] = DIMENSION,
     warm_up: Annotated[
         int, typer.Option(min=0, help="Queries whose time isn't counted.")
-    ] = Options.warm_up,
+    ] = ScaleOptions.warm_up,
     seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the bootstrap.")] = 0,
     out: Out = Path("results"),
     as_json: Json = False,
@@ -36,7 +38,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     On Milvus Lite, or on the server that MILVUS_HOST names, in a collection of its own, which is
     removed afterwards.
     """
-    options = Options(
+    options = ScaleOptions(
         rows=_rows(rows),
         queries=queries,
         k=k,

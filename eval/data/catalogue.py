@@ -143,7 +143,7 @@ class Spec(Strict):
         return not isinstance(self.source, ScikitLearn)
 
 
-def catalogue(path: Path | None = None) -> dict[str, Spec]:
+def read_catalogue(path: Path | None = None) -> dict[str, Spec]:
     """All entries of datasets.yaml by id, in its order. Raises DatasetError."""
     path = path or CATALOGUE
     try:
@@ -178,7 +178,7 @@ def catalogue_entry(spec: Spec | str) -> Spec:
     """The entry itself, or the one of that id. Raises DatasetError for an unknown id."""
     if isinstance(spec, Spec):
         return spec
-    specs = catalogue()
+    specs = read_catalogue()
     if spec not in specs:
         raise DatasetError(spec, f"there is none of that name; there are {', '.join(specs)}.")
     return specs[spec]

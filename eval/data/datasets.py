@@ -27,7 +27,7 @@ from eval.data.catalogue import (
     catalogue_entry,
     root_of,
 )
-from eval.data.items import Found, Item, LayoutError, Truth
+from eval.data.items import Item, LayoutError, RawDataset, Truth
 from eval.vectors import Indices
 
 
@@ -93,10 +93,10 @@ def load(
         spec = spec.model_copy(update={"protocol": "query-gallery"})
     _check_counts(spec, found, folder)
     dataset = Dataset(spec, folder, found.items, found.queries, found.gallery, found.truth)
-    return dataset if limit is None else limited(dataset, limit, seed)
+    return dataset if limit is None else draw_sample(dataset, limit, seed)
 
 
-def _found(spec: Spec, folder: Path | None) -> Found:
+def _found(spec: Spec, folder: Path | None) -> RawDataset:
     source = spec.source
     if isinstance(source, ScikitLearn):
         return packages.scikit_learn_items(source.loader)
@@ -118,7 +118,7 @@ def _way_out(spec: Spec, folder: Path | None) -> str:
     return f"`python -m eval fetch {spec.id}` gets it." if folder else ""
 
 
-def _check_counts(spec: Spec, found: Found, folder: Path | None) -> None:
+def _check_counts(spec: Spec, found: RawDataset, folder: Path | None) -> None:
     ids = {item.id for item in found.items}
     if len(ids) != len(found.items):
         raise DatasetError(spec.id, f"{len(found.items) - len(ids)} images come twice.")
@@ -143,7 +143,7 @@ ENOUGH = 10
 """So many images of a class tell whether it is found."""
 
 
-def limited(dataset: Dataset, limit: int, seed: int) -> Dataset:
+def draw_sample(dataset: Dataset, limit: int, seed: int) -> Dataset:
     """At most so many of its images, a sample that depends on `seed` alone. Raises DatasetError."""
     if limit >= len(dataset.items):
         return dataset

@@ -36,7 +36,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Found:
+class RawDataset:
     """What a layout made of a folder; `queries` and `gallery` are indices into `items`."""
 
     items: list[Item]
@@ -61,5 +61,5 @@ def file_item(root: Path, path: Path, label: str | None) -> Item:
     return Item(path.relative_to(root).as_posix(), label, path.read_bytes)
 
 
-def all_to_all(items: list[Item]) -> Found:
-    return Found(items, list(range(len(items))), list(range(len(items))))
+def all_to_all(items: list[Item]) -> RawDataset:
+    return RawDataset(items, list(range(len(items))), list(range(len(items))))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from eval.data.items import Found, Item, LayoutError, Truth, all_to_all, file_item, png
+from eval.data.items import Item, LayoutError, RawDataset, Truth, all_to_all, file_item, png
 
 Box = tuple[int, int, int, int]
 Roles = Mapping[str, str]
@@ -34,7 +34,7 @@ COREL_CLASSES = (
 # ------------------------------------------------------------------------------ labelled files
 
 
-def subfolders(root: Path) -> Found:
+def subfolders(root: Path) -> RawDataset:
     """The first folder below the root is the label."""
     paths = _images(root)
     if any(path.parent == root for path in paths):
@@ -42,7 +42,7 @@ def subfolders(root: Path) -> Found:
     return all_to_all([file_item(root, path, path.relative_to(root).parts[0]) for path in paths])
 
 
-def any_folder(root: Path, roles: Roles = ROLES) -> Found:
+def any_folder(root: Path, roles: Roles = ROLES) -> RawDataset:
     """Labels by `labels.csv`, else by subfolder, else none.
 
     Images beside class folders have no label. A lone subfolder is no class: with one class,
@@ -61,7 +61,7 @@ def any_folder(root: Path, roles: Roles = ROLES) -> Found:
     )
 
 
-def labels_csv(root: Path, roles: Roles = ROLES) -> Found:
+def labels_csv(root: Path, roles: Roles = ROLES) -> RawDataset:
     """`labels.csv` with the columns path, label and perhaps role; other columns are passed over.
 
     roles: which of the file's roles is the query's and which the gallery's; rows of any other role
@@ -80,7 +80,7 @@ def labels_csv(root: Path, roles: Roles = ROLES) -> Found:
     )
     if not queries or not gallery:
         raise LayoutError(f"labels.csv has no rows of the roles {sorted(roles.values())}.")
-    return Found(items, queries, gallery, by_role=True)
+    return RawDataset(items, queries, gallery, by_role=True)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -111,7 +111,7 @@ def _inside(root: Path, name: str) -> Path:
     return path
 
 
-def cub200(root: Path) -> Found:
+def cub200(root: Path) -> RawDataset:
     """Classes 101 to 200, on which metric learning tests (the first 100 are for training)."""
     base = root / "CUB_200_2011"
     label_of = dict(_fields(base / "image_class_labels.txt", 2))
@@ -123,7 +123,7 @@ def cub200(root: Path) -> Found:
     return all_to_all(items)
 
 
-def sop(root: Path) -> Found:
+def sop(root: Path) -> RawDataset:
     """The products of Ebay_test.txt: image_id class_id super_class_id path."""
     base = root / "Stanford_Online_Products"
     rows = list(_fields(base / "Ebay_test.txt", 4))[1:]
@@ -142,13 +142,13 @@ def _fields(path: Path, count: int) -> Iterable[list[str]]:
             yield fields
 
 
-def corel1k(root: Path) -> Found:
+def corel1k(root: Path) -> RawDataset:
     """0.jpg to 999.jpg: a hundred of each class in turn."""
     named = _named(root, r"(\d{1,3})")
     return all_to_all([file_item(root, path, COREL_CLASSES[int(n) // 100]) for n, path in named])
 
 
-def ukbench(root: Path) -> Found:
+def ukbench(root: Path) -> RawDataset:
     """ukbench00000.jpg and so on, in `full/` where the archive has it: four of each object."""
     folder = root / "full" if (root / "full").is_dir() else root
     named = _named(folder, r"ukbench(\d{5})")
@@ -159,7 +159,7 @@ def ukbench(root: Path) -> Found:
     return found
 
 
-def holidays(root: Path) -> Found:
+def holidays(root: Path) -> RawDataset:
     """100000.jpg and so on: the first of each hundred is the query, the others are right.
 
     All are searched, the other queries too; the query itself is taken out by its id.
@@ -167,10 +167,10 @@ def holidays(root: Path) -> Found:
     named = _named(root, r"(\d{6})")
     items = [file_item(root, path, number[:4]) for number, path in named]
     queries = [index for index, (number, _) in enumerate(named) if number.endswith("00")]
-    return Found(items, queries, list(range(len(items))))
+    return RawDataset(items, queries, list(range(len(items))))
 
 
-def copydays(root: Path) -> Found:
+def copydays(root: Path) -> RawDataset:
     """Edits (jpegqual/, crops/, strong/) search for their original among `distractors/`.
 
     A file's first four digits name its original. An edit keeps its original's name or, where it is
@@ -192,7 +192,7 @@ def copydays(root: Path) -> Found:
     items += [file_item(root, path, None) for path in in_the_way]
     first, last = len(originals), len(labelled)
     gallery = [*range(first), *range(last, len(items))]
-    return Found(items, list(range(first, last)), gallery, distractors=len(in_the_way))
+    return RawDataset(items, list(range(first, last)), gallery, distractors=len(in_the_way))
 
 
 def _images(root: Path) -> list[Path]:
@@ -219,7 +219,7 @@ def _named(root: Path, pattern: str) -> list[tuple[str, Path]]:
 # ------------------------------------------------------------------------------ revisited
 
 
-def revisited(root: Path) -> Found:
+def revisited(root: Path) -> RawDataset:
     """Revisited Oxford and Paris, Medium: easy and hard images are right, junk is taken out.
 
     The query is the part of its photo inside the box; it is no part of the gallery.
@@ -239,7 +239,7 @@ def revisited(root: Path) -> Found:
         label, crop = name.rsplit("_", 1)[0], partial(_cropped, path, _box(right))
         truth[len(items)] = _medium(right, len(gallery))
         items.append(Item(path.relative_to(root).as_posix(), label, crop))
-    return Found(items, list(truth), list(range(len(gallery))), truth)
+    return RawDataset(items, list(truth), list(range(len(gallery))), truth)
 
 
 def _ground_truth(path: Path) -> tuple[list[str], list[str], list[Mapping[str, Any]]]:
@@ -305,7 +305,7 @@ def _cropped(path: Path, box: Box) -> bytes:
         return png(np.asarray(image.convert("RGB").crop(box)))
 
 
-LAYOUTS: dict[str, Callable[[Path], Found]] = {
+LAYOUTS: dict[str, Callable[[Path], RawDataset]] = {
     "any": any_folder,
     "copydays": copydays,
     "corel1k": corel1k,

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.data.items import Found, Item, LayoutError, all_to_all, file_item, png
+from eval.data.items import Item, LayoutError, RawDataset, all_to_all, file_item, png
 
 
-def torchvision_items(root: Path, name: str, splits: Sequence[Mapping[str, Any]]) -> Found:
+def torchvision_items(root: Path, name: str, splits: Sequence[Mapping[str, Any]]) -> RawDataset:
     """What torchvision's class `name` has in these splits; image files are read as they are."""
     items = []
     for options in splits:
@@ -69,7 +69,7 @@ def _paths(root: Path, data: Any) -> list[Item]:
     ]
 
 
-def scikit_learn_items(loader: str) -> Found:
+def scikit_learn_items(loader: str) -> RawDataset:
     """The digits: 8 × 8 pixels of 0 to 16, spread over 0 to 255."""
     import sklearn.datasets
 

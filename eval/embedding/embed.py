@@ -30,7 +30,7 @@ from bogv.weights import DIMENSION
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item
-from eval.embedding.settings import OWN, Variant, see
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings, prepare_input
 from eval.errors import WorkbenchError
 from eval.vectors import normalise
 
@@ -105,7 +105,7 @@ def embed(
     decoder: Decoder,
     cache: Path,
     *,
-    variant: Variant = OWN,
+    settings: EmbeddingSettings = OWN_SETTINGS,
     progress: bool = True,
 ) -> Embedded:
     """Embed all items; what `cache` (a folder) has is not embedded again.
@@ -115,9 +115,9 @@ def embed(
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
-    views = [_embed_view(dataset, _View(embedder, decoder, variant), cache, progress)]
-    if variant.tta == "flip":
-        mirrored = _View(embedder, decoder, variant, mirror=True)
+    views = [_embed_view(dataset, _View(embedder, decoder, settings), cache, progress)]
+    if settings.tta == "flip":
+        mirrored = _View(embedder, decoder, settings, mirror=True)
         views.append(_embed_view(dataset, mirrored, cache, progress))
     vectors, digests, fresh = views[0]
     for other, _, more in views[1:]:
@@ -132,11 +132,11 @@ class _View:
 
     embedder: Embedder
     decoder: Decoder
-    variant: Variant
+    settings: EmbeddingSettings
     mirror: bool = False
 
     def cache(self, folder: Path) -> Cache:
-        parts = [self.variant.view, "mirror" if self.mirror else ""]
+        parts = [self.settings.view, "mirror" if self.mirror else ""]
         name = "-".join(filter(None, parts))
         return Cache(folder, self.embedder.weights.fingerprint, self.embedder.engine, name)
 
@@ -199,7 +199,7 @@ class _Step:
         item, data = image
         with self._named(item):
             view = self.view
-            return see(data, view.decoder, view.variant, mirror=view.mirror)
+            return prepare_input(data, view.decoder, view.settings, mirror=view.mirror)
 
     def _embedded(self, pixels: Pixels) -> Vectors:
         """(n, size, size, 3) uint8 -> (n, dimension) float32.

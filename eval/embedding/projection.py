@@ -37,7 +37,7 @@ class Projection:
         return normalise(rows).astype(np.float32)
 
 
-def post(dataset: Dataset, vectors: Vectors, setting: str) -> Vectors:
+def project(dataset: Dataset, vectors: Vectors, setting: str) -> Vectors:
     """The embeddings after `setting`: none, pca:<dimension> or whiten:<dimension>.
 
     vectors: (n, d) float32, one for each item -> (n, dimension) float32 of length 1. A product's

@@ -32,7 +32,7 @@ PADDING = tuple(round(channel) for channel in MEAN)
 """ImageNet's mean colour, (124, 116, 104): next to nothing once the network has taken it off."""
 
 
-class Variant(BaseModel):
+class EmbeddingSettings(BaseModel):
     """The settings that `run` can vary. run.json holds them as `settings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,21 +72,21 @@ class Variant(BaseModel):
         return f"{self.pooling}, {self.size} px, {self.crop}, tta {self.tta}, post {self.post}{own}"
 
     def _changed(self, *names: str) -> list[str]:
-        own = Variant.model_fields
+        own = EmbeddingSettings.model_fields
         return [str(getattr(self, n)) for n in names if getattr(self, n) != own[n].default]
 
 
-OWN = Variant()
+OWN_SETTINGS = EmbeddingSettings()
 
 
-def network_of(variant: Variant) -> Network:
+def network_of(settings: EmbeddingSettings) -> Network:
     """The network that the embedder is to build."""
     pools: dict[Pooling, Callable[[], torch.nn.Module] | None] = {
         "gap": None,
         "gem": partial(_pool, "gem"),
         "mac": partial(_pool, "mac"),
     }
-    return Network(variant.size, variant.pooling, pools[variant.pooling])
+    return Network(settings.size, settings.pooling, pools[settings.pooling])
 
 
 def _pool(name: Literal["gem", "mac"]) -> torch.nn.Module:
@@ -96,25 +96,27 @@ def _pool(name: Literal["gem", "mac"]) -> torch.nn.Module:
     return pooling.Gem() if name == "gem" else pooling.Mac()
 
 
-def see(data: bytes, decoder: Decoder, variant: Variant, *, mirror: bool = False) -> Pixels:
+def prepare_input(
+    data: bytes, decoder: Decoder, settings: EmbeddingSettings, *, mirror: bool = False
+) -> Pixels:
     """An image's bytes -> (size, size, 3) uint8, what the network sees; mirrored left to right.
 
     Raises what `Decoder.decode` raises.
     """
-    pixels = _seen(data, decoder, variant)
+    pixels = _prepare_unmirrored(data, decoder, settings)
     return pixels[:, ::-1] if mirror else pixels
 
 
-def _seen(data: bytes, decoder: Decoder, variant: Variant) -> Pixels:
-    if (variant.size, variant.crop) == (INPUT_SIZE, "center"):
+def _prepare_unmirrored(data: bytes, decoder: Decoder, settings: EmbeddingSettings) -> Pixels:
+    if (settings.size, settings.crop) == (INPUT_SIZE, "center"):
         return decoder.decode(data).pixels
     # Twice what the short side is resized to, as bogv itself has it: no resolution is lost.
-    image, _ = decoder.upright(data, draft_side=2 * variant.size * RESIZE_SIZE // INPUT_SIZE)
-    if variant.crop == "center":
-        return network_input(image, variant.size)
-    if variant.crop == "squash":
-        return np.asarray(_resized(image, (variant.size, variant.size)))
-    return padded(image, variant.size)
+    image, _ = decoder.upright(data, draft_side=2 * settings.size * RESIZE_SIZE // INPUT_SIZE)
+    if settings.crop == "center":
+        return network_input(image, settings.size)
+    if settings.crop == "squash":
+        return np.asarray(_resized(image, (settings.size, settings.size)))
+    return padded(image, settings.size)
 
 
 def padded(image: Image.Image, size: int) -> Pixels:

@@ -58,7 +58,7 @@ def resident_mib(process: int | None = None) -> float | None:
     return int(kib) / 1024
 
 
-class Others:
+class BackgroundLoad:
     """How much of the processors others have from now on: other processes, and the host."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ _DURATION = re.compile(r"\s*([\w-]+)\s*;\s*dur=([\d.]+)\s*")
 
 
 @dataclass(frozen=True)
-class Served:
+class TargetInfo:
     """What a target says of itself."""
 
     count: int
@@ -61,7 +61,7 @@ class RestTarget:
     ) -> None:
         await self._client.aclose()
 
-    async def served(self) -> Served:
+    async def describe(self) -> TargetInfo:
         """What is served there. Raises WorkbenchError where no bogv answers, or asks for a token.
 
         The connection is closed with the answer: the first search makes its own.
@@ -76,7 +76,7 @@ class RestTarget:
             raise WorkbenchError(f"The bogv at {self.url} is not well: {answer.text[:200]}")
         if "fingerprint" not in told:
             raise WorkbenchError(f"The bogv at {self.url} asks for its token: set TOKEN.")
-        return Served(**{name: told[name] for name in Served.__dataclass_fields__})
+        return TargetInfo(**{name: told[name] for name in TargetInfo.__dataclass_fields__})
 
     async def send(self, image: Image) -> Reply:
         """Search with an image; anything but hits is an error."""

@@ -34,9 +34,9 @@ from eval.harness.load import (
     poisson_arrivals,
 )
 from eval.harness.processes import run_in_process
-from eval.harness.rest_target import RestTarget, Served
-from eval.latency.result import REST, Cold, ImagesPart, Latency, Measured, Step
-from eval.latency.service_target import ServicePlace, ServiceTarget, cold_start, fill_service
+from eval.harness.rest_target import RestTarget, TargetInfo
+from eval.latency.result import REMAINDER, FirstRequest, ImagesPart, Latency, LoadFigures, LoadStep
+from eval.latency.service_target import ServiceSetup, ServiceTarget, fill_service, start_cold
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
 from eval.statistics import percentile, percentile_interval
@@ -53,7 +53,7 @@ THREADS = 256
 
 
 @dataclass(frozen=True)
-class Options:
+class LatencyOptions:
     """What is to be measured."""
 
     concurrency: Sequence[int]
@@ -75,22 +75,24 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Sent:
+class StepRequests:
     """A step and its requests."""
 
-    step: Step
+    step: LoadStep
     requests: list[Request]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LatencyOutcome:
     """What was found."""
 
     latency: Latency
-    sent: list[Sent]
+    sent: list[StepRequests]
 
 
-def measure_server(url: str, token: str | None, source: Path | None, options: Options) -> Outcome:
+def measure_server(
+    url: str, token: str | None, source: Path | None, options: LatencyOptions
+) -> LatencyOutcome:
     """A running server. source: a folder of images; None: bogv's samples.
 
     Raises WorkbenchError where no bogv answers there.
@@ -100,32 +102,34 @@ def measure_server(url: str, token: str | None, source: Path | None, options: Op
         images = read_images(paths, options.seed)
     start = time.perf_counter()
 
-    async def measure() -> tuple[Served, list[Cold], list[Sent]]:
+    async def measure() -> tuple[TargetInfo, list[FirstRequest], list[StepRequests]]:
         async with RestTarget(url, token, options.limit, options.timeout) as target:
-            served = await target.served()
+            info = await target.describe()
             first = await closed_loop(target, images, 1, Limits(1, 1, options.timeout))
-            return served, [_cold_connection(first[0])], await steps(target, images, options)
+            return info, [_cold_connection(first[0])], await steps(target, images, options)
 
-    served, cold, sent = asyncio.run(measure())
-    return _outcome(url, served, cold, sent, (name, images), options, start)
+    info, cold, sent = asyncio.run(measure())
+    return _outcome(url, info, cold, sent, (name, images), options, start)
 
 
-def measure_service(place: ServicePlace, source: Path | None, options: Options) -> Outcome:
+def measure_service(
+    setup: ServiceSetup, source: Path | None, options: LatencyOptions
+) -> LatencyOutcome:
     """The service in this process, on a gallery made of the images; its place must be empty."""
-    name, paths = _sources(source, place.folder / "samples")
+    name, paths = _sources(source, setup.folder / "samples")
     images = read_images(paths, options.seed)
     start = time.perf_counter()
-    run_in_process(fill_service, place, paths, options.progress)
-    cold = [_cold_process(place, images[0], options) for _ in range(COLD_STARTS)]
-    with place.opened() as search, closing(ServiceTarget(search, options.limit, THREADS)) as target:
-        served = target.served()
+    run_in_process(fill_service, setup, paths, options.progress)
+    cold = [_cold_process(setup, images[0], options) for _ in range(COLD_STARTS)]
+    with setup.opened() as search, closing(ServiceTarget(search, options.limit, THREADS)) as target:
+        info = target.describe()
         sent = asyncio.run(steps(target, images, options, own_process=True))
-    return _outcome("service", served, cold, sent, (name, images), options, start)
+    return _outcome("service", info, cold, sent, (name, images), options, start)
 
 
 async def steps(
-    target: Target, images: Sequence[Image], options: Options, *, own_process: bool = False
-) -> list[Sent]:
+    target: Target, images: Sequence[Image], options: LatencyOptions, *, own_process: bool = False
+) -> list[StepRequests]:
     """Warm up, then each concurrency in turn, then each rate. Raises WorkbenchError.
 
     own_process: the target runs in this process.
@@ -153,7 +157,9 @@ async def steps(
     return sent
 
 
-def _rates(options: Options, closed: Sequence[Sent]) -> list[tuple[float, float | None]]:
+def _rates(
+    options: LatencyOptions, closed: Sequence[StepRequests]
+) -> list[tuple[float, float | None]]:
     if options.rates:
         return [(rate, None) for rate in options.rates]
     best = max(sent.step.measured.throughput for sent in closed)
@@ -168,16 +174,16 @@ async def _closed(
     target: Target,
     images: Sequence[Image],
     concurrency: int,
-    options: Options,
+    options: LatencyOptions,
     told: OnAnswer,
     own_process: bool,
-) -> Sent:
+) -> StepRequests:
     cpu = time.process_time()
     requests = await closed_loop(target, images, concurrency, options.limits, told)
     busy = None if own_process else time.process_time() - cpu
     found = _measured(requests, busy)
-    step = Step(mode="closed", concurrency=concurrency, rate=None, share=None, measured=found)
-    return Sent(step, requests)
+    step = LoadStep(mode="closed", concurrency=concurrency, rate=None, share=None, measured=found)
+    return StepRequests(step, requests)
 
 
 async def _open(
@@ -185,10 +191,10 @@ async def _open(
     images: Sequence[Image],
     rate: float,
     share: float | None,
-    options: Options,
+    options: LatencyOptions,
     told: OnAnswer,
     own_process: bool,
-) -> Sent:
+) -> StepRequests:
     arrivals = poisson_arrivals(rate, options.requests, options.seed)
     cpu = time.process_time()
     requests = await open_loop(target, images, arrivals, options.limits, told)
@@ -198,11 +204,11 @@ async def _open(
         )
     busy = None if own_process else time.process_time() - cpu
     found = _measured(requests, busy)
-    step = Step(mode="open", concurrency=None, rate=round(rate, 4), share=share, measured=found)
-    return Sent(step, requests)
+    step = LoadStep(mode="open", concurrency=None, rate=round(rate, 4), share=share, measured=found)
+    return StepRequests(step, requests)
 
 
-def _measured(requests: Sequence[Request], busy: float | None) -> Measured:
+def _measured(requests: Sequence[Request], busy: float | None) -> LoadFigures:
     """busy: seconds of processor time that the generator took."""
     latencies = 1000 * np.sort([request.latency for request in requests])
     lags = 1000 * np.sort([request.started - request.due for request in requests])
@@ -210,7 +216,7 @@ def _measured(requests: Sequence[Request], busy: float | None) -> Measured:
     seconds = max(request.ended for request in requests)
     spread = {f"p{percent:g}": percentile(latencies, percent) for percent in PERCENTILES}
     spread = {"mean": float(latencies.mean()), **spread, "max": float(latencies[-1])}
-    return Measured(
+    return LoadFigures(
         n=len(requests),
         seconds=round(seconds, 4),
         throughput=round(len(answered) / seconds, 4),
@@ -231,11 +237,13 @@ def _stages(answered: Sequence[Request]) -> dict[str, float]:
         stage: 1000 * float(np.mean([request.stages.get(stage, 0.0) for request in telling]))
         for stage in telling[0].stages
     }
-    means[REST] = 1000 * float(np.mean([each.latency for each in telling])) - sum(means.values())
+    means[REMAINDER] = 1000 * float(np.mean([each.latency for each in telling])) - sum(
+        means.values()
+    )
     return {stage: round(value, 3) for stage, value in means.items()}
 
 
-def requests_table(sent: Sequence[Sent]) -> pd.DataFrame:
+def requests_table(sent: Sequence[StepRequests]) -> pd.DataFrame:
     """A row for each request, in the order of the steps and of the answers; times in ms."""
     return pd.DataFrame(
         [
@@ -275,8 +283,8 @@ def _sources(source: Path | None, samples: Path) -> tuple[str, list[Path]]:
     return source.resolve().name, paths
 
 
-def _cold_connection(request: Request) -> Cold:
-    return Cold(
+def _cold_connection(request: Request) -> FirstRequest:
+    return FirstRequest(
         what="connection",
         opening_seconds=None,
         latency_ms=round(1000 * request.latency, 3),
@@ -285,12 +293,12 @@ def _cold_connection(request: Request) -> Cold:
     )
 
 
-def _cold_process(place: ServicePlace, image: Image, options: Options) -> Cold:
-    cold = run_in_process(cold_start, place, image.data, options.limit)
+def _cold_process(setup: ServiceSetup, image: Image, options: LatencyOptions) -> FirstRequest:
+    cold = run_in_process(start_cold, setup, image.data, options.limit)
     reply = cold.reply
     started, ended = reply.started or 0.0, reply.ended or 0.0
     request = Request(image.name, len(image.data), 0, 0, ended - started, reply.error, reply.stages)
-    return Cold(
+    return FirstRequest(
         what="process",
         opening_seconds=round(cold.opening, 3),
         latency_ms=round(1000 * request.latency, 3),
@@ -301,15 +309,15 @@ def _cold_process(place: ServicePlace, image: Image, options: Options) -> Cold:
 
 def _outcome(
     target: str,
-    served: Served,
-    cold: list[Cold],
-    sent: list[Sent],
+    info: TargetInfo,
+    cold: list[FirstRequest],
+    sent: list[StepRequests],
     source: tuple[str, list[Image]],
-    options: Options,
+    options: LatencyOptions,
     start: float,
-) -> Outcome:
+) -> LatencyOutcome:
     latency = Latency(
-        weights=weights_part(served.weights, served.fingerprint),
+        weights=weights_part(info.weights, info.fingerprint),
         command=options.command,
         n=sum(len(each.requests) for each in sent),
         seed=options.seed,
@@ -319,9 +327,9 @@ def _outcome(
         packages=packages(),
         seconds={"whole": round(time.perf_counter() - start, 3)},
         target=target,
-        gallery=served.count,
-        database=served.database,
-        engine=served.engine,
+        gallery=info.count,
+        database=info.database,
+        engine=info.engine,
         images=_images(*source),
         limit=options.limit,
         requests=options.requests,
@@ -331,10 +339,10 @@ def _outcome(
         cold=cold,
         steps=[each.step for each in sent],
     )
-    return Outcome(latency, sent)
+    return LatencyOutcome(latency, sent)
 
 
-def _metrics(sent: Sequence[Sent]) -> dict[str, Mean]:
+def _metrics(sent: Sequence[StepRequests]) -> dict[str, Mean]:
     metrics = {}
     for each in sent:
         latencies = 1000 * np.sort([request.latency for request in each.requests])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from eval.latency.result import REST, Latency, Step
+from eval.latency.result import REMAINDER, Latency, LoadStep
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import (
     BLACK,
@@ -26,7 +26,7 @@ from eval.report.plots import (
 )
 from eval.report.results import weights_text
 
-STAGES = {"decode": SKY, "embed": BLUE, "search": ORANGE, "serialise": GREEN, REST: "#999999"}
+STAGES = {"decode": SKY, "embed": BLUE, "search": ORANGE, "serialise": GREEN, REMAINDER: "#999999"}
 NINES = (0, 50, 90, 99, 99.9, 99.99)
 SLOW_GENERATOR = 0.8
 """Seconds of processor time a second."""
@@ -139,7 +139,7 @@ def _distributions(found: Latency, requests: pd.DataFrame) -> list[str | Figure]
     return figures
 
 
-def _draw_spread(axes: Axes, steps: Sequence[Step], requests: pd.DataFrame, title: str) -> None:
+def _draw_spread(axes: Axes, steps: Sequence[LoadStep], requests: pd.DataFrame, title: str) -> None:
     deepest = 0.0
     for number, step in enumerate(steps):
         values = np.sort(requests.loc[requests["step"] == step.label, "latency_ms"].to_numpy())
@@ -171,7 +171,7 @@ def _stages(found: Latency) -> list[str | Figure]:
     ]
 
 
-def _draw_stages(axes: Axes, steps: Sequence[Step]) -> None:
+def _draw_stages(axes: Axes, steps: Sequence[LoadStep]) -> None:
     names = list(steps[0].measured.stages_ms)
     places = np.arange(len(steps))[::-1]
     left = np.zeros(len(steps))
@@ -284,7 +284,7 @@ def _generator(found: Latency) -> list[str | Table]:
     return [verdict, Table(columns, rows, caption)]
 
 
-def _is_slow(step: Step) -> bool:
+def _is_slow(step: LoadStep) -> bool:
     found = step.measured
     late = found.lag_p99_ms > LATE * found.latency_ms["p50"]
     return late or (found.generator_cpu or 0) > SLOW_GENERATOR
@@ -299,13 +299,13 @@ def _sent(found: Latency) -> str:
     )
 
 
-def _short(step: Step) -> str:
+def _short(step: LoadStep) -> str:
     if step.mode == "closed":
         return f"{step.concurrency}"
     return f"{step.rate:.3g}/s" if step.share is None else f"{step.share:.0%}"
 
 
-def _long(step: Step) -> str:
+def _long(step: LoadStep) -> str:
     if step.mode == "closed":
         return "1 caller" if step.concurrency == 1 else f"{step.concurrency} callers"
     share = "" if step.share is None else f" ({step.share:.0%})"

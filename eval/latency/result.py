@@ -6,7 +6,7 @@ from typing import Literal
 
 from eval.report.results import Result, ResultPart, WeightsPart, short_hash
 
-REST = "rest"
+REMAINDER = "rest"
 """The stage that is left when all that were told are taken off."""
 
 
@@ -24,7 +24,7 @@ class ImagesPart(ResultPart):
     """12 hex digits of names and bytes, in the order of sending."""
 
 
-class Cold(ResultPart):
+class FirstRequest(ResultPart):
     """A first request. Times."""
 
     what: Literal["process", "connection"]
@@ -36,7 +36,7 @@ class Cold(ResultPart):
     error: str | None
 
 
-class Measured(ResultPart):
+class LoadFigures(ResultPart):
     """What a step found. All of it depends on times."""
 
     n: int
@@ -60,7 +60,7 @@ class Measured(ResultPart):
     None where the target runs in the same process."""
 
 
-class Step(ResultPart):
+class LoadStep(ResultPart):
     """One load, held for a while."""
 
     mode: Literal["closed", "open"]
@@ -70,7 +70,7 @@ class Step(ResultPart):
     """Requests a second, in the open loop. Depends on times where `share` is given."""
     share: float | None
     """Of the closed loop's best throughput."""
-    measured: Measured
+    measured: LoadFigures
 
     @property
     def label(self) -> str:
@@ -107,8 +107,8 @@ class Latency(Result):
     timeout_seconds: float
     warm_up: int
     """Requests before the first step, which count nowhere."""
-    cold: list[Cold]
-    steps: list[Step]
+    cold: list[FirstRequest]
+    steps: list[LoadStep]
 
     @property
     def folder(self) -> str:

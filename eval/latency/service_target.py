@@ -23,11 +23,11 @@ from bogv.store import MilvusStore
 from bogv.weights import resolve
 from eval.errors import WorkbenchError
 from eval.harness.load import Image, Reply
-from eval.harness.rest_target import Served
+from eval.harness.rest_target import TargetInfo
 
 
 @dataclass(frozen=True)
-class ServicePlace:
+class ServiceSetup:
     """How the service is opened: on a gallery in Milvus Lite in a folder of its own."""
 
     folder: Path
@@ -60,10 +60,10 @@ class ServiceTarget:
         """Wait for what is under way."""
         self._threads.shutdown()
 
-    def served(self) -> Served:
+    def describe(self) -> TargetInfo:
         """What is served."""
         told = self._search.stats()
-        return Served(**{name: getattr(told, name) for name in Served.__dataclass_fields__})
+        return TargetInfo(**{name: getattr(told, name) for name in TargetInfo.__dataclass_fields__})
 
     async def send(self, image: Image) -> Reply:
         """Search with an image."""
@@ -92,10 +92,10 @@ class ColdStart:
     """To the first search; times are the process' own."""
 
 
-def fill_service(place: ServicePlace, paths: Sequence[Path], progress: bool) -> int:
+def fill_service(setup: ServiceSetup, paths: Sequence[Path], progress: bool) -> int:
     """Add images to the gallery; how many are in it. Run in a process of its own."""
-    with place.opened() as search:
-        adding = search.add_many(new_images(paths, place.settings.max_upload))
+    with setup.opened() as search:
+        adding = search.add_many(new_images(paths, setup.settings.max_upload))
         bar = tqdm(adding, "Adding", total=len(paths), unit="image", disable=not progress)
         failed = [added for added in bar if added.error is not None]
         if failed:
@@ -106,10 +106,10 @@ def fill_service(place: ServicePlace, paths: Sequence[Path], progress: bool) -> 
         return search.stats().count
 
 
-def cold_start(place: ServicePlace, data: bytes, limit: int) -> ColdStart:
+def start_cold(setup: ServiceSetup, data: bytes, limit: int) -> ColdStart:
     """Open the service and search once. Run in a process of its own."""
     start = time.perf_counter()
-    with place.opened() as search:
+    with setup.opened() as search:
         opening = time.perf_counter() - start
         target = ServiceTarget(search, limit, 1)
         with closing(target):

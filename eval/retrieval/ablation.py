@@ -1,4 +1,4 @@
-"""Measures the loss account: exact search, then PCA, then Milvus' index, then the REST path.
+"""The ablation of a run: exact search, then PCA, then Milvus' index, then the REST path.
 
 Each step answers the same queries as the step before and ranks as many places, so that only what
 the step adds is counted. Exact search, PCA and the index see the whole gallery; through the service
@@ -18,12 +18,12 @@ from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
 from eval.data.catalogue import DatasetError
-from eval.data.datasets import Dataset, limited
-from eval.embedding.settings import Variant
-from eval.retrieval.ablation_result import Cost, Loss, Losses, Step, StepName
-from eval.retrieval.rest_path import rest
-from eval.retrieval.scoring import Answer, has_relevant, score
-from eval.retrieval.search import Ranking, exact, milvus
+from eval.data.datasets import Dataset, draw_sample
+from eval.embedding.settings import EmbeddingSettings
+from eval.retrieval.ablation_result import Ablation, AblationStep, MetricLoss, StepMetric, StepName
+from eval.retrieval.rest_path import rank_over_rest
+from eval.retrieval.scoring import QueryResult, has_relevant, score
+from eval.retrieval.search import Ranking, rank_exactly, rank_in_milvus
 from eval.statistics import paired_bootstrap
 
 Values = dict[str, list[float]]
@@ -31,8 +31,8 @@ Values = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """How much the account may take, drawn by the run's seed."""
+class AblationSample:
+    """How much the ablation may take, drawn by the run's seed."""
 
     queries: int = 200
     images: int = 500
@@ -40,123 +40,128 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a run has at hand when it asks for the account."""
+class AblationInput:
+    """What a run has at hand when it asks for an ablation."""
 
     dataset: Dataset
     vectors: Vectors
     """(n, d) float32, before PCA."""
-    posted: Vectors
+    projected: Vectors
     """(n, dimension) float32, after it; the same where there is none."""
-    variant: Variant
+    settings: EmbeddingSettings
     embedder: Embedder
     decoder: Decoder
     ks: Sequence[int]
-    answers: Sequence[Answer] | None
+    query_results: Sequence[QueryResult] | None
     """Milvus' own, where the run had them."""
     seed: int
     progress: bool = True
 
 
-def account(run: Measured, sample: Sample) -> Losses:
+def measure_ablation(run: AblationInput, sample: AblationSample) -> Ablation:
     """What each step costs, by the dataset's headline and by map.
 
     Raises WorkbenchError, DatabaseUnavailable, what the embedder raises.
     """
-    book = _Book(run)
+    steps = _Steps(run)
     asked = draw_queries(run.dataset, sample.queries, run.seed)
-    book.enter("exact", "exact search", asked, exact(asked, run.vectors))
-    if run.variant.post != "none":
-        book.enter("post", run.variant.post, asked, exact(asked, run.posted))
-    if run.answers is None:
-        rankings = _indexed(run, asked, run.posted)
-        book.enter("milvus", "Milvus' index", asked, rankings)
+    steps.add("exact", "exact search", asked, rank_exactly(asked, run.vectors))
+    if run.settings.post != "none":
+        steps.add("post", run.settings.post, asked, rank_exactly(asked, run.projected))
+    if run.query_results is None:
+        rankings = _indexed(run, asked, run.projected)
+        steps.add("milvus", "Milvus' index", asked, rankings)
     else:
         names = {asked.items[query].id for query in asked.queries}
-        book.enter_answers(
-            "milvus", "Milvus' index", asked, [each for each in run.answers if each.query in names]
+        steps.add_query_results(
+            "milvus",
+            "Milvus' index",
+            asked,
+            [each for each in run.query_results if each.query in names],
         )
     left_out: dict[StepName, str] = {}
-    if not run.variant.is_own:
+    if not run.settings.is_own:
         left_out["rest"] = "the service has bogv's own settings alone."
     else:
         try:
-            _rest_steps(book, asked, sample)
+            _rest_steps(steps, asked, sample)
         except DatasetError as error:
             left_out["rest"] = str(error)
     depth = min(MAX_LIMIT, len(run.dataset.gallery))
-    return Losses(depth=depth, steps=book.steps, left_out=left_out)
+    return Ablation(depth=depth, steps=steps.steps, left_out=left_out)
 
 
-def _rest_steps(book: _Book, asked: Dataset, sample: Sample) -> None:
+def _rest_steps(steps: _Steps, asked: Dataset, sample: AblationSample) -> None:
     """Raises DatasetError where the sample holds no query with something to find."""
-    run = book.run
+    run = steps.run
     if len(run.dataset.items) > sample.images:
-        part = limited(run.dataset, sample.images, run.seed)
+        part = draw_sample(run.dataset, sample.images, run.seed)
         at = {item.id: index for index, item in enumerate(run.dataset.items)}
         vectors = run.vectors[[at[item.id] for item in part.items]]
         asked = draw_queries(part, sample.queries, run.seed)
         rankings = _indexed(run, asked, vectors)
         what = f"Milvus' index, on a sample of {len(part.items):,} images"
-        book.begin("milvus_sample", what, asked, rankings)
-    rankings = rest(asked, run.embedder, run.decoder, progress=run.progress)
-    book.enter("rest", "the REST path", asked, rankings)
+        steps.restart("milvus_sample", what, asked, rankings)
+    rankings = rank_over_rest(asked, run.embedder, run.decoder, progress=run.progress)
+    steps.add("rest", "the REST path", asked, rankings)
 
 
-def _indexed(run: Measured, asked: Dataset, vectors: Vectors) -> Iterator[Ranking]:
-    rankings = milvus(asked, vectors, run.embedder.weights.fingerprint)
+def _indexed(run: AblationInput, asked: Dataset, vectors: Vectors) -> Iterator[Ranking]:
+    rankings = rank_in_milvus(asked, vectors, run.embedder.weights.fingerprint)
     count = len(asked.queries)
     yield from tqdm(rankings, "Searching the index", count, unit="query", disable=not run.progress)
 
 
-class _Book:
+class _Steps:
     """The steps so far, and the last one's values, from which the next one's losses count."""
 
-    def __init__(self, run: Measured) -> None:
+    def __init__(self, run: AblationInput) -> None:
         self.run = run
-        self.steps: list[Step] = []
+        self.steps: list[AblationStep] = []
         self._before: Values | None = None
 
-    def begin(self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]) -> None:
+    def restart(
+        self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]
+    ) -> None:
         """Enter a step that can't be compared with the one before."""
         self._before = None
-        self.enter(name, what, asked, rankings)
+        self.add(name, what, asked, rankings)
 
-    def enter(self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]) -> None:
+    def add(self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]) -> None:
         """Enter a step by its rankings."""
-        self.enter_answers(name, what, asked, list(score(asked, _cut(rankings), self.run.ks)))
+        self.add_query_results(name, what, asked, list(score(asked, _cut(rankings), self.run.ks)))
 
-    def enter_answers(
-        self, name: StepName, what: str, asked: Dataset, answers: Sequence[Answer]
+    def add_query_results(
+        self, name: StepName, what: str, asked: Dataset, query_results: Sequence[QueryResult]
     ) -> None:
         """Enter a step by its answers; they are put into the order of the queries' ids."""
-        ordered = sorted(answers, key=lambda answer: answer.query)
+        ordered = sorted(query_results, key=lambda query_result: query_result.query)
         headline = self.run.dataset.spec.headline
         values = {
-            metric: [answer.scores[metric] for answer in ordered]
+            metric: [query_result.scores[metric] for query_result in ordered]
             for metric in dict.fromkeys([headline, "map"])
         }
-        costs = {
-            metric_name(metric, len(self.run.dataset.gallery)): self._cost(metric, column)
+        metrics = {
+            metric_name(metric, len(self.run.dataset.gallery)): self._metric(metric, column)
             for metric, column in values.items()
         }
         self._before = values
         self.steps.append(
-            Step(
+            AblationStep(
                 name=name,
                 what=what,
                 queries=len(ordered),
                 gallery=len(asked.gallery),
-                metrics=costs,
+                metrics=metrics,
             )
         )
 
-    def _cost(self, metric: str, values: Sequence[float]) -> Cost:
+    def _metric(self, metric: str, values: Sequence[float]) -> StepMetric:
         value = float(np.mean(values))
         if self._before is None:
-            return Cost(value=value, loss=None)
+            return StepMetric(value=value, loss=None)
         found = paired_bootstrap(values, self._before[metric], self.run.seed)
-        return Cost(value=value, loss=Loss(value=found.value, ci95=found.ci95))
+        return StepMetric(value=value, loss=MetricLoss(value=found.value, ci95=found.ci95))
 
 
 def metric_name(metric: str, gallery: int) -> str:

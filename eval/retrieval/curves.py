@@ -29,7 +29,7 @@ class Curves:
     """(k,): recall@k of a perfect ranking, below 1 where a query has more than k to find."""
 
 
-def curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, seed: int) -> Curves:
+def compute_curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, seed: int) -> Curves:
     """Both curves, with bootstrap intervals over the queries.
 
     queries: of per_query.parquet. also: the k that were asked for: there the curves are the metrics

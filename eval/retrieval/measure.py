@@ -1,6 +1,6 @@
-"""One run: load, embed, project, search, score, account for losses.
+"""One run: load, embed, project, search, score, and an ablation of the steps.
 
-Dataset -> Embedded -> Ranking, one a query -> Answer, one a query -> Run and its table
+Dataset -> Embedded -> Ranking, one a query -> QueryResult, one a query -> Run and its table
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load
 from eval.embedding.embed import Embedded, embed
-from eval.embedding.projection import post
-from eval.embedding.settings import OWN, Variant
+from eval.embedding.projection import project
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
-from eval.retrieval.ablation import Measured, Sample, account
-from eval.retrieval.ablation_result import Losses
+from eval.retrieval.ablation import AblationInput, AblationSample, measure_ablation
+from eval.retrieval.ablation_result import Ablation
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run
-from eval.retrieval.scoring import Answer, Duplicate, duplicates, has_relevant, score
-from eval.retrieval.search import Backend, check_depth, depth, rank
+from eval.retrieval.scoring import Duplicate, QueryResult, find_duplicates, has_relevant, score
+from eval.retrieval.search import Backend, check_ranking_depth, rank, ranking_depth
 from eval.retrieval.similarities import Similarities
 from eval.statistics import summarise
 
@@ -36,7 +36,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Options:
+class RetrievalOptions:
     """What a run is to do."""
 
     dataset: Spec | str
@@ -46,10 +46,10 @@ class Options:
     ks: Sequence[int] = (1, 5, 10)
     """The headline's own k joins them."""
     backend: Backend = "exact"
-    variant: Variant = OWN
+    settings: EmbeddingSettings = OWN_SETTINGS
     """The embedder is of its network."""
-    losses: Sample | None = None
-    """How much the loss account may take; None: none is made."""
+    ablation: AblationSample | None = None
+    """How much the ablation may take; None: none is made."""
     limit: int | None = None
     """Of images."""
     seed: int = 0
@@ -59,19 +59,21 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RetrievalOutcome:
     """What a run found."""
 
     run: Run
     dataset: Dataset
-    answers: list[Answer]
+    query_results: list[QueryResult]
     similarities: Similarities
     duplicates: list[Duplicate]
     new: int
     """How many images had to be embedded; the others were in the cache."""
 
 
-def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path) -> Outcome:
+def measure(
+    options: RetrievalOptions, embedder: Embedder, decoder: Decoder, cache: Path
+) -> RetrievalOutcome:
     """Measure what this embedder finds on this dataset.
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
@@ -79,32 +81,34 @@ def evaluate(options: Options, embedder: Embedder, decoder: Decoder, cache: Path
     watch = _Watch()
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
-    check_depth(options.backend, ks[-1])
+    check_ranking_depth(options.backend, ks[-1])
     check_answerable(dataset)
     watch.lap("load")
     embedded = embed(
-        dataset, embedder, decoder, cache, variant=options.variant, progress=options.progress
+        dataset, embedder, decoder, cache, settings=options.settings, progress=options.progress
     )
     watch.lap("embed", embedded.new)
-    posted = replace(embedded, vectors=post(dataset, embedded.vectors, options.variant.post))
+    projected = replace(embedded, vectors=project(dataset, embedded.vectors, options.settings.post))
     similarities = Similarities()
-    answers = answer(
+    query_results = search_and_score(
         dataset,
-        posted,
+        projected,
         options.backend,
         ks,
         embedder.weights.fingerprint,
         similarities,
         progress=options.progress,
     )
-    found = _Found(dataset, ks, embedded, posted, answers, _means(answers, options.seed))
+    found = _Found(
+        dataset, ks, embedded, projected, query_results, _means(query_results, options.seed)
+    )
     watch.lap("search_and_score")
-    losses = _losses(options, found, embedder, decoder)
-    if losses is not None:
+    ablation = _measure_ablation(options, found, embedder, decoder)
+    if ablation is not None:
         watch.lap("losses")
-    leaks = duplicates(dataset, embedded.digests)
-    run = _run(options, found, embedder, losses, leaks, watch.seconds)
-    return Outcome(run, dataset, answers, similarities, leaks, embedded.new)
+    leaks = find_duplicates(dataset, embedded.digests)
+    run = _run(options, found, embedder, ablation, leaks, watch.seconds)
+    return RetrievalOutcome(run, dataset, query_results, similarities, leaks, embedded.new)
 
 
 @dataclass(frozen=True)
@@ -114,34 +118,36 @@ class _Found:
     dataset: Dataset
     ks: list[int]
     embedded: Embedded
-    posted: Embedded
-    answers: list[Answer]
+    projected: Embedded
+    query_results: list[QueryResult]
     metrics: dict[str, Mean]
 
 
-def _losses(options: Options, found: _Found, embedder: Embedder, decoder: Decoder) -> Losses | None:
-    if options.losses is None:
+def _measure_ablation(
+    options: RetrievalOptions, found: _Found, embedder: Embedder, decoder: Decoder
+) -> Ablation | None:
+    if options.ablation is None:
         return None
-    at_hand = Measured(
+    at_hand = AblationInput(
         dataset=found.dataset,
         vectors=found.embedded.vectors,
-        posted=found.posted.vectors,
-        variant=options.variant,
+        projected=found.projected.vectors,
+        settings=options.settings,
         embedder=embedder,
         decoder=decoder,
         ks=found.ks,
-        answers=found.answers if options.backend == "milvus" else None,
+        query_results=found.query_results if options.backend == "milvus" else None,
         seed=options.seed,
         progress=options.progress,
     )
-    return account(at_hand, options.losses)
+    return measure_ablation(at_hand, options.ablation)
 
 
 def _run(
-    options: Options,
+    options: RetrievalOptions,
     found: _Found,
     embedder: Embedder,
-    losses: Losses | None,
+    ablation: Ablation | None,
     leaks: list[Duplicate],
     seconds: dict[str, float | None],
 ) -> Run:
@@ -150,17 +156,17 @@ def _run(
         weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
         dataset=_dataset(dataset, options.limit, found.embedded),
-        counts=_counts(dataset, found.answers, leaks),
-        n=len(found.answers),
+        counts=_counts(dataset, found.query_results, leaks),
+        n=len(found.query_results),
         k=found.ks,
         engine=embedder.engine,
-        settings=options.variant,
+        settings=options.settings,
         backend=options.backend,
-        depth=depth(options.backend, len(dataset.gallery)),
+        depth=ranking_depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
         metrics=found.metrics,
         anchors=dataset.spec.anchors,
-        losses=losses,
+        losses=ablation,
         revision=revision(),
         machine=machine(),
         packages=packages(),
@@ -184,7 +190,7 @@ class _Watch:
             self.seconds[f"{name}_per_new_image"] = round(taken / count, 4) if count else None
 
 
-def answer(
+def search_and_score(
     dataset: Dataset,
     embedded: Embedded,
     backend: Backend,
@@ -193,7 +199,7 @@ def answer(
     similarities: Similarities | None = None,
     *,
     progress: bool = True,
-) -> list[Answer]:
+) -> list[QueryResult]:
     """Search and score: an answer for each query that has something to find.
 
     similarities: counts the pairs, where it is given.
@@ -237,10 +243,12 @@ def _with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
     return sorted({*ks, *([int(own)] if own.isdigit() else [])})
 
 
-def _means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
-    names = list(answers[0].scores)
-    columns = {name: [answer.scores[name] for answer in answers] for name in names}
-    labels = [answer.label for answer in answers]
+def _means(query_results: Sequence[QueryResult], seed: int) -> dict[str, Mean]:
+    names = list(query_results[0].scores)
+    columns = {
+        name: [query_result.scores[name] for query_result in query_results] for name in names
+    }
+    labels = [query_result.label for query_result in query_results]
     classes: Any = None if None in labels else labels
     summary = summarise(columns, classes, seed)
     return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
@@ -260,13 +268,13 @@ def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> Dataset
 
 
 def _counts(
-    dataset: Dataset, answers: Sequence[Answer], leaks: Sequence[Duplicate]
+    dataset: Dataset, query_results: Sequence[QueryResult], leaks: Sequence[Duplicate]
 ) -> DatasetCounts:
     return DatasetCounts(
         images=len(dataset.items),
         classes=len({item.label for item in dataset.items} - {None}),
         queries=len(dataset.queries),
         gallery=len(dataset.gallery),
-        queries_without_relevant=len(dataset.queries) - len(answers),
+        queries_without_relevant=len(dataset.queries) - len(query_results),
         queries_with_duplicate=len({pair.query for pair in leaks}),
     )

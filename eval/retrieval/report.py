@@ -8,10 +8,10 @@ from bogv.imaging.decoder import Decoder
 from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance
 from eval.report.results import Mean, weights_text
-from eval.retrieval.ablation_result import losses_table
-from eval.retrieval.curves import curves
+from eval.retrieval.ablation_result import ablation_table
+from eval.retrieval.curves import compute_curves
 from eval.retrieval.failures import failure_strips
-from eval.retrieval.measure import Outcome, leak_note
+from eval.retrieval.measure import RetrievalOutcome, leak_note
 from eval.retrieval.plots import (
     class_figure,
     classes,
@@ -53,15 +53,15 @@ OVERLAPS = {
 }
 
 
-def run_report(outcome: Outcome, decoder: Decoder) -> Report:
+def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
     """What a run found, for people. decoder: makes the pictures of the failure gallery.
 
     Raises OSError and bogv's errors for an image that can't be read any more.
     """
-    run, queries = outcome.run, table(outcome.answers)
+    run, queries = outcome.run, table(outcome.query_results)
     sections = [
         _metrics(run),
-        None if run.losses is None else Section("Loss account", [losses_table(run.losses)]),
+        None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
         _depth(outcome, queries),
         _classes(run, queries),
         _similarities(run, outcome.similarities),
@@ -83,7 +83,7 @@ def _lead(run: Run) -> list[str]:
         lead.append(run.weights.note)
     lead.append(
         f"{name} is {headline.value:.4f}, 95% interval {_interval(headline)}, over {run.n:,}"
-        f" queries ({explained(name)})."
+        f" queries ({explain(name)})."
     )
     sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
     lead.append(
@@ -103,7 +103,7 @@ def _lead(run: Run) -> list[str]:
     return lead
 
 
-def explained(metric: str) -> str:
+def explain(metric: str) -> str:
     """What a metric is, in a line; '' for one that isn't known here.
 
     >>> explained("hit_rate@5")
@@ -134,7 +134,7 @@ def _metrics(run: Run) -> Section:
         row = [f"{name} ◀" if name == run.dataset.headline else name]
         for key in (name, f"{name}_per_class") if by_class else (name,):
             row += [f"{run.metrics[key].value:.4f}", _interval(run.metrics[key])]
-        rows.append([*row, explained(name)])
+        rows.append([*row, explain(name)])
     caption = (
         "◀ marks the headline, by which this dataset is known. Intervals: bootstrap, 95%. By"
         " class: the mean of the classes' means."
@@ -162,11 +162,11 @@ def _anchors(run: Run) -> list[Block]:
     return [Table(columns, rows, "Figures to compare with")] if rows else []
 
 
-def _depth(outcome: Outcome, queries: pd.DataFrame) -> Section:
+def _depth(outcome: RetrievalOutcome, queries: pd.DataFrame) -> Section:
     run, dataset = outcome.run, outcome.dataset
     longest = run.depth or run.counts.gallery
     searches_itself = bool(set(dataset.queries) & set(dataset.gallery))
-    found = curves(queries, run.k, max(1, longest - searches_itself), run.seed)
+    found = compute_curves(queries, run.k, max(1, longest - searches_itself), run.seed)
     return Section("How far down to look", [curve_figure(found)])
 
 
@@ -197,7 +197,7 @@ def _similarities(run: Run, found: Similarities) -> Section:
     return Section("How alike pairs are", [similarity_figure(found), text])
 
 
-def _failures(outcome: Outcome, queries: pd.DataFrame, decoder: Decoder) -> Section:
+def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder) -> Section:
     strips = failure_strips(queries, outcome.dataset, decoder)
     text = (
         "Every query ranked all that is right first: there is no failure to show."
@@ -208,7 +208,7 @@ def _failures(outcome: Outcome, queries: pd.DataFrame, decoder: Decoder) -> Sect
     return Section("What it found worst", [text, *strips])
 
 
-def _dataset(outcome: Outcome) -> Section:
+def _dataset(outcome: RetrievalOutcome) -> Section:
     run = outcome.run
     counts = run.counts
     rows = [

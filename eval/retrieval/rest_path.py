@@ -31,7 +31,7 @@ from eval.retrieval.search import Ranking, by_place, id_places
 ROUTE = "/api/image/sim/search/file"
 
 
-def rest(
+def rank_over_rest(
     dataset: Dataset, embedder: Embedder, decoder: Decoder, *, progress: bool = True
 ) -> Iterator[Ranking]:
     """A ranking for each query, ordered by the queries' ids; the nearest 1000 at most.
@@ -100,8 +100,8 @@ class _Service:
 
 def _ask(client: TestClient, dataset: Dataset, query: int) -> list[dict[str, float | str]]:
     item = dataset.items[query]
-    answer = client.post(ROUTE, files={"file": ("query", item.read())}, data={"limit": MAX_LIMIT})
-    body = answer.json()
+    response = client.post(ROUTE, files={"file": ("query", item.read())}, data={"limit": MAX_LIMIT})
+    body = response.json()
     if body["code"] != 200:
         reason = body["error"]["detail"]
         raise WorkbenchError(f"The service refuses the query {item.id!r}: {reason}")

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from eval.data.catalogue import Anchor, Protocol
-from eval.embedding.settings import OWN, Variant
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.report.results import (
     PER_QUERY,
@@ -22,8 +22,8 @@ from eval.report.results import (
     WeightsPart,
     short_hash,
 )
-from eval.retrieval.ablation_result import Losses
-from eval.retrieval.scoring import Answer
+from eval.retrieval.ablation_result import Ablation
+from eval.retrieval.scoring import QueryResult
 from eval.retrieval.search import Backend
 
 
@@ -62,7 +62,7 @@ class Run(Result):
     counts: DatasetCounts
     k: list[int]
     engine: str
-    settings: Variant = OWN
+    settings: EmbeddingSettings = OWN_SETTINGS
     backend: Backend
     depth: int | None
     """Places that a ranking has at most, the query included; None: the whole gallery. What needs
@@ -71,8 +71,8 @@ class Run(Result):
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
     anchors: list[Anchor]
     """Figures to compare with, from datasets.yaml."""
-    losses: Losses | None = None
-    """The loss account; None where it wasn't asked for."""
+    losses: Ablation | None = None
+    """The ablation; None where it wasn't asked for."""
 
     @property
     def headline(self) -> Mean:
@@ -101,22 +101,22 @@ class Run(Result):
         }
 
 
-def table(answers: Sequence[Answer]) -> pd.DataFrame:
+def table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
     """A row for each query, ordered by its id."""
     rows = [
         {
-            "query": answer.query,
-            "label": answer.label,
-            "first_relevant": answer.first_relevant,
-            "first_relevant_id": answer.first_relevant_id,
-            "first_relevant_score": answer.first_relevant_score,
-            "relevant": answer.relevant,
-            "relevant_places": answer.relevant_places,
-            "top_ids": answer.top_ids,
-            "top_scores": answer.top_scores,
-            **answer.scores,
+            "query": query_result.query,
+            "label": query_result.label,
+            "first_relevant": query_result.first_relevant,
+            "first_relevant_id": query_result.first_relevant_id,
+            "first_relevant_score": query_result.first_relevant_score,
+            "relevant": query_result.relevant,
+            "relevant_places": query_result.relevant_places,
+            "top_ids": query_result.top_ids,
+            "top_scores": query_result.top_scores,
+            **query_result.scores,
         }
-        for answer in sorted(answers, key=lambda answer: answer.query)
+        for query_result in sorted(query_results, key=lambda query_result: query_result.query)
     ]
     frame = pd.DataFrame(rows)
     # Without this, a query that found nothing would turn all places into floats.

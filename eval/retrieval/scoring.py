@@ -21,7 +21,7 @@ DEEP = 100
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """How one query did."""
 
     query: str
@@ -60,19 +60,19 @@ def score(
     rankings: Iterable[Ranking],
     ks: Sequence[int],
     similarities: Similarities | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[QueryResult]:
     """An answer for each ranking of a query that has a relevant image.
 
     similarities: counts the pairs of these queries and what they found, where it is given.
     """
     for ranking in rankings:
         if has_relevant(dataset, ranking.query):
-            yield _answer(dataset, ranking, ks, similarities)
+            yield _score_ranking(dataset, ranking, ks, similarities)
 
 
-def _answer(
+def _score_ranking(
     dataset: Dataset, ranking: Ranking, ks: Sequence[int], similarities: Similarities | None
-) -> Answer:
+) -> QueryResult:
     query = ranking.query
     relevant, junk = dataset.relevant(query), dataset.junk(query)
     rel = judge(ranking.found, relevant, query, junk)
@@ -86,7 +86,7 @@ def _answer(
         similarities.add(scores, rel)
     places = np.flatnonzero(rel)
     first = int(places[0]) if places.size else None
-    return Answer(
+    return QueryResult(
         query=dataset.items[query].id,
         label=dataset.items[query].label,
         first_relevant=None if first is None else first + 1,
@@ -105,7 +105,7 @@ def judged(found: Indices, query: int, junk: Indices) -> Indices:
     return found[~np.isin(found, [query, *junk.tolist()])]
 
 
-def duplicates(dataset: Dataset, digests: Sequence[str]) -> list[Duplicate]:
+def find_duplicates(dataset: Dataset, digests: Sequence[str]) -> list[Duplicate]:
     """Queries that the gallery holds under another id: finding that one is no achievement.
 
     digests: of each item's bytes. A query and itself, under its own id, are no duplicates.

@@ -56,16 +56,16 @@ def rank(
     vectors: (n, dimension) float32 of unit length, one for each item. fingerprint: of the weights.
     """
     if backend == "exact":
-        return exact(dataset, vectors)
-    return milvus(dataset, vectors, fingerprint)
+        return rank_exactly(dataset, vectors)
+    return rank_in_milvus(dataset, vectors, fingerprint)
 
 
-def depth(backend: Backend, gallery: int) -> int | None:
+def ranking_depth(backend: Backend, gallery: int) -> int | None:
     """How many places a ranking has at most, the query included; None: the whole gallery."""
     return min(MAX_LIMIT, gallery) if backend == "milvus" else None
 
 
-def check_depth(backend: Backend, k: int) -> None:
+def check_ranking_depth(backend: Backend, k: int) -> None:
     """Raise WorkbenchError for a k that the backend can't reach once the query is taken out."""
     if backend == "milvus" and k >= MAX_LIMIT:
         raise WorkbenchError(
@@ -74,7 +74,7 @@ def check_depth(backend: Backend, k: int) -> None:
         )
 
 
-def exact(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
+def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     """The whole gallery, by the cosines of all pairs in double precision.
 
     Double, because cosines lie close together: untrained weights put clothing's between 0.991 and
@@ -116,11 +116,11 @@ def load_faiss_for_one_thread() -> None:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
+def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
     """The nearest 1000 at most, by the store's put and search, in Milvus Lite, from its index."""
     places = id_places(dataset)
     queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
-    limit = depth("milvus", len(gallery)) or 1
+    limit = ranking_depth("milvus", len(gallery)) or 1
     with (
         tempfile.TemporaryDirectory(prefix="bogv-eval-") as folder,
         closing(MilvusStore.lite(Path(folder), "eval")) as store,

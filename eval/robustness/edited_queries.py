@@ -20,7 +20,7 @@ from bogv.records import Vectors
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item, Truth
-from eval.robustness.edits import CONTROL, Variant, edited, working_size
+from eval.robustness.edits import CONTROL, EditVariant, apply_edit, working_size
 
 CLOSE = 1e-5
 """Squared distance of two embeddings that may be of the same pixels: float32 leaves 1e-6 or so."""
@@ -34,11 +34,11 @@ class Question:
 
     original: int
     """Index into the items."""
-    variant: Variant
+    variant: EditVariant
 
 
 @dataclass(frozen=True)
-class Asked:
+class EditedQueries:
     """Edited images and the gallery that they search."""
 
     dataset: Dataset
@@ -57,9 +57,9 @@ class Asked:
         return {each.original: truth[query].relevant for query, each in self.questions.items()}
 
 
-def ask(
-    dataset: Dataset, variants: Sequence[Variant], sample: int, seed: int, decoder: Decoder
-) -> Asked:
+def make_edited_queries(
+    dataset: Dataset, variants: Sequence[EditVariant], sample: int, seed: int, decoder: Decoder
+) -> EditedQueries:
     """Edits of at most `sample` images of the dataset's gallery, and each of them unedited.
 
     Which images depends on the seed and on the gallery's ids, not on their order. Raises
@@ -80,7 +80,7 @@ def ask(
     opener = _opener(decoder)
     queries = [_query(items[each.original], each.variant, seed, opener) for each in questions]
     places = range(len(items), len(items) + len(queries))
-    return Asked(
+    return EditedQueries(
         Dataset(
             dataset.spec, dataset.root, [*items, *queries], list(places), list(range(len(items)))
         ),
@@ -88,7 +88,9 @@ def ask(
     )
 
 
-def with_copies(asked: Asked, vectors: Vectors, digests: Sequence[str], decoder: Decoder) -> Asked:
+def mark_copies(
+    edited: EditedQueries, vectors: Vectors, digests: Sequence[str], decoder: Decoder
+) -> EditedQueries:
     """The same, knowing what is right: the original and all images with its bytes or its pixels.
 
     Nobody can tell these apart, so finding any of them is finding the original. Pixels are those of
@@ -98,7 +100,7 @@ def with_copies(asked: Asked, vectors: Vectors, digests: Sequence[str], decoder:
 
     vectors: (n, dimension) float32; digests: of the bytes; both one for each item.
     """
-    items, gallery = asked.dataset.items, vectors[: len(asked.dataset.gallery)]
+    items, gallery = edited.dataset.items, vectors[: len(edited.dataset.gallery)]
     squares = np.square(gallery).sum(axis=1)
 
     @cache
@@ -107,15 +109,15 @@ def with_copies(asked: Asked, vectors: Vectors, digests: Sequence[str], decoder:
         return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
     copies: dict[int, tuple[int, ...]] = {}
-    for original in asked.originals:
+    for original in edited.originals:
         distances = squares + squares[original] - 2 * (gallery @ gallery[original])
         copies[original] = tuple(
             other
             for other in np.flatnonzero(distances < CLOSE).tolist()
             if digests[other] == digests[original] or pixels(other) == pixels(original)
         )
-    truth = {query: Truth(copies[each.original]) for query, each in asked.questions.items()}
-    return replace(asked, dataset=replace(asked.dataset, truth=truth))
+    truth = {query: Truth(copies[each.original]) for query, each in edited.questions.items()}
+    return replace(edited, dataset=replace(edited.dataset, truth=truth))
 
 
 def _opener(decoder: Decoder) -> Opener:
@@ -128,11 +130,11 @@ def _opener(decoder: Decoder) -> Opener:
     return opened
 
 
-def _query(item: Item, variant: Variant, seed: int, opener: Opener) -> Item:
+def _query(item: Item, variant: EditVariant, seed: int, opener: Opener) -> Item:
     if variant == CONTROL:
         return Item(f"{item.id} ({variant.name})", item.label, item.read)
     return Item(
         f"{item.id} ({variant.name})",
         item.label,
-        lambda: edited(opener(item), variant, seed, item.id),
+        lambda: apply_edit(opener(item), variant, seed, item.id),
     )

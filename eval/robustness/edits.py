@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from bogv.samples import CAPTIONS, draw_text
 from eval.errors import WorkbenchError
 
-Step = Callable[[Image.Image, Generator], Image.Image]
+EditFunction = Callable[[Image.Image, Generator], Image.Image]
 """One edit at one strength. The picture that it is given is left as it is."""
 
 SHORT, LONG = 512, 2048
@@ -43,7 +43,7 @@ THEMES = (("#ffffff", "#dee1e6", "#9aa0a6"), ("#202124", "#35363a", "#8a8f94"))
 class Recipe:
     """How one edit at one strength is made."""
 
-    steps: Sequence[Step]
+    steps: Sequence[EditFunction]
     quality: int | None = None
     """Of the JPEG that it is encoded as; None: PNG."""
 
@@ -61,7 +61,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Variant:
+class EditVariant:
     """One edit at one strength."""
 
     edit: str
@@ -73,7 +73,7 @@ class Variant:
         return f"{self.edit}:{self.strength}" if self.strength else self.edit
 
 
-CONTROL = Variant("none", "")
+CONTROL = EditVariant("none", "")
 """No edit at all: the original's own bytes."""
 
 
@@ -240,7 +240,9 @@ def _draw_lines(
 # ------------------------------------------------------------------------------ the table
 
 
-def _at(function: Callable[[Image.Image, float, Generator], Image.Image], strength: float) -> Step:
+def _at(
+    function: Callable[[Image.Image, float, Generator], Image.Image], strength: float
+) -> EditFunction:
     return lambda image, rng: function(image, strength, rng)
 
 
@@ -329,7 +331,7 @@ EDITS: Mapping[str, Edit] = {
 }
 
 
-def variants(names: Sequence[str] | None = None) -> list[Variant]:
+def edit_variants(names: Sequence[str] | None = None) -> list[EditVariant]:
     """All strengths of these edits, or of every edit, in the order of `EDITS`.
 
     Raises WorkbenchError for a name that is none.
@@ -338,7 +340,7 @@ def variants(names: Sequence[str] | None = None) -> list[Variant]:
         if name not in EDITS:
             raise WorkbenchError(f"There is no edit {name!r}; there are {', '.join(EDITS)}.")
     return [
-        Variant(name, strength)
+        EditVariant(name, strength)
         for name, edit in EDITS.items()
         if names is None or name in names
         for strength in edit.recipes
@@ -354,7 +356,7 @@ def working_size(image: Image.Image) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def edited(image: Image.Image, variant: Variant, seed: int, image_id: str) -> bytes:
+def apply_edit(image: Image.Image, variant: EditVariant, seed: int, image_id: str) -> bytes:
     """The edited picture's bytes: a JPEG where the edit is one, else PNG.
 
     image: RGB, of `working_size`; it is left as it is. The same arguments give the same bytes, with
@@ -374,7 +376,7 @@ def edited(image: Image.Image, variant: Variant, seed: int, image_id: str) -> by
     return out.getvalue()
 
 
-def generator(seed: int, image_id: str, variant: Variant) -> Generator:
+def generator(seed: int, image_id: str, variant: EditVariant) -> Generator:
     """The random numbers of one edited image, and of no other."""
     text = json.dumps([seed, image_id, variant.edit, variant.strength])
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16]))

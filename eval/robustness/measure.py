@@ -24,15 +24,15 @@ from eval.metrics import hit_rate, judge, reciprocal_rank
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
 from eval.retrieval.scoring import TOP
-from eval.retrieval.search import Backend, Ranking, check_depth, depth, rank
-from eval.robustness.edited_queries import Asked, ask, with_copies
-from eval.robustness.edits import CONTROL, Variant, variants
-from eval.robustness.result import Answer, Robustness
+from eval.retrieval.search import Backend, Ranking, check_ranking_depth, rank, ranking_depth
+from eval.robustness.edited_queries import EditedQueries, make_edited_queries, mark_copies
+from eval.robustness.edits import CONTROL, EditVariant, edit_variants
+from eval.robustness.result import EditedQueryResult, Robustness
 from eval.statistics import summarise
 
 
 @dataclass(frozen=True)
-class Options:
+class RobustnessOptions:
     """What is to be measured."""
 
     dataset: Spec | str
@@ -54,17 +54,19 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RobustnessOutcome:
     """What was found, and what the report shows of it."""
 
     result: Robustness
-    answers: list[Answer]
-    asked: Asked
+    query_results: list[EditedQueryResult]
+    edited: EditedQueries
     new: int
     """How many images, edited or not, had to be embedded; the others were in the cache."""
 
 
-def measure(options: Options, embedder: Embedder, decoder: Decoder, cache: Path) -> Outcome:
+def measure(
+    options: RobustnessOptions, embedder: Embedder, decoder: Decoder, cache: Path
+) -> RobustnessOutcome:
     """Edit a sample of a gallery and search the whole gallery for the originals.
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
@@ -73,35 +75,37 @@ def measure(options: Options, embedder: Embedder, decoder: Decoder, cache: Path)
     if options.sample < 1 or min(options.ks, default=0) < 1:
         raise WorkbenchError("The sample and each k are at least 1.")
     ks = sorted({1, *options.ks})
-    check_depth(options.backend, ks[-1])
-    chosen = variants(options.edits)
+    check_ranking_depth(options.backend, ks[-1])
+    chosen = edit_variants(options.edits)
     dataset = load(options.dataset, options.root)
-    asked = ask(dataset, chosen, options.sample, options.seed, decoder)
+    edited = make_edited_queries(dataset, chosen, options.sample, options.seed, decoder)
     loaded = time.perf_counter()
-    embedded = embed(asked.dataset, embedder, decoder, cache, progress=options.progress)
-    asked = with_copies(asked, embedded.vectors, embedded.digests, decoder)
+    embedded = embed(edited.dataset, embedder, decoder, cache, progress=options.progress)
+    edited = mark_copies(edited, embedded.vectors, embedded.digests, decoder)
     ready = time.perf_counter()
-    rankings = rank(asked.dataset, embedded.vectors, options.backend, embedder.weights.fingerprint)
-    total = len(asked.questions)
+    rankings = rank(edited.dataset, embedded.vectors, options.backend, embedder.weights.fingerprint)
+    total = len(edited.questions)
     bar = tqdm(rankings, "Searching", total=total, unit="query", disable=not options.progress)
-    answers = sorted(_answers(asked, bar, ks), key=lambda answer: answer.query)
+    query_results = sorted(
+        _query_results(edited, bar, ks), key=lambda query_result: query_result.query
+    )
     result = Robustness(
         weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
         dataset=dataset.spec.id,
         dataset_name=dataset.spec.name,
-        digest=dataset_digest(asked.dataset, embedded.digests),
-        gallery=len(asked.dataset.gallery),
-        sample=len(asked.originals),
-        sample_with_copies=sum(len(copies) > 1 for copies in asked.copies.values()),
+        digest=dataset_digest(edited.dataset, embedded.digests),
+        gallery=len(edited.dataset.gallery),
+        sample=len(edited.originals),
+        sample_with_copies=sum(len(copies) > 1 for copies in edited.copies.values()),
         edits=_strengths(chosen),
-        n=len(asked.originals) * len(chosen),
+        n=len(edited.originals) * len(chosen),
         k=ks,
         engine=embedder.engine,
         backend=options.backend,
-        depth=depth(options.backend, len(asked.dataset.gallery)),
+        depth=ranking_depth(options.backend, len(edited.dataset.gallery)),
         seed=options.seed,
-        metrics=means(answers, options.seed),
+        metrics=means(query_results, options.seed),
         revision=revision(),
         machine=machine(),
         packages=packages(),
@@ -111,16 +115,18 @@ def measure(options: Options, embedder: Embedder, decoder: Decoder, cache: Path)
             "search_and_score": round(time.perf_counter() - ready, 4),
         },
     )
-    return Outcome(result, answers, asked, embedded.new)
+    return RobustnessOutcome(result, query_results, edited, embedded.new)
 
 
-def _answers(asked: Asked, rankings: Iterable[Ranking], ks: Sequence[int]) -> Iterator[Answer]:
-    items = asked.dataset.items
+def _query_results(
+    edited: EditedQueries, rankings: Iterable[Ranking], ks: Sequence[int]
+) -> Iterator[EditedQueryResult]:
+    items = edited.dataset.items
     for ranking in rankings:
-        question = asked.questions[ranking.query]
-        rel = judge(ranking.found, asked.dataset.relevant(ranking.query), None)
+        question = edited.questions[ranking.query]
+        rel = judge(ranking.found, edited.dataset.relevant(ranking.query), None)
         place = int(rel.argmax()) if rel.any() else None
-        yield Answer(
+        yield EditedQueryResult(
             query=ranking.query,
             image=items[question.original].id,
             variant=question.variant,
@@ -133,15 +139,15 @@ def _answers(asked: Asked, rankings: Iterable[Ranking], ks: Sequence[int]) -> It
         )
 
 
-def means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
+def means(query_results: Sequence[EditedQueryResult], seed: int) -> dict[str, Mean]:
     """Means over all edited images, over each edit, each strength, and the unedited control.
 
     answers: ordered by image; each image has all edits. The values of an image's edits are averaged
     first: the bootstrap then draws images.
     """
     images = [
-        {answer.variant: answer.scores for answer in group}
-        for _, group in groupby(answers, key=lambda answer: answer.image)
+        {query_result.variant: query_result.scores for query_result in group}
+        for _, group in groupby(query_results, key=lambda query_result: query_result.image)
     ]
     made = [variant for variant in images[0] if variant != CONTROL]
     groups = {"": made}
@@ -159,7 +165,7 @@ def means(answers: Sequence[Answer], seed: int) -> dict[str, Mean]:
     }
 
 
-def _strengths(chosen: Sequence[Variant]) -> dict[str, list[str]]:
+def _strengths(chosen: Sequence[EditVariant]) -> dict[str, list[str]]:
     strengths: dict[str, list[str]] = {}
     for variant in chosen:
         strengths.setdefault(variant.edit, []).append(variant.strength)

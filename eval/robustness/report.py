@@ -15,8 +15,8 @@ from eval.report.document import Figure, Report, Section, Strip, Table, Tile
 from eval.report.plots import render
 from eval.report.results import Mean, weights_text
 from eval.robustness.edits import CONTROL, EDITS
-from eval.robustness.measure import Outcome
-from eval.robustness.result import HEADLINE, Answer, Robustness, notes
+from eval.robustness.measure import RobustnessOutcome
+from eval.robustness.result import HEADLINE, EditedQueryResult, Robustness, notes
 
 TILE = 240
 """Pixels of a small picture's long side."""
@@ -27,7 +27,7 @@ COLOURS = "cividis"
 """Made for the colour-blind: Nuñez, Anderton, Renslow, PLoS ONE 13(7), 2018."""
 
 
-def robustness_report(outcome: Outcome, decoder: Decoder) -> Report:
+def robustness_report(outcome: RobustnessOutcome, decoder: Decoder) -> Report:
     """What was found, for people. decoder: opens the pictures that are shown."""
     result = outcome.result
     return Report(
@@ -144,13 +144,13 @@ def _by_edit(result: Robustness) -> Table:
     return Table(columns, rows, "Means over all strengths of an edit.")
 
 
-def _by_strength(outcome: Outcome) -> Table:
+def _by_strength(outcome: RobustnessOutcome) -> Table:
     result = outcome.result
     names = [name for name in result.metrics if "/" not in name]
     ranks: dict[str, list[float]] = {}
-    for answer in outcome.answers:
-        rank = math.inf if answer.rank is None else answer.rank
-        ranks.setdefault(answer.variant.name, []).append(rank)
+    for query_result in outcome.query_results:
+        rank = math.inf if query_result.rank is None else query_result.rank
+        ranks.setdefault(query_result.variant.name, []).append(rank)
     rows = []
     for name in sorted(ranks, key=lambda name: result.metrics[f"{HEADLINE}/{name}"].value):
         means = [result.metrics[f"{metric}/{name}"] for metric in names]
@@ -185,20 +185,20 @@ def _value(result: Robustness, edit: str, strength: str = "") -> float:
 # ------------------------------------------------------------------------------ pictures
 
 
-def _looks(outcome: Outcome, decoder: Decoder) -> list[str | Strip]:
+def _looks(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
     """All edits of the first sampled image, a strip an edit."""
-    items, result = outcome.asked.dataset.items, outcome.result
-    first = outcome.answers[0].image
+    items, result = outcome.edited.dataset.items, outcome.result
+    first = outcome.query_results[0].image
     strips = []
     for edit in result.edits:
         tiles = [
             Tile(
-                small(decoder, items[answer.query].read()),
-                f"{answer.variant.strength}: found"
-                f" {_value(result, edit, answer.variant.strength):.0%}",
+                small(decoder, items[query_result.query].read()),
+                f"{query_result.variant.strength}: found"
+                f" {_value(result, edit, query_result.variant.strength):.0%}",
             )
-            for answer in outcome.answers
-            if answer.image == first and answer.variant.edit == edit
+            for query_result in outcome.query_results
+            if query_result.image == first and query_result.variant.edit == edit
         ]
         strips.append(Strip(f"edit-{edit}", tiles, f"{edit}: {EDITS[edit].what}"))
     return [
@@ -207,23 +207,29 @@ def _looks(outcome: Outcome, decoder: Decoder) -> list[str | Strip]:
     ]
 
 
-def worst(answers: Sequence[Answer]) -> list[Answer]:
+def worst(query_results: Sequence[EditedQueryResult]) -> list[EditedQueryResult]:
     """The edited image of each edit whose original is furthest down, the worst of them first.
 
     One an edit, since else the hardest edit would have them all.
     """
-    failed = [answer for answer in answers if answer.variant != CONTROL and answer.rank != 1]
-    failed.sort(key=lambda answer: -math.inf if answer.rank is None else -answer.rank)
-    first: dict[str, Answer] = {}
-    for answer in failed:
-        first.setdefault(answer.variant.edit, answer)
+    failed = [
+        query_result
+        for query_result in query_results
+        if query_result.variant != CONTROL and query_result.rank != 1
+    ]
+    failed.sort(
+        key=lambda query_result: -math.inf if query_result.rank is None else -query_result.rank
+    )
+    first: dict[str, EditedQueryResult] = {}
+    for query_result in failed:
+        first.setdefault(query_result.variant.edit, query_result)
     return list(first.values())[:FAILURES]
 
 
-def _failures(outcome: Outcome, decoder: Decoder) -> list[str | Strip]:
+def _failures(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
     strips = [
-        Strip(f"failure-{number}", _failure(outcome, answer, decoder))
-        for number, answer in enumerate(worst(outcome.answers), 1)
+        Strip(f"failure-{number}", _failure(outcome, query_result, decoder))
+        for number, query_result in enumerate(worst(outcome.query_results), 1)
     ]
     if not strips:
         return ["None: every edited image found its original first."]
@@ -234,23 +240,31 @@ def _failures(outcome: Outcome, decoder: Decoder) -> list[str | Strip]:
     return [words, *strips]
 
 
-def _failure(outcome: Outcome, answer: Answer, decoder: Decoder) -> list[Tile]:
-    items = outcome.asked.dataset.items
-    by_id = {items[index].id: items[index] for index in outcome.asked.dataset.gallery}
-    right = {items[index].id for index in outcome.asked.dataset.relevant(answer.query).tolist()}
-    tiles = [Tile(small(decoder, items[answer.query].read()), answer.variant.name, "query")]
+def _failure(
+    outcome: RobustnessOutcome, query_result: EditedQueryResult, decoder: Decoder
+) -> list[Tile]:
+    items = outcome.edited.dataset.items
+    by_id = {items[index].id: items[index] for index in outcome.edited.dataset.gallery}
+    right = {
+        items[index].id for index in outcome.edited.dataset.relevant(query_result.query).tolist()
+    }
+    tiles = [
+        Tile(small(decoder, items[query_result.query].read()), query_result.variant.name, "query")
+    ]
     for place, (name, score) in enumerate(
-        zip(answer.top_ids[:SHOWN], answer.top_scores, strict=False), 1
+        zip(query_result.top_ids[:SHOWN], query_result.top_scores, strict=False), 1
     ):
         mark = "right" if name in right else "wrong"
         caption = f"place {place}, similarity {score:.4f}: {name}"
         tiles.append(Tile(small(decoder, by_id[name].read()), caption, mark))
-    if answer.rank is None or answer.rank > SHOWN:
-        place_of = "not found" if answer.rank is None else f"place {answer.rank:,}"
-        cosine = "" if answer.similarity is None else f", similarity {answer.similarity:.4f}"
+    if query_result.rank is None or query_result.rank > SHOWN:
+        place_of = "not found" if query_result.rank is None else f"place {query_result.rank:,}"
+        cosine = (
+            "" if query_result.similarity is None else f", similarity {query_result.similarity:.4f}"
+        )
         # Where a copy was found, its pixels are the same.
-        image = small(decoder, by_id[answer.image].read())
-        name = answer.found_id or answer.image
+        image = small(decoder, by_id[query_result.image].read())
+        name = query_result.found_id or query_result.image
         tiles.append(Tile(image, f"{place_of}{cosine}: {name}", "right"))
     return tiles
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.report.results import Mean, Result, WeightsPart, short_hash
 from eval.retrieval.search import Backend
-from eval.robustness.edits import CONTROL, Variant
+from eval.robustness.edits import CONTROL, EditVariant
 
 HEADLINE = "hit_rate@1"
 
@@ -70,14 +70,14 @@ class Robustness(Result):
 
 
 @dataclass(frozen=True)
-class Answer:
+class EditedQueryResult:
     """How one edited image did."""
 
     query: int
     """Index into the items that were asked."""
     image: str
     """The original's id."""
-    variant: Variant
+    variant: EditVariant
     rank: int | None
     """Place of the original, or of a copy of it, counted from 1; None: not in the ranking."""
     found_id: str | None
@@ -90,22 +90,22 @@ class Answer:
     scores: dict[str, float]
 
 
-def table(answers: Sequence[Answer]) -> pd.DataFrame:
+def table(query_results: Sequence[EditedQueryResult]) -> pd.DataFrame:
     """A row for each edited image, and for each unedited one."""
     rows = [
         {
-            "image": answer.image,
-            "edit": answer.variant.edit,
-            "strength": answer.variant.strength,
-            "rank": answer.rank,
-            "found_id": answer.found_id,
-            "similarity": answer.similarity,
-            "top_id": answer.top_ids[0],
-            "top_ids": answer.top_ids,
-            "top_scores": answer.top_scores,
-            **answer.scores,
+            "image": query_result.image,
+            "edit": query_result.variant.edit,
+            "strength": query_result.variant.strength,
+            "rank": query_result.rank,
+            "found_id": query_result.found_id,
+            "similarity": query_result.similarity,
+            "top_id": query_result.top_ids[0],
+            "top_ids": query_result.top_ids,
+            "top_scores": query_result.top_scores,
+            **query_result.scores,
         }
-        for answer in answers
+        for query_result in query_results
     ]
     return pd.DataFrame(rows).astype({"rank": "Int64", "similarity": "float64"})
 

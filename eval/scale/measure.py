@@ -18,14 +18,14 @@ from tqdm import tqdm
 from bogv.weights import DIMENSION
 from eval.errors import WorkbenchError
 from eval.harness.galleries import GalleryLocation, temporary_gallery
-from eval.harness.processes import Others, run_in_process
+from eval.harness.processes import BackgroundLoad, run_in_process
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean
 from eval.scale import worker
-from eval.scale.result import Point, Scale, Searched
-from eval.scale.worker import Asked, Filled, Reopened
+from eval.scale.result import Scale, ScalePoint, SearchFigures
+from eval.scale.worker import FilledGallery, ReopenedGallery, TimedQueries
 from eval.statistics import percentile, summarise
 from eval.vectors import Neighbours, nearest_neighbours
 
@@ -34,7 +34,7 @@ BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Options:
+class ScaleOptions:
     """What is to be measured."""
 
     rows: Sequence[int]
@@ -48,13 +48,13 @@ class Options:
     progress: bool = True
 
 
-def measure(options: Options) -> Scale:
+def measure(options: ScaleOptions) -> Scale:
     """Every number of rows, the smallest first. Raises WorkbenchError, DatabaseUnavailable."""
     rows = sorted(set(options.rows))
     if not rows or rows[0] < options.k:
         raise WorkbenchError(f"Each number of rows must be at least k = {options.k}.")
-    begun, others = time.perf_counter(), Others()
-    points: list[Point] = []
+    begun, others = time.perf_counter(), BackgroundLoad()
+    points: list[ScalePoint] = []
     metrics: dict[str, Mean] = {}
     with tqdm(total=3 * len(rows), unit="step", disable=not options.progress) as bar:
         for count in rows:
@@ -80,22 +80,22 @@ def measure(options: Options) -> Scale:
     )
 
 
-def _measured(rows: int, options: Options, bar: tqdm[Any]) -> tuple[Point, Mean]:
+def _measured(rows: int, options: ScaleOptions, bar: tqdm[Any]) -> tuple[ScalePoint, Mean]:
     with temporary_gallery("scale", lite=options.lite) as location:
         bar.set_description(f"Making {rows:,} rows")
         exact = _write(location, rows, options)
         bar.update()
         bar.set_description(f"Putting {rows:,} rows")
-        filled: Filled = run_in_process(worker.fill, location, options.k)
+        filled: FilledGallery = run_in_process(worker.fill, location, options.k)
         bar.update()
         bar.set_description(f"Searching {rows:,} rows")
-        again: Reopened = run_in_process(worker.reopen, location, options.k, options.warm_up)
+        again: ReopenedGallery = run_in_process(worker.reopen, location, options.k, options.warm_up)
         bar.update()
         disk = _disk_mib(location.folder / "milvus.db") if options.lite else None
     return _point(rows, filled, again, disk, exact), _mean(again.asked, exact, options)
 
 
-def _write(location: GalleryLocation, rows: int, options: Options) -> Neighbours:
+def _write(location: GalleryLocation, rows: int, options: ScaleOptions) -> Neighbours:
     """Write the vectors where the processes find them; what exact search finds among them."""
     distribution = Clustered(options.seed, options.dimension)
     queries = distribution.queries(options.queries)
@@ -104,9 +104,9 @@ def _write(location: GalleryLocation, rows: int, options: Options) -> Neighbours
 
 
 def _point(
-    rows: int, filled: Filled, again: Reopened, disk: float | None, exact: Neighbours
-) -> Point:
-    return Point(
+    rows: int, filled: FilledGallery, again: ReopenedGallery, disk: float | None, exact: Neighbours
+) -> ScalePoint:
+    return ScalePoint(
         rows=rows,
         add_rate=round(rows / filled.put_seconds, 1),
         build_seconds=round(filled.build_seconds, 3),
@@ -118,14 +118,14 @@ def _point(
     )
 
 
-def _recalls(asked: Asked, exact: Neighbours) -> list[float]:
+def _recalls(asked: TimedQueries, exact: Neighbours) -> list[float]:
     pairs = zip(asked.queries, asked.found, strict=True)
     return [ann_recall(found, exact.rows[query].tolist()) for query, found in pairs]
 
 
-def _searched(asked: Asked, exact: Neighbours) -> Searched:
+def _searched(asked: TimedQueries, exact: Neighbours) -> SearchFigures:
     milliseconds = 1000 * np.sort(asked.seconds)
-    return Searched(
+    return SearchFigures(
         queries=len(asked.queries),
         p50_ms=round(percentile(milliseconds, 50), 3),
         p99_ms=round(percentile(milliseconds, 99), 3),
@@ -133,7 +133,7 @@ def _searched(asked: Asked, exact: Neighbours) -> Searched:
     )
 
 
-def _mean(asked: Asked, exact: Neighbours, options: Options) -> Mean:
+def _mean(asked: TimedQueries, exact: Neighbours, options: ScaleOptions) -> Mean:
     summary = summarise({"recall": _recalls(asked, exact)}, None, options.seed)
     return Mean.model_validate(dict(summary["recall"]))
 

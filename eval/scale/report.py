@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLUE, GREEN, ORANGE, RED, plain_log, render_many
-from eval.scale.result import Point, Scale
+from eval.scale.result import Scale, ScalePoint
 
 BUILDING = (
     "`build` runs from the last row put until the index covered all rows, while one caller searched"
@@ -23,7 +23,7 @@ LITE = (
     " several times over, in the background, and adding waits for none of it."
 )
 
-Curve = tuple[str, str, str, str, Callable[[Point], float | None]]
+Curve = tuple[str, str, str, str, Callable[[ScalePoint], float | None]]
 """Label, colour, marker, line style, figure."""
 
 
@@ -110,7 +110,7 @@ def _panels(k: int) -> list[tuple[str, str, list[Curve]]]:
 
 
 def _draw(
-    points: Sequence[Point], title: str, unit: str, curves: Sequence[Curve], axes: Axes
+    points: Sequence[ScalePoint], title: str, unit: str, curves: Sequence[Curve], axes: Axes
 ) -> None:
     rows = [point.rows for point in points]
     for label, colour, marker, style, figure in curves:

@@ -11,7 +11,7 @@ from eval.report.results import Result, ResultPart, short_hash
 POINTS = "points.parquet"
 
 
-class Searched(ResultPart):
+class SearchFigures(ResultPart):
     """What queries took, one at a time, and found. Times, and what depends on them."""
 
     queries: int
@@ -20,7 +20,7 @@ class Searched(ResultPart):
     ann_recall: float
 
 
-class Point(ResultPart):
+class ScalePoint(ResultPart):
     """A gallery of some rows. Times, sizes, and what depends on times, but for `rows`."""
 
     rows: int
@@ -28,9 +28,9 @@ class Point(ResultPart):
     """Rows a second, in batches of 500."""
     build_seconds: float
     """From the last row put until the index covered all, while searches went on."""
-    building: Searched
+    building: SearchFigures
     """Meanwhile."""
-    built: Searched
+    built: SearchFigures
     """In a fresh process, after a warm-up."""
     restart_seconds: float
     """From opening the gallery in a fresh process to the first answer; imports left out."""
@@ -53,7 +53,7 @@ class Scale(Result):
     k: int
     others: float | None
     """Share of the processors that others had meanwhile, as in `speed`."""
-    points: list[Point]
+    points: list[ScalePoint]
 
     @property
     def folder(self) -> str:

@@ -17,7 +17,7 @@ from eval.harness.processes import resident_mib
 
 
 @dataclass(frozen=True)
-class Asked:
+class TimedQueries:
     """Queries, what they found, and how long it took."""
 
     queries: list[int]
@@ -28,28 +28,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledGallery:
     """A gallery that was made."""
 
     put_seconds: float
     build_seconds: float
     """From the last put until the index covered all rows, while searches went on."""
-    meanwhile: Asked
+    meanwhile: TimedQueries
     """What was asked in that time: at least one query."""
 
 
 @dataclass(frozen=True)
-class Reopened:
+class ReopenedGallery:
     """A gallery that was there, in a fresh process."""
 
     restart_seconds: float
     """From opening to the first answer; imports left out."""
     memory_mib: float | None
     """What the process grew by meanwhile. None on a server, and where there is no /proc."""
-    asked: Asked
+    asked: TimedQueries
 
 
-def fill(location: GalleryLocation, k: int) -> Filled:
+def fill(location: GalleryLocation, k: int) -> FilledGallery:
     """Put all vectors, in batches of ROWS as a bulk load does; search until all are indexed."""
     queries = np.load(location.queries)
     with location.opened(OWN_INDEX) as store:
@@ -59,10 +59,10 @@ def fill(location: GalleryLocation, k: int) -> Filled:
         with ThreadPoolExecutor(1) as thread:
             building = thread.submit(_wait, store)
             meanwhile = _ask(store, queries, _until_done(building, len(queries)), k)
-            return Filled(put - start, building.result() - put, meanwhile)
+            return FilledGallery(put - start, building.result() - put, meanwhile)
 
 
-def reopen(location: GalleryLocation, k: int, warm_up: int) -> Reopened:
+def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
     """Open the gallery, ask once; warm up; then ask all queries."""
     queries = np.load(location.queries)
     before = resident_mib()
@@ -74,7 +74,7 @@ def reopen(location: GalleryLocation, k: int, warm_up: int) -> Reopened:
         memory = None
         if before is not None and location.lite:
             memory = (resident_mib() or before) - before
-        return Reopened(restart, memory, _ask(store, queries, iter(range(len(queries))), k))
+        return ReopenedGallery(restart, memory, _ask(store, queries, iter(range(len(queries))), k))
 
 
 def _wait(store: MilvusStore) -> float:
@@ -91,8 +91,8 @@ def _until_done(building: Future[float], count: int) -> Iterator[int]:
             return
 
 
-def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -> Asked:
-    asked = Asked([], [], [])
+def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -> TimedQueries:
+    asked = TimedQueries([], [], [])
     for number in numbers:
         start = time.perf_counter()
         hits = store.search(queries[number], k)

@@ -24,7 +24,7 @@ THUMBNAIL = 384
 ROWS = 500
 
 
-class UsualWay:
+class Baseline:
     """An image search in some fifty lines, on Milvus Lite in a folder."""
 
     def __init__(self, weights: Weights, folder: Path) -> None:

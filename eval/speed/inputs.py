@@ -29,7 +29,7 @@ LEAST_CUT = 0.7
 """Of the sides, that a variation keeps at least."""
 
 
-def sources(folder: Path | None, samples: Path) -> tuple[str, list[Path]]:
+def find_sources(folder: Path | None, samples: Path) -> tuple[str, list[Path]]:
     """What the images are called and where they lie; None: bogv's samples, written to `samples`.
 
     Raises WorkbenchError where there are none, FileNotFoundError where the folder isn't there.

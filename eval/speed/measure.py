@@ -17,14 +17,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bogv.service import BATCH
-from eval.harness.processes import Others, run_in_process, run_in_processes
+from eval.harness.processes import BackgroundLoad, run_in_process, run_in_processes
 from eval.report.machine import machine, packages, revision
 from eval.report.results import Mean, weights_part
-from eval.speed.inputs import LARGE, SMALL, make_inputs, sources
-from eval.speed.result import Goal, Line, Speed, Stages, bound, line
-from eval.speed.server import searching, starting
-from eval.speed.setting import Options, Setting, setting_of
-from eval.speed.worker import Took, add_images, engine_of, stage_ms, usual_add
+from eval.speed.inputs import LARGE, SMALL, find_sources, make_inputs
+from eval.speed.result import Goal, Line, Speed, Stages, bound, make_line
+from eval.speed.server import measure_searches, measure_starts
+from eval.speed.setting import Setting, SpeedOptions, make_setting
+from eval.speed.worker import WorkTiming, add_by_baseline, add_images, engine_of, measure_stages
 
 USUAL_ADDS = 40
 """The usual way is slow and steady: so many tell its speed."""
@@ -49,13 +49,13 @@ class _Found:
     metrics: dict[str, Mean] = field(default_factory=dict)
 
 
-def measure(options: Options) -> Speed:
+def measure(options: SpeedOptions) -> Speed:
     """Everything, in some minutes. Raises WorkbenchError, and what bogv raises."""
-    begun, others, found = time.perf_counter(), Others(), _Found()
+    begun, others, found = time.perf_counter(), BackgroundLoad(), _Found()
     with tempfile.TemporaryDirectory(prefix="bogv-speed-") as name:
         folder = Path(name)
-        setting = setting_of(options, folder / "data")
-        source, paths = sources(options.images, folder / "samples")
+        setting = make_setting(options, folder / "data")
+        source, paths = find_sources(options.images, folder / "samples")
         told = _Progress(options.progress)
         with told:
             told("making the inputs")
@@ -67,11 +67,11 @@ def measure(options: Options) -> Speed:
                 )
             )
             told("starting")
-            starts = starting(setting, folder, small[0])
+            starts = measure_starts(setting, folder, small[0])
             engine = run_in_process(engine_of, setting)
             _add_small(found, setting, folder, small, engine, told)
             _add_large(found, setting, folder, large, told)
-            lines, found.metrics = searching(setting, folder, small, options, told)
+            lines, found.metrics = measure_searches(setting, folder, small, options, told)
         found.lines += [*lines, *starts]
     return Speed(
         weights=weights_part(setting.weights.name, setting.weights.fingerprint),
@@ -138,7 +138,7 @@ def _add_small(
     found.stages[-1] = stages = stages.model_copy(update={"busy_bound": busy})
     told("adding the usual way")
     usual = run_in_process(
-        usual_add, setting, folder / "usual", warm_up[:WARM_UP], images[:USUAL_ADDS]
+        add_by_baseline, setting, folder / "usual", warm_up[:WARM_UP], images[:USUAL_ADDS]
     )
     told("adding")
     bogv = run_in_process(add_images, setting, folder / "added", warm_up, images, False)
@@ -147,7 +147,7 @@ def _add_small(
     found.lines += [
         *_adding("640 × 480", bogv, usual, USUAL, goal),
         _against_bound(bogv, stages),
-        line(
+        make_line(
             f"bulk add, 640 × 480: share of the bound of busy cores ({busy:.1f} images/s)",
             "",
             bogv.rate / busy,
@@ -178,7 +178,7 @@ def _add_large(
 def _stages(
     found: _Found, what: str, setting: Setting, folder: Path, paths: Sequence[Path]
 ) -> Stages:
-    cpu = run_in_process(stage_ms, setting, folder, paths)
+    cpu = run_in_process(measure_stages, setting, folder, paths)
     stages = Stages(
         what=what,
         images=len(paths),
@@ -191,14 +191,18 @@ def _stages(
 
 def _busy_bound(setting: Setting, folder: Path, paths: Sequence[Path]) -> float:
     cores = min(cpu_count() or 1, MOST_PROCESSES)
-    each = run_in_processes(stage_ms, [(setting, folder / f"{n}", paths, n) for n in range(cores)])
+    each = run_in_processes(
+        measure_stages, [(setting, folder / f"{n}", paths, n) for n in range(cores)]
+    )
     means = {stage: sum(cpu[stage] for cpu in each) / cores for stage in each[0]}
     return round(bound(means, cpu_count() or 1), 3)
 
 
-def _adding(what: str, bogv: Took, other: Took, against: str, goal: Goal | None) -> list[Line]:
+def _adding(
+    what: str, bogv: WorkTiming, other: WorkTiming, against: str, goal: Goal | None
+) -> list[Line]:
     return [
-        line(
+        make_line(
             f"bulk add, {what}",
             "images/s",
             bogv.rate,
@@ -206,7 +210,7 @@ def _adding(what: str, bogv: Took, other: Took, against: str, goal: Goal | None)
             against=against,
             goal=goal,
         ),
-        line(
+        make_line(
             f"bulk add, {what}: processor time of an image",
             "ms",
             bogv.cpu_ms,
@@ -217,9 +221,9 @@ def _adding(what: str, bogv: Took, other: Took, against: str, goal: Goal | None)
     ]
 
 
-def _against_bound(bogv: Took, stages: Stages, *, judged: bool = True) -> Line:
+def _against_bound(bogv: WorkTiming, stages: Stages, *, judged: bool = True) -> Line:
     what = f"bulk add, {stages.what}: share of the bound ({stages.bound:.1f} images/s)"
-    return line(what, "", bogv.rate / stages.bound, goal=BOUND_SHARE if judged else None)
+    return make_line(what, "", bogv.rate / stages.bound, goal=BOUND_SHARE if judged else None)
 
 
 def _rounded(value: float | None) -> float | None:

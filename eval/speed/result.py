@@ -42,7 +42,7 @@ class Line(ResultPart):
     reached: bool | None
 
 
-def line(
+def make_line(
     what: str,
     unit: str,
     bogv: float | None,

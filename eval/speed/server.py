@@ -20,9 +20,9 @@ from eval.harness.processes import run_in_process
 from eval.harness.rest_target import SEARCH, RestTarget, multipart, stages
 from eval.harness.servers import Server, serving
 from eval.report.results import Mean
-from eval.speed.result import Goal, Line, line
-from eval.speed.setting import Options, Setting
-from eval.speed.worker import K, fill_gallery, usual_search
+from eval.speed.result import Goal, Line, make_line
+from eval.speed.setting import Setting, SpeedOptions
+from eval.speed.worker import K, fill_gallery, search_by_baseline
 from eval.statistics import percentile, percentile_interval, summarise
 
 USUAL_SEARCHES = 20
@@ -51,7 +51,7 @@ RECALL = Goal(of="bogv", at_least=0.99)
 # Starting
 
 
-def starting(setting: Setting, folder: Path, image: Path) -> list[Line]:
+def measure_starts(setting: Setting, folder: Path, image: Path) -> list[Line]:
     """First and second starts, each pair on a data folder of its own; the last one's converted
     model is kept for what follows."""
     first: list[tuple[float, float]] = []
@@ -63,9 +63,9 @@ def starting(setting: Setting, folder: Path, image: Path) -> list[Line]:
         if (setting.data / "models").is_dir():
             shutil.copytree(setting.data / "models", data / "models")
         for starts in (first, second):
-            with serving(data, **setting.environment) as served:
-                starts.append((served.start_seconds, _first_answer(served, image)))
-                loaded = served.has_loaded("libtorch")
+            with serving(data, **setting.environment) as server:
+                starts.append((server.start_seconds, _first_answer(server, image)))
+                loaded = server.has_loaded("libtorch")
         torch.append(loaded)
     converted = folder / f"start-{STARTS - 1}" / "cache"
     if converted.is_dir():  # int8 has its model elsewhere
@@ -73,12 +73,12 @@ def starting(setting: Setting, folder: Path, image: Path) -> list[Line]:
     return [*_start_lines(first, second), _torch_line(torch)]
 
 
-def _first_answer(served: Server, image: Path) -> float:
+def _first_answer(server: Server, image: Path) -> float:
     """Seconds from the start of the process to the answer of a first search."""
     begun = time.perf_counter()
     asked = [Image(image.name, image.read_bytes())]
-    _requests(served, asked, 1, ALONE)
-    return served.start_seconds + time.perf_counter() - begun
+    _requests(server, asked, 1, ALONE)
+    return server.start_seconds + time.perf_counter() - begun
 
 
 def _start_lines(
@@ -86,7 +86,7 @@ def _start_lines(
 ) -> list[Line]:
     """(seconds to /api/health, seconds to the first search) of each start."""
     return [
-        line(
+        make_line(
             f"second start to {answer}, median of {len(second)}",
             "s",
             statistics.median(start[at] for start in second),
@@ -101,17 +101,17 @@ def _start_lines(
 
 def _torch_line(loaded: Sequence[bool | None]) -> Line:
     known = None if None in loaded else float(sum(map(bool, loaded)))
-    return line(f"second starts of {len(loaded)} that loaded torch", "", known, goal=NO_TORCH)
+    return make_line(f"second starts of {len(loaded)} that loaded torch", "", known, goal=NO_TORCH)
 
 
 # Searching
 
 
-def searching(
+def measure_searches(
     setting: Setting,
     folder: Path,
     paths: Sequence[Path],
-    options: Options,
+    options: SpeedOptions,
     told: Callable[[str], None],
 ) -> tuple[list[Line], dict[str, Mean]]:
     """Lines and metrics of a server with a full gallery. told: hears what is being done."""
@@ -121,7 +121,7 @@ def searching(
     metrics = {name: Mean.model_validate(dict(mean)) for name, mean in summary.items()}
     told("searching the usual way")
     usual = run_in_process(
-        usual_search,
+        search_by_baseline,
         setting,
         folder / "usual-search",
         options.gallery,
@@ -131,17 +131,17 @@ def searching(
     )
     told("searching over REST")
     images = [Image(path.name, path.read_bytes()) for path in paths]
-    with serving(setting.data, **setting.environment) as served:
-        _requests(served, images, WARM_UP, CROWD)
+    with serving(setting.data, **setting.environment) as server:
+        _requests(server, images, WARM_UP, CROWD)
         sent = {
-            clients: _requests(served, images, options.searches, clients)
+            clients: _requests(server, images, options.searches, clients)
             for clients in (ALONE, CONCURRENT, CROWD)
         }
-        above = _overheads(served, images, options.searches)
+        above = _overheads(server, images, options.searches)
         told("soaking")
-        memory = _memory_lines(served, images, options)
+        memory = _memory_lines(server, images, options)
     lines = [*_search_lines(sent, usual, above, options.gallery), *memory]
-    recall = line(
+    recall = make_line(
         f"ann_recall@{K}, {options.gallery:,} clustered vectors",
         "",
         metrics[f"ann_recall@{K}"].value,
@@ -153,7 +153,7 @@ def searching(
 
 
 def _requests(
-    served: Server, images: Sequence[Image], searches: int, clients: int
+    server: Server, images: Sequence[Image], searches: int, clients: int
 ) -> list[Request]:
     """So many searches by so many clients, each of which asks again once it is answered.
 
@@ -161,7 +161,7 @@ def _requests(
     """
 
     async def ask() -> list[Request]:
-        async with RestTarget(served.url, None, K, WAIT_SECONDS) as target:
+        async with RestTarget(server.url, None, K, WAIT_SECONDS) as target:
             limits = Limits(searches, float("inf"), WAIT_SECONDS)
             return await closed_loop(target, images, clients, limits)
 
@@ -172,13 +172,13 @@ def _requests(
     return requests
 
 
-def _overheads(served: Server, images: Sequence[Image], searches: int) -> list[float]:
+def _overheads(server: Server, images: Sequence[Image], searches: int) -> list[float]:
     """Seconds that each of some searches, one after the other, takes above its bare steps.
 
     By the standard library's blocking client: `RestTarget` takes 2 to 3 ms a request of its own, on
     the same cores, which is nothing that the service could save.
     """
-    connection = http.client.HTTPConnection(served.url.removeprefix("http://"))
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
     above = []
     with closing(connection):
         for image in islice(cycle(images), searches):
@@ -202,7 +202,7 @@ def _search_lines(
     tail = percentile(sorted(concurrent), 99) / percentile(sorted(concurrent), 50)
     rates = {clients: len(sent[clients]) / max(r.ended for r in sent[clients]) for clients in sent}
     return [
-        line(
+        make_line(
             f"one search over REST, {gallery:,} images, median",
             "ms",
             1000 * statistics.median(alone),
@@ -211,14 +211,14 @@ def _search_lines(
             less_is_better=True,
             goal=SEARCH_RATIO if gallery >= ASKED_GALLERY else None,
         ),
-        line(f"p99 / p50 with {CONCURRENT} clients", "", tail, goal=TAIL),
-        line(
+        make_line(f"p99 / p50 with {CONCURRENT} clients", "", tail, goal=TAIL),
+        make_line(
             "REST and service above decode + embed + search, median",
             "ms",
             1000 * statistics.median(above),
             goal=OVERHEAD_MS,
         ),
-        line(
+        make_line(
             f"searches a second, {CROWD} clients",
             "searches/s",
             rates[CROWD],
@@ -242,20 +242,20 @@ def _latencies(sent: dict[int, list[Request]]) -> dict[str, Mean]:
     return metrics
 
 
-def _memory_lines(served: Server, images: Sequence[Image], options: Options) -> list[Line]:
-    before = served.resident_mib()
-    _requests(served, images, options.soak, CONCURRENT)
-    after = served.resident_mib()
+def _memory_lines(server: Server, images: Sequence[Image], options: SpeedOptions) -> list[Line]:
+    before = server.resident_mib()
+    _requests(server, images, options.soak, CONCURRENT)
+    after = server.resident_mib()
     growth = None if before is None or after is None else _megabytes(after - before)
     enough = options.gallery >= ASKED_GALLERY
     return [
-        line(
+        make_line(
             f"memory of the server, {options.gallery:,} images",
             "MB",
             None if after is None else _megabytes(after),
             goal=MEMORY_MB if enough else None,
         ),
-        line(
+        make_line(
             f"its growth over {options.soak:,} searches",
             "MB",
             growth,

@@ -19,7 +19,7 @@ from eval.harness.galleries import CALL_SECONDS
 
 
 @dataclass(frozen=True)
-class Options:
+class SpeedOptions:
     """What is to be measured."""
 
     images: Path | None = None
@@ -86,7 +86,7 @@ class Setting:
             yield search
 
 
-def setting_of(options: Options, data: Path) -> Setting:
+def make_setting(options: SpeedOptions, data: Path) -> Setting:
     """A data folder of its own, with the int8 models that the user's has."""
     settings = Settings()
     data.mkdir()

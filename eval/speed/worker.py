@@ -26,7 +26,7 @@ from eval.errors import WorkbenchError
 from eval.harness.galleries import ROWS, put_vectors, rows_of
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
-from eval.speed.baseline import UsualWay
+from eval.speed.baseline import Baseline
 from eval.speed.setting import Setting
 from eval.vectors import nearest_neighbours
 
@@ -41,7 +41,7 @@ def full_size_decoder(max_bytes: int, max_pixels: int) -> Decoder:
 
 
 @dataclass(frozen=True)
-class Took:
+class WorkTiming:
     """What some images took."""
 
     seconds: float
@@ -67,7 +67,7 @@ def engine_of(setting: Setting) -> str:
 
 def add_images(
     setting: Setting, folder: Path, warm_up: Sequence[Path], paths: Sequence[Path], full_size: bool
-) -> Took:
+) -> WorkTiming:
     """Add images by bogv's own pipeline into an empty gallery, some of them before the clock runs.
 
     full_size: without the JPEG decoder's scaling.
@@ -79,26 +79,26 @@ def add_images(
         return _timed(lambda: _checked(search.add_many(images)), len(paths))
 
 
-def usual_add(
+def add_by_baseline(
     setting: Setting, folder: Path, warm_up: Sequence[Path], paths: Sequence[Path]
-) -> Took:
+) -> WorkTiming:
     """The same the usual way."""
 
     def add(images: Iterable[Path]) -> None:
         for path in images:
             usual.add(path)
 
-    with closing(UsualWay(setting.weights, folder)) as usual:
+    with closing(Baseline(setting.weights, folder)) as usual:
         add(warm_up)
         return _timed(lambda: add(paths), len(paths))
 
 
-def usual_search(
+def search_by_baseline(
     setting: Setting, folder: Path, rows: int, seed: int, paths: Sequence[Path], searches: int
 ) -> list[float]:
     """Seconds of each of some searches the usual way, over the rows of `fill_gallery`."""
     images = [path.read_bytes() for path in paths]
-    with closing(UsualWay(setting.weights, folder)) as usual:
+    with closing(Baseline(setting.weights, folder)) as usual:
         for batch in Clustered(seed).gallery(rows, ROWS):
             usual.fill(batch)
         usual.search(images[0], K)
@@ -124,7 +124,7 @@ def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[f
 # Each stage alone
 
 
-def stage_ms(
+def measure_stages(
     setting: Setting, folder: Path, paths: Sequence[Path], core: int = 0
 ) -> dict[str, float]:
     """Processor time that an image takes in each stage of `add_many`, in ms; on one core.
@@ -199,10 +199,10 @@ def _on_one_core(core: int) -> None:
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[core : core + 1]))
 
 
-def _timed(work: Callable[[], object], images: int) -> Took:
+def _timed(work: Callable[[], object], images: int) -> WorkTiming:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return Took(time.perf_counter() - wall, time.process_time() - cpu, images)
+    return WorkTiming(time.perf_counter() - wall, time.process_time() - cpu, images)
 
 
 def _checked(verdicts: Iterable[Added]) -> None:

@@ -13,7 +13,7 @@ from bogv.records import Record, Vectors
 from bogv.store import OWN_INDEX, Index, MilvusStore
 from eval import __main__ as command_line
 from eval.ann import measure as measuring
-from eval.ann.measure import Options, Source, measure
+from eval.ann.measure import AnnOptions, VectorSource, measure
 from eval.ann.report import ann_report, pareto
 from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import LITE, SERVER, Sweep, sweeps
@@ -42,14 +42,16 @@ def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "run_in_process", here)
 
 
-def source(**more: Any) -> Source:
-    whole = Source("synthetic", SMALL.gallery(COUNT), COUNT, SMALL.queries(QUERIES), {"rank": 8})
+def source(**more: Any) -> VectorSource:
+    whole = VectorSource(
+        "synthetic", SMALL.gallery(COUNT), COUNT, SMALL.queries(QUERIES), {"rank": 8}
+    )
     return replace(whole, **more)
 
 
-def options(*more: Sweep) -> Options:
+def options(*more: Sweep) -> AnnOptions:
     own = Sweep(OWN_INDEX.type, OWN_INDEX.build, [OWN_INDEX.search])
-    return Options([own, *more], k=K, warm_up=2, progress=False)
+    return AnnOptions([own, *more], k=K, warm_up=2, progress=False)
 
 
 @pytest.fixture(scope="module")

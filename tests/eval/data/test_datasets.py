@@ -28,7 +28,7 @@ from eval.data.catalogue import (
     Layout,
     Spec,
     Torchvision,
-    catalogue,
+    read_catalogue,
 )
 from eval.data.datasets import Dataset, load
 from eval.data.fetch import fetch
@@ -67,7 +67,7 @@ def spec(layout: str = "subfolders", files: list[Any] | None = None, **changes: 
 
 def listed(name: str, **changes: Any) -> Spec:
     """An entry of the real catalogue, but for the counts: the trees made up here are small."""
-    return catalogue()[name].model_copy(update={"counts": ExpectedCounts(), **changes})
+    return read_catalogue()[name].model_copy(update={"counts": ExpectedCounts(), **changes})
 
 
 def write_catalogue(folder: Path, *entries: Any) -> Path:
@@ -110,7 +110,7 @@ def pixels(data: bytes) -> Any:
 
 
 def test_the_catalogue_has_what_was_asked_for() -> None:
-    assert set(catalogue()) >= {
+    assert set(read_catalogue()) >= {
         *("cifar10", "caltech101", "flowers102", "oxford_pet", "food101", "dtd", "fashionmnist"),
         *("eurosat", "cub200", "sop", "roxford5k", "rparis6k", "holidays", "ukbench", "copydays"),
         *("corel1k", "digits", "clothing", "grocery", "grocery-products", "folder"),
@@ -118,7 +118,7 @@ def test_the_catalogue_has_what_was_asked_for() -> None:
 
 
 def test_every_entry_but_a_folder_of_yours_has_counts() -> None:
-    for name, entry_ in catalogue().items():
+    for name, entry_ in read_catalogue().items():
         assert (entry_.counts.images is not None) == (name != "folder"), name
         assert (entry_.counts.queries is not None) == (name != "folder"), name
 
@@ -130,7 +130,7 @@ def test_every_layout_of_the_schema_is_there() -> None:
 def test_torchvision_has_every_class_and_knows_its_splits() -> None:
     import torchvision.datasets
 
-    for entry_ in catalogue().values():
+    for entry_ in read_catalogue().values():
         if isinstance(entry_.source, Torchvision):
             known = inspect.signature(getattr(torchvision.datasets, entry_.source.name)).parameters
             for options in entry_.source.splits:
@@ -167,7 +167,7 @@ def test_a_wrong_field_is_an_error_that_names_dataset_and_field(
 ) -> None:
     path = write_catalogue(tmp_path, entry(**changes))
     with pytest.raises(DatasetError, match=r"^Dataset made-up: ") as caught:
-        catalogue(path)
+        read_catalogue(path)
     assert what in str(caught.value)
     assert caught.value.dataset == "made-up"
 
@@ -176,17 +176,17 @@ def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
     without = entry()
     del without["licence"]
     with pytest.raises(DatasetError, match=r"made-up: licence: Field required"):
-        catalogue(write_catalogue(tmp_path, without))
+        read_catalogue(write_catalogue(tmp_path, without))
 
 
 def test_an_entry_without_an_id_is_told_by_its_number(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="number 2"):
-        catalogue(write_catalogue(tmp_path, entry(), ["not a mapping"]))
+        read_catalogue(write_catalogue(tmp_path, entry(), ["not a mapping"]))
 
 
 def test_an_id_that_comes_twice_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="made-up: it comes twice"):
-        catalogue(write_catalogue(tmp_path, entry(), entry()))
+        read_catalogue(write_catalogue(tmp_path, entry(), entry()))
 
 
 @pytest.mark.parametrize("text", ["", "datasets: {}", "datasets: []\nmore: 1", "[", "- 1"])
@@ -194,12 +194,12 @@ def test_a_file_that_is_no_catalogue_is_an_error(tmp_path: Path, text: str) -> N
     path = tmp_path / "datasets.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(DatasetError, match="catalogue"):
-        catalogue(path)
+        read_catalogue(path)
 
 
 def test_a_catalogue_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="catalogue"):
-        catalogue(tmp_path / "none.yaml")
+        read_catalogue(tmp_path / "none.yaml")
 
 
 def test_an_unknown_dataset_is_an_error_that_lists_the_known() -> None:
@@ -285,8 +285,8 @@ def test_a_query_is_never_relevant_to_itself() -> None:
 
 def shared_or(name: str, make: Callable[[Path], Path], folder: Path) -> tuple[Spec, Path]:
     """The real data beside the repository, asserted whole; else a stand-in, without counts."""
-    real = SHARED / (catalogue()[name].folder or name)
-    return (catalogue()[name], real) if real.is_dir() else (listed(name), make(folder))
+    real = SHARED / (read_catalogue()[name].folder or name)
+    return (read_catalogue()[name], real) if real.is_dir() else (listed(name), make(folder))
 
 
 def made_up_clothing(root: Path) -> Path:
@@ -1087,7 +1087,7 @@ def test_digits_need_not_be_fetched() -> None:
 
 
 def test_every_listed_dataset_without_an_address_says_how_to_get_it(tmp_path: Path) -> None:
-    for entry_ in catalogue().values():
+    for entry_ in read_catalogue().values():
         if isinstance(entry_.source, Folder) and not any(f.url for f in entry_.source.files):
             with pytest.raises(DatasetError, match=f"Dataset {entry_.id}: .*licence: "):
                 fetch(entry_, tmp_path)

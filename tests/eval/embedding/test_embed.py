@@ -15,7 +15,7 @@ from eval.data.datasets import Dataset
 from eval.data.items import Item
 from eval.embedding import embed as embedding
 from eval.embedding.embed import Embedded, embed
-from eval.embedding.settings import OWN, Variant
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.selftest import made_up
 from tests.fakes import FakeEngine, fake_embedder, png
@@ -38,10 +38,10 @@ def embedded(
     cache: Path,
     engine: FakeEngine,
     fingerprint: str = "fake0000",
-    variant: Variant = OWN,
+    settings: EmbeddingSettings = OWN_SETTINGS,
 ) -> Embedded:
     embedder = Embedder(Weights("custom", None, fingerprint), engine)
-    return embed(dataset, embedder, DECODER, cache, variant=variant, progress=False)
+    return embed(dataset, embedder, DECODER, cache, settings=settings, progress=False)
 
 
 def test_embeddings_are_the_embedders_own(tmp_path: Path) -> None:
@@ -91,10 +91,18 @@ def test_other_weights_and_other_engines_have_embeddings_of_their_own(tmp_path: 
 
 
 def test_variants_have_embeddings_of_their_own(tmp_path: Path) -> None:
-    for variant in (OWN, Variant(crop="pad"), Variant(pooling="gem"), Variant(size=448)):
-        assert embedded(pictures(2), tmp_path, FakeEngine(), variant=variant).new == 2
+    for settings in (
+        OWN_SETTINGS,
+        EmbeddingSettings(crop="pad"),
+        EmbeddingSettings(pooling="gem"),
+        EmbeddingSettings(size=448),
+    ):
+        assert embedded(pictures(2), tmp_path, FakeEngine(), settings=settings).new == 2
     # What follows the network is worked out anew.
-    assert embedded(pictures(2), tmp_path, FakeEngine(), variant=Variant(post="pca:1")).new == 0
+    assert (
+        embedded(pictures(2), tmp_path, FakeEngine(), settings=EmbeddingSettings(post="pca:1")).new
+        == 0
+    )
     assert {path.name for path in tmp_path.iterdir()} == {
         "fake0000-fake.sqlite",
         "fake0000-fake-pad.sqlite",
@@ -106,20 +114,23 @@ def test_variants_have_embeddings_of_their_own(tmp_path: Path) -> None:
 def test_a_flip_is_the_mean_with_the_mirrors_embedding_of_length_one(tmp_path: Path) -> None:
     plain = embedded(pictures(3), tmp_path, FakeEngine())
     engine = FakeEngine()
-    found = embedded(pictures(3), tmp_path, engine, variant=Variant(tta="flip"))
+    found = embedded(pictures(3), tmp_path, engine, settings=EmbeddingSettings(tta="flip"))
     assert (engine.batches, found.new) == ([3], 3)  # the mirrors alone; the rest is on disk
     pixels = np.stack([DECODER.decode(png(seed)).pixels[:, ::-1] for seed in range(3)])
     mean = plain.vectors + fake_embedder().embed(pixels)
     expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     assert np.abs(found.vectors - expected).max() < 1e-6
     assert np.abs(found.vectors - plain.vectors).max() > 1e-3
-    again = embedded(pictures(3), tmp_path, FakeEngine(), variant=Variant(tta="flip"))
+    again = embedded(pictures(3), tmp_path, FakeEngine(), settings=EmbeddingSettings(tta="flip"))
     assert again.new == 0
     assert again.vectors.tobytes() == found.vectors.tobytes()
 
 
 def test_an_image_and_its_mirror_count_as_one_new_image(tmp_path: Path) -> None:
-    assert embedded(pictures(3), tmp_path, FakeEngine(), variant=Variant(tta="flip")).new == 3
+    assert (
+        embedded(pictures(3), tmp_path, FakeEngine(), settings=EmbeddingSettings(tta="flip")).new
+        == 3
+    )
 
 
 def test_equal_bytes_are_embedded_once_and_a_lone_image_goes_in_twice(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from bogv.records import Vectors
-from eval.embedding.projection import fit, post
+from eval.embedding.projection import fit, project
 from eval.errors import WorkbenchError
 from eval.selftest import made_up
 
@@ -50,10 +50,10 @@ def test_only_the_gallery_is_looked_at() -> None:
     dataset = made_up(["a"] * 60, queries=[0, 1], gallery=list(range(2, 60)))
     other = rows.copy()
     other[0] = rows[1]
-    found, changed = post(dataset, rows, "whiten:6"), post(dataset, other, "whiten:6")
+    found, changed = project(dataset, rows, "whiten:6"), project(dataset, other, "whiten:6")
     assert np.allclose(found[2:], changed[2:], atol=1e-6)
     searched = made_up(["a"] * 60)
-    assert not np.allclose(found[2:], post(searched, rows, "whiten:6")[2:], atol=1e-3)
+    assert not np.allclose(found[2:], project(searched, rows, "whiten:6")[2:], atol=1e-3)
 
 
 def test_the_order_of_the_files_changes_no_bit_and_duplicates_stay_alike() -> None:
@@ -62,14 +62,14 @@ def test_the_order_of_the_files_changes_no_bit_and_duplicates_stay_alike() -> No
     dataset = made_up(["a"] * 90)
     shuffled = np.random.default_rng(1).permutation(90)
     other = replace(dataset, items=[dataset.items[index] for index in shuffled])
-    found = post(dataset, rows, "whiten:12")
-    assert post(other, rows[shuffled], "whiten:12").tobytes() == found[shuffled].tobytes()
+    found = project(dataset, rows, "whiten:12")
+    assert project(other, rows[shuffled], "whiten:12").tobytes() == found[shuffled].tobytes()
     assert found[5].tobytes() == found[40].tobytes() == found[71].tobytes()
 
 
 def test_none_is_nothing() -> None:
     rows = vectors(10)
-    assert post(made_up(["a"] * 10), rows, "none") is rows
+    assert project(made_up(["a"] * 10), rows, "none") is rows
 
 
 @pytest.mark.parametrize(("count", "dimension", "most"), [(10, 10, 9), (100, 25, 24)])

@@ -15,7 +15,14 @@ from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
 from bogv.weights import resolve
 from eval.embedding import settings as variants
-from eval.embedding.settings import OWN, PADDING, Variant, network_of, padded, see
+from eval.embedding.settings import (
+    OWN_SETTINGS,
+    PADDING,
+    EmbeddingSettings,
+    network_of,
+    padded,
+    prepare_input,
+)
 from tests.fakes import encoded, picture
 
 DECODER = Decoder(20 << 20, 64_000_000)
@@ -29,22 +36,26 @@ def near(pixel: Any, colour: tuple[int, ...]) -> bool:
 
 def test_the_defaults_are_bogvs_own_decoder_and_network(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(picture(1), "JPEG")
-    assert network_of(OWN) == OWN_NETWORK
-    assert OWN.is_own
+    assert network_of(OWN_SETTINGS) == OWN_NETWORK
+    assert OWN_SETTINGS.is_own
     own = DECODER.decode(data).pixels
     # What a variant is made of is not even touched.
     for name in ("network_input", "padded", "_resized"):
         monkeypatch.setattr(variants, name, None)
     monkeypatch.setattr(Decoder, "decode", lambda *_: type("Picture", (), {"pixels": own}))
-    assert see(data, DECODER, OWN) is own
-    assert see(data, DECODER, Variant(pooling="gem", tta="flip", post="pca:4")) is own
+    assert prepare_input(data, DECODER, OWN_SETTINGS) is own
+    assert (
+        prepare_input(data, DECODER, EmbeddingSettings(pooling="gem", tta="flip", post="pca:4"))
+        is own
+    )
 
 
 @pytest.mark.parametrize("size", [224, 448])
 def test_each_crop_shows_what_it_says(size: Any) -> None:
     data = encoded(HALVES)
     middle, squashed, whole = (
-        see(data, DECODER, Variant(size=size, crop=crop)) for crop in ("center", "squash", "pad")
+        prepare_input(data, DECODER, EmbeddingSettings(size=size, crop=crop))
+        for crop in ("center", "squash", "pad")
     )
     assert {each.shape for each in (middle, squashed, whole)} == {(size, size, 3)}
     for pixels in (middle, squashed):
@@ -62,9 +73,11 @@ def test_the_middle_and_the_whole_differ_at_the_edges() -> None:
     framed = Image.new("RGB", (1400, 700), (0, 128, 0))
     framed.paste("white", (80, 40, 1320, 660))
     data = encoded(framed)
-    assert near(see(data, DECODER, Variant(crop="center"))[112, 2], (255, 255, 255))
+    assert near(
+        prepare_input(data, DECODER, EmbeddingSettings(crop="center"))[112, 2], (255, 255, 255)
+    )
     for crop in ("squash", "pad"):
-        assert near(see(data, DECODER, Variant(crop=crop))[112, 2], (0, 128, 0))
+        assert near(prepare_input(data, DECODER, EmbeddingSettings(crop=crop))[112, 2], (0, 128, 0))
 
 
 def test_448_is_the_middle_of_512() -> None:
@@ -84,8 +97,8 @@ def test_a_large_jpeg_loses_no_resolution_at_448() -> None:
     assert whole.size == (1100, 1100)
     assert DECODER.upright(data)[0].size == (550, 550)
     for crop in ("center", "squash", "pad"):
-        seen = see(data, DECODER, Variant(size=448, crop=crop))
-        own = see(data, DECODER, Variant(size=224, crop=crop))
+        seen = prepare_input(data, DECODER, EmbeddingSettings(size=448, crop=crop))
+        own = prepare_input(data, DECODER, EmbeddingSettings(size=224, crop=crop))
         assert seen[200].std() > 2 * own[100].std()
 
 
@@ -96,23 +109,23 @@ def test_a_strip_can_be_padded(size: tuple[int, int]) -> None:
 
 def test_a_mirror_is_the_picture_turned_left_to_right() -> None:
     data = encoded(HALVES)
-    mirrored = see(data, DECODER, OWN, mirror=True)
-    assert np.array_equal(mirrored, see(data, DECODER, OWN)[:, ::-1])
+    mirrored = prepare_input(data, DECODER, OWN_SETTINGS, mirror=True)
+    assert np.array_equal(mirrored, prepare_input(data, DECODER, OWN_SETTINGS)[:, ::-1])
     assert near(mirrored[112, 2], (0, 0, 255))
 
 
 def test_names_tell_variants_apart() -> None:
-    variant = Variant(pooling="gem", size=448, crop="pad", tta="flip", post="whiten:64")
-    assert (variant.view, variant.tag) == ("gem-448-pad", "gem-448-pad-flip-whiten64")
-    assert (OWN.view, OWN.tag) == ("", "")
-    assert "bogv's own" in OWN.text
-    assert "bogv's own" not in variant.text
+    settings = EmbeddingSettings(pooling="gem", size=448, crop="pad", tta="flip", post="whiten:64")
+    assert (settings.view, settings.tag) == ("gem-448-pad", "gem-448-pad-flip-whiten64")
+    assert (OWN_SETTINGS.view, OWN_SETTINGS.tag) == ("", "")
+    assert "bogv's own" in OWN_SETTINGS.text
+    assert "bogv's own" not in settings.text
 
 
 @pytest.mark.parametrize("post", ["pca", "pca:0", "pca:-1", "white:4", "whiten:1.5", "", "pca:4\n"])
 def test_a_post_that_means_nothing_is_refused(post: str) -> None:
     with pytest.raises(ValidationError):
-        Variant(post=post)
+        EmbeddingSettings(post=post)
 
 
 # The network itself, with untrained weights
@@ -139,7 +152,7 @@ def feature_map(pixels: Pixels) -> Any:
 
 @pytest.mark.parametrize("pooling", ["gem", "mac"])
 def test_poolings_are_what_the_papers_say(pooling: Any, pixels: Pixels, tmp_path: Path) -> None:
-    network = network_of(Variant(pooling=pooling))
+    network = network_of(EmbeddingSettings(pooling=pooling))
     embedder = load_embedder(resolve("untrained"), "torch", tmp_path, network=network)
     features = feature_map(pixels).astype(np.float64)
     pooled = features.max(-1) if pooling == "mac" else np.cbrt((features**3).mean(-1))
@@ -150,7 +163,7 @@ def test_poolings_are_what_the_papers_say(pooling: Any, pixels: Pixels, tmp_path
 def test_openvino_agrees_with_torch_and_keeps_its_model(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     weights = resolve("untrained")
-    network = network_of(Variant(pooling="gem", size=448))
+    network = network_of(EmbeddingSettings(pooling="gem", size=448))
     large = np.stack([network_input(picture(seed), 448) for seed in range(2)])
     found = load_embedder(weights, "openvino", tmp_path, network=network).embed(large)
     expected = load_embedder(weights, "torch", tmp_path, network=network).embed(large)

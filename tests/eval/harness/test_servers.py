@@ -31,23 +31,23 @@ def test_a_server_is_there_within_the_block_and_gone_afterwards(
 ) -> None:
     monkeypatch.setenv("TOKEN", "secret")  # of the user's own server
     data = tmp_path / "data"
-    with serving(data, "-c", ANSWERS, X="!", BOGV_DATA_DIR="elsewhere") as served:
-        told = httpx.get(f"{served.url}/api/health", trust_env=False).text
+    with serving(data, "-c", ANSWERS, X="!", BOGV_DATA_DIR="elsewhere") as server:
+        told = httpx.get(f"{server.url}/api/health", trust_env=False).text
         assert told == f"{data}!"
-        assert served.start_seconds > 0
+        assert server.start_seconds > 0
         if Path("/proc/self/maps").exists():
-            assert (served.resident_mib() or 0) > 1
-            assert served.has_loaded("python")
-            assert served.has_loaded("libtorch") is False
+            assert (server.resident_mib() or 0) > 1
+            assert server.has_loaded("python")
+            assert server.has_loaded("libtorch") is False
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{served.url}/api/health", trust_env=False)
+        httpx.get(f"{server.url}/api/health", trust_env=False)
 
 
 def test_it_is_stopped_where_the_measurement_fails(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), serving(tmp_path / "data", "-c", ANSWERS, X="") as served:
+    with pytest.raises(KeyError), serving(tmp_path / "data", "-c", ANSWERS, X="") as server:
         raise KeyError
     with pytest.raises(httpx.TransportError):
-        httpx.get(served.url, trust_env=False)
+        httpx.get(server.url, trust_env=False)
 
 
 def test_a_server_that_dies_says_why(tmp_path: Path) -> None:

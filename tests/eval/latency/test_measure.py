@@ -23,9 +23,9 @@ from eval.latency import measure as measuring
 from eval.latency import service_target
 from eval.latency.measure import (
     REQUESTS,
-    Options,
-    Outcome,
-    Sent,
+    LatencyOptions,
+    LatencyOutcome,
+    StepRequests,
     measure_server,
     measure_service,
     read_images,
@@ -33,8 +33,8 @@ from eval.latency.measure import (
     steps,
 )
 from eval.latency.report import latency_report
-from eval.latency.result import REST, Latency, Step
-from eval.latency.service_target import ServicePlace, ServiceTarget
+from eval.latency.result import REMAINDER, Latency, LoadStep
+from eval.latency.service_target import ServiceSetup, ServiceTarget
 from eval.report.document import markdown
 from eval.report.results import write
 from tests.fakes import fake_embedder, lite_search, png
@@ -51,7 +51,7 @@ HEALTH = {
     "engine": "fake",
     "version": "0",
 }
-OPTIONS = Options([1, 2], requests=6, seconds=30, warm_up=2, timeout=20, progress=False)
+OPTIONS = LatencyOptions([1, 2], requests=6, seconds=30, warm_up=2, timeout=20, progress=False)
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -92,8 +92,10 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def measured(source: Path, **more: Any) -> Outcome:
-    return measure_server("http://bogv", "secret", source, Options(**{**vars(OPTIONS), **more}))
+def measured(source: Path, **more: Any) -> LatencyOutcome:
+    return measure_server(
+        "http://bogv", "secret", source, LatencyOptions(**{**vars(OPTIONS), **more})
+    )
 
 
 # The REST server
@@ -112,7 +114,7 @@ def test_a_server_is_measured_step_by_step(serve: Any, pictures: Path) -> None:
     assert [cold.what for cold in latency.cold] == ["connection"]
     for step in latency.steps:
         told = step.measured.stages_ms
-        assert list(told) == ["decode", "embed", "search", "serialise", REST]
+        assert list(told) == ["decode", "embed", "search", "serialise", REMAINDER]
         assert (told["decode"], told["embed"], told["search"]) == (4, 7.5, 2.25)
         assert sum(told.values()) == pytest.approx(step.measured.latency_ms["mean"], abs=0.01)
 
@@ -272,34 +274,34 @@ def test_server_timing_is_read_as_seconds() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServicePlace:
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceSetup:
     """A service with the fake embedder, all of it in this process: starting others takes long."""
     monkeypatch.setattr(service_target, "load_embedder", lambda *_: fake_embedder())
     monkeypatch.setattr(measuring, "run_in_process", lambda work, *arguments: work(*arguments))
-    return ServicePlace(
+    return ServiceSetup(
         tmp_path / "service", UNTRAINED, "auto", "auto", Settings(data_dir=tmp_path)
     )
 
 
 def test_the_service_is_measured_on_a_gallery_of_the_images(
-    place: ServicePlace, pictures: Path
+    setup: ServiceSetup, pictures: Path
 ) -> None:
-    outcome = measure_service(place, pictures, OPTIONS)
+    outcome = measure_service(setup, pictures, OPTIONS)
     latency = outcome.latency
     assert (latency.target, latency.gallery, latency.images.count) == ("service", 4, 4)
     assert [cold.what for cold in latency.cold] == ["process"] * 3
     assert all(cold.opening_seconds and not cold.error for cold in latency.cold)
     for step in latency.steps:
-        assert list(step.measured.stages_ms) == ["decode", "embed", "search", REST]
+        assert list(step.measured.stages_ms) == ["decode", "embed", "search", REMAINDER]
         assert step.measured.errors == {}
         assert step.measured.generator_cpu is None
     first = outcome.sent[0].requests[0]
     assert first.due <= first.started <= first.ended
 
 
-def test_without_a_folder_bogvs_samples_are_sent(place: ServicePlace) -> None:
-    options = Options([1], rates=[1000], requests=2, warm_up=0, progress=False)
-    images = measure_service(place, None, options).latency.images
+def test_without_a_folder_bogvs_samples_are_sent(setup: ServiceSetup) -> None:
+    options = LatencyOptions([1], rates=[1000], requests=2, warm_up=0, progress=False)
+    images = measure_service(setup, None, options).latency.images
     assert images.source == "samples"
     assert images.bytes_min <= images.bytes_median <= images.bytes_max
 
@@ -314,11 +316,11 @@ def test_an_image_that_cannot_be_searched_is_an_error_of_its_kind(tmp_path: Path
 
 
 def test_images_that_cannot_be_added_end_the_measurement(
-    place: ServicePlace, pictures: Path
+    setup: ServiceSetup, pictures: Path
 ) -> None:
     (pictures / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(WorkbenchError, match=r"1 of the images can't be added.*broken\.jpg"):
-        measure_service(place, pictures, OPTIONS)
+        measure_service(setup, pictures, OPTIONS)
 
 
 # Steps, images, reports
@@ -335,9 +337,9 @@ class Prompt:
         return Reply()
 
 
-def played(**more: Any) -> tuple[list[Sent], Prompt]:
+def played(**more: Any) -> tuple[list[StepRequests], Prompt]:
     target = Prompt()
-    options = Options(**{**vars(OPTIONS), **more})
+    options = LatencyOptions(**{**vars(OPTIONS), **more})
     return asyncio.run(steps(target, [Image("a", b""), Image("b", b"")], options)), target
 
 
@@ -374,7 +376,7 @@ def test_images_are_sent_in_the_order_of_the_seed(pictures: Path) -> None:
     assert sorted(names[0]) == sorted(names[2]) == [f"{n}-{n}.png" for n in range(4)]
 
 
-def report_of(outcome: Outcome) -> str:
+def report_of(outcome: LatencyOutcome) -> str:
     return markdown(latency_report(outcome.latency, requests_table(outcome.sent)))
 
 
@@ -405,7 +407,7 @@ def test_a_busy_generator_is_told_of(serve: Any, pictures: Path) -> None:
     busy = busy.model_copy(
         update={"measured": busy.measured.model_copy(update={"generator_cpu": 0.97, "n": 3})}
     )
-    changed: list[Step] = [busy if s.label == busy.label else s for s in outcome.latency.steps]
+    changed: list[LoadStep] = [busy if s.label == busy.label else s for s in outcome.latency.steps]
     latency = outcome.latency.model_copy(update={"steps": changed})
     text = markdown(latency_report(latency, requests_table(outcome.sent)))
     assert "No: it was late or near its limit at " in text

@@ -14,13 +14,25 @@ from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item
 from eval.embedding.embed import Embedded, embed
-from eval.embedding.settings import OWN, Variant
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.retrieval import ablation as accounting
-from eval.retrieval.ablation import Measured, Sample, account, draw_queries, metric_name
-from eval.retrieval.ablation_result import Cost, Loss, Losses, Step, losses_table
-from eval.retrieval.rest_path import rest
-from eval.retrieval.search import Ranking, exact
+from eval.retrieval.ablation import (
+    AblationInput,
+    AblationSample,
+    draw_queries,
+    measure_ablation,
+    metric_name,
+)
+from eval.retrieval.ablation_result import (
+    Ablation,
+    AblationStep,
+    MetricLoss,
+    StepMetric,
+    ablation_table,
+)
+from eval.retrieval.rest_path import rank_over_rest
+from eval.retrieval.search import Ranking, rank_exactly
 from eval.selftest import made_up
 from tests.fakes import encoded, fake_embedder, picture
 
@@ -49,16 +61,16 @@ def embedded(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Embe
     )
 
 
-def measured(dataset: Dataset, embedded: Embedded, **changes: Any) -> Measured:
-    whole = Measured(
+def measured(dataset: Dataset, embedded: Embedded, **changes: Any) -> AblationInput:
+    whole = AblationInput(
         dataset=dataset,
         vectors=embedded.vectors,
-        posted=embedded.vectors,
-        variant=OWN,
+        projected=embedded.vectors,
+        settings=OWN_SETTINGS,
         embedder=fake_embedder(),
         decoder=DECODER,
         ks=[1],
-        answers=None,
+        query_results=None,
         seed=0,
         progress=False,
     )
@@ -68,7 +80,7 @@ def measured(dataset: Dataset, embedded: Embedded, **changes: Any) -> Measured:
 def test_each_step_is_there_and_on_a_small_gallery_none_costs_anything(
     dataset: Dataset, embedded: Embedded
 ) -> None:
-    found = account(measured(dataset, embedded), Sample())
+    found = measure_ablation(measured(dataset, embedded), AblationSample())
     assert [step.name for step in found.steps] == ["exact", "milvus", "rest"]
     assert (found.depth, found.left_out) == (16, {})
     for step in found.steps:
@@ -77,13 +89,13 @@ def test_each_step_is_there_and_on_a_small_gallery_none_costs_anything(
         assert step.metrics["map"].value == 1
     first, *others = found.steps
     assert first.metrics["map"].loss is None
-    assert {step.metrics["map"].loss for step in others} == {Loss(value=0, ci95=(0, 0))}
+    assert {step.metrics["map"].loss for step in others} == {MetricLoss(value=0, ci95=(0, 0))}
 
 
 def test_a_larger_dataset_sends_a_sample_through_the_service_and_starts_anew(
     dataset: Dataset, embedded: Embedded
 ) -> None:
-    found = account(measured(dataset, embedded), Sample(queries=6, images=8))
+    found = measure_ablation(measured(dataset, embedded), AblationSample(queries=6, images=8))
     sizes = [(step.name, step.queries, step.gallery) for step in found.steps]
     assert sizes == [
         ("exact", 6, 16),
@@ -93,7 +105,9 @@ def test_a_larger_dataset_sends_a_sample_through_the_service_and_starts_anew(
     ]
     losses = [step.metrics["map"].loss for step in found.steps]
     assert [loss is None for loss in losses] == [True, False, True, False]
-    assert found == account(measured(dataset, embedded), Sample(queries=6, images=8))
+    assert found == measure_ablation(
+        measured(dataset, embedded), AblationSample(queries=6, images=8)
+    )
 
 
 def test_a_step_that_finds_less_shows_what_it_lost(
@@ -102,11 +116,11 @@ def test_a_step_that_finds_less_shows_what_it_lost(
     """The index gives each ranking backwards: of 15 others, those 3 that are right come last."""
 
     def backwards(dataset: Dataset, vectors: Any, _: str) -> Iterator[Ranking]:
-        for each in exact(dataset, vectors):
+        for each in rank_exactly(dataset, vectors):
             yield Ranking(each.query, each.found[::-1], each.scores[::-1])
 
-    monkeypatch.setattr(accounting, "milvus", backwards)
-    found = account(measured(dataset, embedded), Sample())
+    monkeypatch.setattr(accounting, "rank_in_milvus", backwards)
+    found = measure_ablation(measured(dataset, embedded), AblationSample())
     costs = [step.metrics["map"] for step in found.steps]
     low = (1 / 13 + 2 / 14 + 3 / 15) / 3
     assert costs[1].value == pytest.approx(low)
@@ -121,8 +135,8 @@ def test_pca_is_a_step_of_its_own_and_other_settings_have_no_service(
     dataset: Dataset, embedded: Embedded
 ) -> None:
     worse = embedded.vectors[::-1].copy()
-    run = measured(dataset, embedded, posted=worse, variant=Variant(post="pca:3"))
-    found = account(run, Sample())
+    run = measured(dataset, embedded, projected=worse, settings=EmbeddingSettings(post="pca:3"))
+    found = measure_ablation(run, AblationSample())
     assert [(step.name, step.what) for step in found.steps] == [
         ("exact", "exact search"),
         ("post", "pca:3"),
@@ -138,13 +152,13 @@ def test_depth_is_no_loss(
     each misses one, and the account says what its figures are of."""
     monkeypatch.setattr("eval.retrieval.search.MAX_LIMIT", 3)
     monkeypatch.setattr(accounting, "MAX_LIMIT", 3)
-    run = measured(dataset, embedded, variant=Variant(post="pca:3"))
-    found = account(run, Sample())
+    run = measured(dataset, embedded, settings=EmbeddingSettings(post="pca:3"))
+    found = measure_ablation(run, AblationSample())
     assert found.depth == 3
     for step in found.steps:
         assert list(step.metrics) == ["hit_rate@1", "map_first_3"]
         assert step.metrics["map_first_3"].value == pytest.approx(2 / 3)
-    assert found.steps[-1].metrics["map_first_3"].loss == Loss(value=0, ci95=(0, 0))
+    assert found.steps[-1].metrics["map_first_3"].loss == MetricLoss(value=0, ci95=(0, 0))
 
 
 def test_only_what_depth_can_change_is_named_by_it() -> None:
@@ -168,8 +182,8 @@ def test_queries_are_drawn_by_the_seed_whatever_their_order(dataset: Dataset) ->
 
 
 def test_the_service_ranks_as_exact_search_does(dataset: Dataset, embedded: Embedded) -> None:
-    alike = list(rest(dataset, fake_embedder(), DECODER, progress=False))
-    for found, expected in zip(alike, exact(dataset, embedded.vectors), strict=True):
+    alike = list(rank_over_rest(dataset, fake_embedder(), DECODER, progress=False))
+    for found, expected in zip(alike, rank_exactly(dataset, embedded.vectors), strict=True):
         assert found.query == expected.query
         assert set(found.found.tolist()) == set(range(16))
         assert np.allclose(found.scores, expected.scores, atol=1e-5)
@@ -179,7 +193,7 @@ def test_images_of_the_same_bytes_stay_as_many_as_they_are(dataset: Dataset) -> 
     data = encoded(picture(7))
     items = [*dataset.items[:4], *(Item(f"x{n}", "twin", lambda: data) for n in range(3))]
     twins = replace(dataset, items=items, queries=[6], gallery=list(range(7)))
-    [found] = rest(twins, fake_embedder(), DECODER, progress=False)
+    [found] = rank_over_rest(twins, fake_embedder(), DECODER, progress=False)
     assert sorted(found.found.tolist()) == list(range(7))
     assert set(found.found[:3].tolist()) == {4, 5, 6}
 
@@ -191,7 +205,7 @@ def test_the_settings_of_this_machine_do_not_touch_the_service(
     monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "mine"))
     monkeypatch.setenv("MILVUS_HOST", "203.0.113.1")
     asked = replace(dataset, queries=[0])
-    assert len(list(rest(asked, fake_embedder(), DECODER, progress=False))) == 1
+    assert len(list(rank_over_rest(asked, fake_embedder(), DECODER, progress=False))) == 1
     assert not (tmp_path / "mine").exists()
 
 
@@ -206,21 +220,21 @@ def test_an_image_that_the_service_refuses_is_named(
     items[index] = replace(items[index], read=lambda: b"no image")
     broken = replace(dataset, items=items, queries=[0], gallery=[1, 2, 3])
     with pytest.raises(WorkbenchError, match=message):
-        list(rest(broken, fake_embedder(), DECODER, progress=False))
+        list(rank_over_rest(broken, fake_embedder(), DECODER, progress=False))
 
 
 def test_the_table_shows_points_and_what_is_missing() -> None:
-    def step(name: Any, value: float, loss: Loss | None) -> Step:
-        cost = Cost(value=value, loss=loss)
-        return Step(
+    def step(name: Any, value: float, loss: MetricLoss | None) -> AblationStep:
+        cost = StepMetric(value=value, loss=loss)
+        return AblationStep(
             name=name, what=name, queries=1200, gallery=5, metrics={"ns": cost, "map": cost}
         )
 
     steps = [
         step("exact", 0.5, None),
-        step("milvus", 0.4875, Loss(value=0.0125, ci95=(-0.001, 0.03))),
+        step("milvus", 0.4875, MetricLoss(value=0.0125, ci95=(-0.001, 0.03))),
     ]
-    table = losses_table(Losses(depth=1000, steps=steps, left_out={"rest": "no service."}))
+    table = ablation_table(Ablation(depth=1000, steps=steps, left_out={"rest": "no service."}))
     assert table.columns[:5] == ["after", "queries", "gallery", "ns", "ns: loss, points"]
     first, second = table.rows
     assert first == ["exact", "1,200", "5", "0.5000", "–", "0.5000", "–"]

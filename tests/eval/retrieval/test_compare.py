@@ -13,12 +13,12 @@ from bogv.weights import Weights
 from eval import __main__ as command_line
 from eval.data.datasets import Dataset
 from eval.embedding.embed import Embedded
-from eval.embedding.settings import Variant
+from eval.embedding.settings import EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.report.document import Report
 from eval.report.results import PER_QUERY, Mean, WeightsPart, write
 from eval.retrieval.compare import compare
-from eval.retrieval.measure import answer
+from eval.retrieval.measure import search_and_score
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run, read, table
 from eval.selftest import made_up
 from eval.statistics import summarise
@@ -39,8 +39,10 @@ def written(
     """The folder of a run in which some queries find what is wrong first."""
     made: Dataset = made_up(LABELS)
     embedded = Embedded(vectors(lost), LABELS)
-    answers = answer(made, embedded, "exact", [1, 5], "f", progress=False)
-    scores = {name: [each.scores[name] for each in answers] for name in answers[0].scores}
+    query_results = search_and_score(made, embedded, "exact", [1, 5], "f", progress=False)
+    scores = {
+        name: [each.scores[name] for each in query_results] for name in query_results[0].scores
+    }
     weights = Weights("custom", None, f"f{len(lost)}")
     part = {
         "id": "made-up",
@@ -77,7 +79,7 @@ def written(
         seconds={},
     )
     changed = run.model_copy(update=changes or {})
-    return write(out, changed, {PER_QUERY: table(answers)}, Report("None", ["No weights."]))
+    return write(out, changed, {PER_QUERY: table(query_results)}, Report("None", ["No weights."]))
 
 
 def status(*arguments: str | Path) -> int:
@@ -186,8 +188,8 @@ def test_runs_of_different_questions_are_refused_with_2(
 def test_settings_may_differ_and_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    variant = Variant(pooling="gem", post="whiten:64")
-    a, b = written(tmp_path / "a"), written(tmp_path / "b", changes={"settings": variant})
+    settings = EmbeddingSettings(pooling="gem", post="whiten:64")
+    a, b = written(tmp_path / "a"), written(tmp_path / "b", changes={"settings": settings})
     assert status(a, b) == 0
     out = capsys.readouterr().out
     assert "gap, 224 px, center, tta none, post none; bogv's own\n" in out

@@ -22,12 +22,12 @@ from eval.commands import selftest as selftest_command
 from eval.data.catalogue import DatasetError, Spec, catalogue_entry
 from eval.data.datasets import Dataset, dataset_digest, load
 from eval.data.items import Truth
-from eval.embedding.settings import OWN, Variant
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.report.results import PER_QUERY, write
 from eval.retrieval import measure as running
-from eval.retrieval.ablation import Sample
-from eval.retrieval.measure import Options, Outcome, evaluate, leak_note
+from eval.retrieval.ablation import AblationSample
+from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
 from eval.retrieval.report import run_report
 from eval.retrieval.result import read, table
 from eval.selftest import Canary
@@ -69,9 +69,9 @@ def run_eval(settings: None) -> Eval:
     return status
 
 
-def measured(tmp_path: Path, dataset: Spec | str, **more: Any) -> Outcome:
-    options = Options(dataset=dataset, progress=False, **more)
-    return evaluate(options, fake_embedder(), DECODER, tmp_path / "cache")
+def measured(tmp_path: Path, dataset: Spec | str, **more: Any) -> RetrievalOutcome:
+    options = RetrievalOptions(dataset=dataset, progress=False, **more)
+    return measure(options, fake_embedder(), DECODER, tmp_path / "cache")
 
 
 def test_a_folder_is_measured_and_written(
@@ -130,7 +130,7 @@ def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
         write(
             tmp_path / "results",
             outcome.run,
-            {PER_QUERY: table(outcome.answers)},
+            {PER_QUERY: table(outcome.query_results)},
             run_report(outcome, DECODER),
         )
     )
@@ -150,10 +150,13 @@ def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
 
 def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) -> None:
     embedder = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
-    options = Options("folder", folder, progress=False)
-    outcome = evaluate(options, embedder, DECODER, tmp_path / "cache")
+    options = RetrievalOptions("folder", folder, progress=False)
+    outcome = measure(options, embedder, DECODER, tmp_path / "cache")
     written = write(
-        tmp_path, outcome.run, {PER_QUERY: table(outcome.answers)}, run_report(outcome, DECODER)
+        tmp_path,
+        outcome.run,
+        {PER_QUERY: table(outcome.query_results)},
+        run_report(outcome, DECODER),
     )
     rows = list(csv.DictReader((written / "summary.csv").read_text().splitlines()))
     assert {(row["weights"], row["dataset"], row["queries"]) for row in rows} == {
@@ -199,9 +202,11 @@ def test_a_run_repeated_gives_the_same_but_for_seconds(
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("variant", [OWN, Variant(crop="pad", tta="flip", post="whiten:3")])
+@pytest.mark.parametrize(
+    "chosen", [OWN_SETTINGS, EmbeddingSettings(crop="pad", tta="flip", post="whiten:3")]
+)
 def test_the_order_of_the_files_changes_nothing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: Variant
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: EmbeddingSettings
 ) -> None:
     found = []
     plain = load("folder", folder)
@@ -211,21 +216,25 @@ def test_the_order_of_the_files_changes_nothing(
             running, "load", lambda *_, items=items, **__: replace(plain, items=items)
         )
         outcome = measured(
-            tmp_path / str(order), "folder", root=folder, variant=variant, losses=Sample(queries=6)
+            tmp_path / str(order),
+            "folder",
+            root=folder,
+            settings=chosen,
+            ablation=AblationSample(queries=6),
         )
         run = outcome.run.model_dump()
         del run["seconds"]
-        found.append((run, outcome.answers))
+        found.append((run, outcome.query_results))
     assert found[0] == found[1]
 
 
 def test_a_variant_is_named_in_its_folder_and_its_summary(folder: Path, tmp_path: Path) -> None:
-    variant = Variant(crop="squash", post="pca:3")
-    outcome = measured(tmp_path, "folder", root=folder, variant=variant)
+    settings = EmbeddingSettings(crop="squash", post="pca:3")
+    outcome = measured(tmp_path, "folder", root=folder, settings=settings)
     report = run_report(outcome, DECODER)
-    written = write(tmp_path, outcome.run, {PER_QUERY: table(outcome.answers)}, report)
+    written = write(tmp_path, outcome.run, {PER_QUERY: table(outcome.query_results)}, report)
     assert written.name.startswith("folder-custom-squash-pca3-exact-16-")
-    assert read(written)[0].settings == variant
+    assert read(written)[0].settings == settings
     [row, *_] = csv.DictReader((written / "summary.csv").read_text().splitlines())
     assert row["settings"] == "squash-pca3"
     assert any("post pca:3" in line for line in report.lead)
@@ -236,8 +245,8 @@ def test_a_variant_is_named_in_its_folder_and_its_summary(folder: Path, tmp_path
 def test_an_account_takes_milvus_own_answers_where_the_run_has_them(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eval.retrieval.ablation.milvus", None)
-    run = measured(tmp_path, "folder", root=folder, backend="milvus", losses=Sample()).run
+    monkeypatch.setattr("eval.retrieval.ablation.rank_in_milvus", None)
+    run = measured(tmp_path, "folder", root=folder, backend="milvus", ablation=AblationSample()).run
     assert run.losses is not None
     [_, milvus, _] = run.losses.steps
     assert milvus.metrics["map"].value == pytest.approx(run.metrics["map"].value)
@@ -248,7 +257,10 @@ def test_other_settings_go_into_folders_of_their_own(folder: Path, tmp_path: Pat
         measured(tmp_path, "folder", root=folder, **more).run
         for more in (
             *({}, {"ks": (1, 2)}, {"seed": 1}, {"limit": 12}, {"limit": 12, "seed": 1}),
-            *({"variant": Variant(crop="pad")}, {"variant": Variant(tta="flip")}),
+            *(
+                {"settings": EmbeddingSettings(crop="pad")},
+                {"settings": EmbeddingSettings(tta="flip")},
+            ),
         )
     ]
     assert len({run.folder for run in runs}) == 7
@@ -291,8 +303,8 @@ def test_a_query_with_nothing_to_find_is_counted_and_left_out(folder: Path, tmp_
     outcome = measured(tmp_path, "folder", root=folder)
     assert (outcome.run.n, outcome.run.counts.queries) == (16, 17)
     assert outcome.run.counts.queries_without_relevant == 1
-    assert "alone/only.png" not in {answer.query for answer in outcome.answers}
-    assert any("alone/only.png" in answer.top_ids for answer in outcome.answers)
+    assert "alone/only.png" not in {query_result.query for query_result in outcome.query_results}
+    assert any("alone/only.png" in query_result.top_ids for query_result in outcome.query_results)
 
 
 def test_an_unlabelled_folder_is_refused_before_anything_is_embedded(
@@ -341,12 +353,12 @@ def test_junk_is_taken_out_of_what_is_scored_and_of_what_is_shown(
     plain = load("folder", folder)
     truth = first_is_junk(plain)
     monkeypatch.setattr(running, "load", lambda *_, **__: replace(plain, truth=truth))
-    [answer, *_] = measured(tmp_path, "folder", root=folder).answers
-    assert answer.query == "class 0/q20.jpg"
-    assert "class 0/q45.jpg" not in answer.top_ids
-    assert answer.first_relevant_id == answer.top_ids[0]
-    assert set(answer.top_ids[:2]) == {"class 0/q70.jpg", "class 0/q95.jpg"}
-    assert answer.scores["map"] == 1.0
+    [query_result, *_] = measured(tmp_path, "folder", root=folder).query_results
+    assert query_result.query == "class 0/q20.jpg"
+    assert "class 0/q45.jpg" not in query_result.top_ids
+    assert query_result.first_relevant_id == query_result.top_ids[0]
+    assert set(query_result.top_ids[:2]) == {"class 0/q70.jpg", "class 0/q95.jpg"}
+    assert query_result.scores["map"] == 1.0
 
 
 def first_is_junk(dataset: Dataset) -> dict[int, Truth]:
@@ -417,8 +429,8 @@ def test_queries_without_labels_that_find_nothing_are_written_all_the_same(
 ) -> None:
     outcome = measured(tmp_path, "folder", root=folder)
     lost = [
-        replace(answer, label=None, first_relevant=None, first_relevant_id=None)
-        for answer in outcome.answers
+        replace(query_result, label=None, first_relevant=None, first_relevant_id=None)
+        for query_result in outcome.query_results
     ]
     _, queries = read(
         write(
@@ -439,7 +451,7 @@ def test_results_that_cannot_be_written_are_an_error(folder: Path, tmp_path: Pat
         write(
             tmp_path / "file",
             outcome.run,
-            {PER_QUERY: table(outcome.answers)},
+            {PER_QUERY: table(outcome.query_results)},
             run_report(outcome, DECODER),
         )
 

@@ -18,11 +18,11 @@ from bogv.imaging.decoder import Decoder
 from bogv.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
 from eval.report.document import Figure, Report, Strip, Table, html, markdown, write
-from eval.retrieval.curves import curves
+from eval.retrieval.curves import compute_curves
 from eval.retrieval.failures import failure_strips, small, worst
-from eval.retrieval.measure import Options, Outcome, evaluate
+from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure
 from eval.retrieval.plots import classes
-from eval.retrieval.report import EXPLAINED, explained, run_report
+from eval.retrieval.report import EXPLAINED, explain, run_report
 from eval.retrieval.result import table
 from eval.retrieval.similarities import Similarities, coarse, quantile
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture
@@ -45,9 +45,9 @@ def folder(tmp_path: Path) -> Path:
 
 def measured(
     folder: Path, tmp_path: Path, embedder: Embedder | None = None, **more: Any
-) -> Outcome:
-    options = Options("folder", folder, progress=False, **more)
-    return evaluate(options, embedder or fake_embedder(), DECODER, tmp_path / "cache")
+) -> RetrievalOutcome:
+    options = RetrievalOptions("folder", folder, progress=False, **more)
+    return measure(options, embedder or fake_embedder(), DECODER, tmp_path / "cache")
 
 
 def blocks(report: Report, kind: type[Any]) -> list[Any]:
@@ -100,9 +100,9 @@ def test_every_metric_of_the_run_is_in_the_table_with_a_word_on_it(
     for row, name in zip(metrics.rows, names, strict=True):
         assert row[1] == f"{outcome.run.metrics[name].value:.4f}"
         assert row[3] == f"{outcome.run.metrics[f'{name}_per_class'].value:.4f}"
-        assert row[-1] == explained(name) != ""
+        assert row[-1] == explain(name) != ""
         assert (" ◀" in row[0]) == (name == "hit_rate@1")
-    assert explained("ns") == EXPLAINED["ns"]
+    assert explain("ns") == EXPLAINED["ns"]
 
 
 def test_the_curves_are_the_metrics_of_the_run_interval_and_all(
@@ -110,7 +110,7 @@ def test_the_curves_are_the_metrics_of_the_run_interval_and_all(
 ) -> None:
     outcome = measured(folder, tmp_path, ks=(1, 3, 13))
     run = outcome.run
-    found = curves(table(outcome.answers), run.k, 15, run.seed)
+    found = compute_curves(table(outcome.query_results), run.k, 15, run.seed)
     assert found.ks == [*range(1, 11), 12, 13, 15]
     for k in run.k:
         at = found.ks.index(k)
@@ -130,7 +130,7 @@ def test_a_query_that_never_finds_anything_pulls_the_curves_down() -> None:
             "relevant_places": [[1, 3], [], [2, 99]],
         }
     )
-    found = curves(queries, [], 1000, 0)
+    found = compute_curves(queries, [], 1000, 0)
     assert found.ks[-1] == 100
     assert found.hit_rate[[0, 1, -1], 0] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
     assert found.recall[[0, 1, 2, -1], 0] == pytest.approx([1 / 6, 1 / 4, 5 / 12, 1 / 2])
@@ -223,7 +223,7 @@ def test_a_failure_is_shown_as_query_what_came_first_and_the_first_right_one(
     folder: Path, tmp_path: Path
 ) -> None:
     outcome = measured(folder, tmp_path)
-    strips = failure_strips(table(outcome.answers), outcome.dataset, DECODER)
+    strips = failure_strips(table(outcome.query_results), outcome.dataset, DECODER)
     assert len(strips) == 8
     first = strips[0]
     query, *found = first.tiles
@@ -237,10 +237,10 @@ def test_a_failure_is_shown_as_query_what_came_first_and_the_first_right_one(
         rf"class {following} · place 1 · cosine [01]\.\d{{4}} · class {following}/q\d\d\.jpg",
         found[0].caption,
     )
-    answer = next(each for each in outcome.answers if each.query == own[2])
-    place = answer.first_relevant
+    query_result = next(each for each in outcome.query_results if each.query == own[2])
+    place = query_result.first_relevant
     assert found[3].caption.startswith(f"class {own[1]} · place {place} · cosine ")
-    assert found[3].caption.endswith(f" · {answer.first_relevant_id}")
+    assert found[3].caption.endswith(f" · {query_result.first_relevant_id}")
     assert f"stands at place {place};" in first.caption
     for tile in first.tiles:
         with Image.open(io.BytesIO(tile.image)) as image:
@@ -293,10 +293,10 @@ def test_a_milvus_report_says_how_deep_it_looked(folder: Path, tmp_path: Path) -
 
 def test_groups_without_labels_have_no_class_plot(folder: Path, tmp_path: Path) -> None:
     outcome = measured(folder, tmp_path)
-    answers = [replace(answer, label=None) for answer in outcome.answers]
+    query_results = [replace(query_result, label=None) for query_result in outcome.query_results]
     metrics = {k: v for k, v in outcome.run.metrics.items() if not k.endswith("_per_class")}
     run = outcome.run.model_copy(update={"metrics": metrics})
-    report = run_report(replace(outcome, run=run, answers=answers), DECODER)
+    report = run_report(replace(outcome, run=run, query_results=query_results), DECODER)
     assert [figure.name for figure in blocks(report, Figure)] == ["recall-at-k", "similarities"]
     assert blocks(report, Table)[0].columns == ["metric", "mean", "interval", "what it is"]
 

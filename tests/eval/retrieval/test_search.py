@@ -13,7 +13,7 @@ from bogv.records import Vectors
 from bogv.store import MilvusStore
 from eval.errors import WorkbenchError
 from eval.retrieval import search
-from eval.retrieval.search import check_depth, depth, exact, milvus
+from eval.retrieval.search import check_ranking_depth, rank_exactly, rank_in_milvus, ranking_depth
 from eval.selftest import made_up
 from tests.running import ROOT
 
@@ -30,7 +30,7 @@ def spread(count: int, dimension: int = 32) -> Vectors:
 
 def test_the_nearest_come_first_and_the_query_is_still_there() -> None:
     vectors = unit([[1, 0], [0, 1], [4, 1], [1, 4]])
-    first = next(iter(exact(made_up(["a"] * 4), vectors)))
+    first = next(iter(rank_exactly(made_up(["a"] * 4), vectors)))
     assert (first.query, first.found.tolist()) == (0, [0, 2, 3, 1])
     assert first.scores[0] == pytest.approx(1)
     assert first.scores[1] == pytest.approx(4 / 17**0.5)
@@ -38,20 +38,20 @@ def test_the_nearest_come_first_and_the_query_is_still_there() -> None:
 
 def test_what_float32_takes_for_a_tie_is_told_apart() -> None:
     vectors = np.array([[1, 0], [1, 2e-4], [1, 1e-4]], np.float32)  # cosines 1 - 2e-8, 1 - 5e-9
-    first = next(iter(exact(made_up(["a"] * 3), vectors)))
+    first = next(iter(rank_exactly(made_up(["a"] * 3), vectors)))
     assert first.found.tolist() == [0, 2, 1]
 
 
 def test_an_embedding_of_nothing_but_zeros_is_like_no_other() -> None:
     vectors = np.array([[1, 0], [0, 0], [1, 1]], np.float32)
-    first = next(iter(exact(made_up(["a"] * 3), vectors)))
+    first = next(iter(rank_exactly(made_up(["a"] * 3), vectors)))
     assert first.found.tolist() == [0, 2, 1]
     assert first.scores[2] == 0
 
 
 def test_only_the_gallery_is_found_and_only_queries_search() -> None:
     dataset = made_up(["a"] * 6, queries=[1, 4], gallery=[0, 2, 5])
-    rankings = list(exact(dataset, spread(6)))
+    rankings = list(rank_exactly(dataset, spread(6)))
     assert [ranking.query for ranking in rankings] == [1, 4]
     assert all(sorted(ranking.found.tolist()) == [0, 2, 5] for ranking in rankings)
 
@@ -59,7 +59,7 @@ def test_only_the_gallery_is_found_and_only_queries_search() -> None:
 def test_equal_embeddings_are_a_tie_that_goes_by_id() -> None:
     vectors = spread(301)
     vectors[[7, 130, 299]] = vectors[50]
-    first = next(iter(exact(made_up(["a"] * 301), vectors)))
+    first = next(iter(rank_exactly(made_up(["a"] * 301), vectors)))
     places = [first.found.tolist().index(index) for index in (7, 50, 130, 299)]
     assert places == list(range(places[0], places[0] + 4))
     assert len({float(first.scores[place]) for place in places}) == 1
@@ -72,7 +72,9 @@ def test_the_order_of_the_files_changes_nothing_to_the_last_bit(
     monkeypatch.setattr(search, "CELLS", 90 * 7)  # several chunks, the last one shorter
     shuffled = np.random.default_rng(2).permutation(90)
     other = replace(dataset, items=[dataset.items[index] for index in shuffled])
-    for before, after in zip(exact(dataset, vectors), exact(other, vectors[shuffled]), strict=True):
+    for before, after in zip(
+        rank_exactly(dataset, vectors), rank_exactly(other, vectors[shuffled]), strict=True
+    ):
         assert before.query == shuffled[after.query]
         assert before.found.tolist() == shuffled[after.found].tolist()
         assert before.scores.tobytes() == after.scores.tobytes()
@@ -82,7 +84,9 @@ def test_milvus_finds_what_exact_search_finds() -> None:
     vectors = spread(60)
     vectors[9] = vectors[3]
     dataset = made_up(["a"] * 60, queries=list(range(12)), gallery=list(range(60)))
-    for one, other in zip(exact(dataset, vectors), milvus(dataset, vectors, "f"), strict=True):
+    for one, other in zip(
+        rank_exactly(dataset, vectors), rank_in_milvus(dataset, vectors, "f"), strict=True
+    ):
         assert one.query == other.query
         assert one.found.tolist() == other.found.tolist()
         assert np.allclose(one.scores, other.scores, atol=1e-5)
@@ -102,7 +106,7 @@ def test_milvus_answers_from_its_index_and_not_while_it_is_built(
 
         monkeypatch.setattr(MilvusStore, name, noted)
     dataset = made_up(["a"] * 8, queries=[0, 1], gallery=list(range(8)))
-    assert len(list(milvus(dataset, spread(8), "f"))) == 2
+    assert len(list(rank_in_milvus(dataset, spread(8), "f"))) == 2
     assert steps == ["put", "rebuild_index", "search", "search"]
 
 
@@ -127,15 +131,17 @@ def test_faiss_is_loaded_for_one_thread_and_nothing_else_is() -> None:
 def test_milvus_stops_at_its_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "MAX_LIMIT", 5)
     dataset, vectors = made_up(["a"] * 8), spread(8)
-    for one, other in zip(exact(dataset, vectors), milvus(dataset, vectors, "f"), strict=True):
+    for one, other in zip(
+        rank_exactly(dataset, vectors), rank_in_milvus(dataset, vectors, "f"), strict=True
+    ):
         assert one.found.tolist()[:5] == other.found.tolist()
-    assert depth("milvus", 8) == 5
-    assert depth("milvus", 3) == 3
-    assert depth("exact", 8) is None
+    assert ranking_depth("milvus", 8) == 5
+    assert ranking_depth("milvus", 3) == 3
+    assert ranking_depth("exact", 8) is None
 
 
 def test_a_k_that_milvus_cannot_reach_is_refused() -> None:
-    check_depth("milvus", 999)
-    check_depth("exact", 5000)
+    check_ranking_depth("milvus", 999)
+    check_ranking_depth("exact", 5000)
     with pytest.raises(WorkbenchError, match=r"1000 hits at most.*k = 1000"):
-        check_depth("milvus", 1000)
+        check_ranking_depth("milvus", 1000)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from eval.errors import WorkbenchError
-from eval.robustness.edits import EDITS, Variant, edited, variants, working_size
+from eval.robustness.edits import EDITS, EditVariant, apply_edit, edit_variants, working_size
 from tests.fakes import picture
 
-ALL = variants()
+ALL = edit_variants()
 
 
 def edit(image: Image.Image, name: str, strength: str, seed: int = 0) -> Image.Image:
-    return Image.open(io.BytesIO(edited(image, Variant(name, strength), seed, "a.jpg")))
+    return Image.open(io.BytesIO(apply_edit(image, EditVariant(name, strength), seed, "a.jpg")))
 
 
 def pixels(image: Image.Image) -> NDArray[np.int16]:
@@ -30,26 +30,26 @@ def difference(image: Image.Image, name: str, strength: str) -> float:
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda variant: variant.name)
-def test_an_edit_depends_on_nothing_but_its_arguments(variant: Variant) -> None:
+def test_an_edit_depends_on_nothing_but_its_arguments(variant: EditVariant) -> None:
     image = picture(1)
     before = image.tobytes()
-    first = edited(image, variant, 7, "a.jpg")
+    first = apply_edit(image, variant, 7, "a.jpg")
     # Others in between, as in another order of files: no state is left.
-    edited(picture(2), variant, 8, "b.jpg")
-    assert edited(image, variant, 7, "a.jpg") == first
+    apply_edit(picture(2), variant, 8, "b.jpg")
+    assert apply_edit(image, variant, 7, "a.jpg") == first
     assert image.tobytes() == before
-    assert first != edited(picture(2), variant, 7, "a.jpg")
+    assert first != apply_edit(picture(2), variant, 7, "a.jpg")
     shown = Image.open(io.BytesIO(first))
     assert shown.mode == "RGB"
     assert shown.tobytes() != before
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda variant: variant.name)
-def test_an_edit_writes_nothing_to_the_picture_which_threads_share(variant: Variant) -> None:
+def test_an_edit_writes_nothing_to_the_picture_which_threads_share(variant: EditVariant) -> None:
     """Pillow's `save` keeps its options on the image: another thread's quality would be used."""
     image = picture(1)
     before = dict(vars(image))
-    edited(image, variant, 0, "a.jpg")
+    apply_edit(image, variant, 0, "a.jpg")
     assert vars(image) == before
 
 
@@ -58,15 +58,15 @@ def test_an_edit_writes_nothing_to_the_picture_which_threads_share(variant: Vari
     [("crop", "50"), ("noise", "25"), ("text", "60"), ("combined", "screenshot50+jpeg50")],
 )
 def test_what_is_random_changes_with_the_seed_and_the_image_id(name: str, strength: str) -> None:
-    variant = Variant(name, strength)
-    made = {edited(picture(1), variant, seed, name) for seed in (0, 1) for name in "ab"}
+    variant = EditVariant(name, strength)
+    made = {apply_edit(picture(1), variant, seed, name) for seed in (0, 1) for name in "ab"}
     assert len(made) == 4
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (1, 400), (400, 2)])
 def test_every_edit_bears_tiny_and_narrow_pictures(size: tuple[int, int]) -> None:
     for variant in ALL:
-        image = Image.open(io.BytesIO(edited(picture(1, size), variant, 0, "a")))
+        image = Image.open(io.BytesIO(apply_edit(picture(1, size), variant, 0, "a")))
         assert min(image.size) >= 1
 
 
@@ -213,7 +213,7 @@ def test_large_pictures_are_scaled_down_first(
 
 
 def test_some_edits_can_be_chosen_and_an_unknown_one_is_named() -> None:
-    chosen = variants(["jpeg", "crop"])
+    chosen = edit_variants(["jpeg", "crop"])
     assert [each.name for each in chosen][:5] == [
         "crop:90",
         "crop:75",
@@ -222,7 +222,7 @@ def test_some_edits_can_be_chosen_and_an_unknown_one_is_named() -> None:
         "jpeg:75",
     ]
     with pytest.raises(WorkbenchError, match=r"no edit 'crops'; there are crop, resize, rotate"):
-        variants(["crops"])
+        edit_variants(["crops"])
 
 
 def test_what_was_asked_for_is_there() -> None:

@@ -24,11 +24,11 @@ from eval.data.datasets import load
 from eval.errors import WorkbenchError
 from eval.retrieval.measure import check_answerable
 from eval.retrieval.search import rank
-from eval.robustness.edited_queries import ask
-from eval.robustness.edits import CONTROL, EDITS, Variant, edited, variants
-from eval.robustness.measure import Options, Outcome, means, measure
+from eval.robustness.edited_queries import make_edited_queries
+from eval.robustness.edits import CONTROL, EDITS, EditVariant, apply_edit, edit_variants
+from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, means, measure
 from eval.robustness.report import robustness_report, worst
-from eval.robustness.result import Answer, notes, table
+from eval.robustness.result import EditedQueryResult, notes, table
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 
 DECODER = Decoder(1_000_000, 1_000_000)
@@ -75,12 +75,12 @@ def run_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Eval:
 
 def measured(
     root: Path, embedder: Embedder | None = None, decoder: Decoder = DECODER, **more: Any
-) -> Outcome:
-    options = Options(**{"dataset": "folder", "root": root, "progress": False, **more})
+) -> RobustnessOutcome:
+    options = RobustnessOptions(**{"dataset": "folder", "root": root, "progress": False, **more})
     return measure(options, embedder or fake_embedder(), decoder, root.parent / "cache")
 
 
-def values(outcome: Outcome) -> dict[str, float]:
+def values(outcome: RobustnessOutcome) -> dict[str, float]:
     return {name: mean.value for name, mean in outcome.result.metrics.items()}
 
 
@@ -96,7 +96,7 @@ def test_the_overall_figure_is_the_mean_over_edited_images_without_the_control(
     folder: Path,
 ) -> None:
     outcome = measured(folder, edits=["rotate", "mirror"], sample=5)
-    queries = table(outcome.answers)
+    queries = table(outcome.query_results)
     made = queries[queries["edit"] != "none"]
     assert len(made) == outcome.result.n == 5 * 7
     found = values(outcome)
@@ -111,13 +111,15 @@ def test_the_overall_figure_is_the_mean_over_edited_images_without_the_control(
 
 def test_the_bootstrap_draws_originals_and_not_their_edits() -> None:
     """Two originals, one found by all of its edits, one by none: nothing is sure."""
-    made = [Variant("crop", strength) for strength in EDITS["crop"].recipes]
-    answers = [
-        Answer(0, image, variant, None, None, None, [], [], {"hit_rate@1": float(image == "a")})
+    made = [EditVariant("crop", strength) for strength in EDITS["crop"].recipes]
+    query_results = [
+        EditedQueryResult(
+            0, image, variant, None, None, None, [], [], {"hit_rate@1": float(image == "a")}
+        )
         for image in "ab"
         for variant in (CONTROL, *made)
     ]
-    mean = means(answers, seed=0)["hit_rate@1"]
+    mean = means(query_results, seed=0)["hit_rate@1"]
     assert (mean.value, mean.ci95) == (0.5, (0.0, 1.0))
 
 
@@ -125,33 +127,36 @@ def test_a_sample_is_edited_and_everything_is_searched(folder: Path) -> None:
     outcome = measured(folder, sample=4, edits=["mirror"], ks=[3])
     result = outcome.result
     assert (result.sample, result.gallery, result.n, result.k) == (4, 12, 8, [1, 3])
-    assert len({answer.image for answer in outcome.answers}) == 4
-    assert max(len(answer.top_ids) for answer in outcome.answers) == 10
+    assert len({query_result.image for query_result in outcome.query_results}) == 4
+    assert max(len(query_result.top_ids) for query_result in outcome.query_results) == 10
     assert measured(folder, sample=99, edits=["mirror"]).result.sample == 12
     others = measured(folder, sample=4, edits=["mirror"], seed=1)
-    assert {a.image for a in others.answers} != {a.image for a in outcome.answers}
+    assert {a.image for a in others.query_results} != {a.image for a in outcome.query_results}
 
 
 def test_the_order_of_the_files_changes_no_question(folder: Path) -> None:
     dataset = load("folder", folder)
     backwards = replace(dataset, items=dataset.items[::-1])
-    asked, again = (ask(each, variants(["crop"]), 5, 3, DECODER) for each in (dataset, backwards))
-    assert [item.id for item in again.dataset.items] == [item.id for item in asked.dataset.items]
-    query = asked.dataset.queries[2]
-    assert again.dataset.items[query].read() == asked.dataset.items[query].read()
-    question = asked.questions[query]
-    original = asked.dataset.items[question.original]
+    edited, again = (
+        make_edited_queries(each, edit_variants(["crop"]), 5, 3, DECODER)
+        for each in (dataset, backwards)
+    )
+    assert [item.id for item in again.dataset.items] == [item.id for item in edited.dataset.items]
+    query = edited.dataset.queries[2]
+    assert again.dataset.items[query].read() == edited.dataset.items[query].read()
+    question = edited.questions[query]
+    original = edited.dataset.items[question.original]
     image = DECODER.upright(original.read())[0]
-    assert asked.dataset.items[query].read() == edited(image, question.variant, 3, original.id)
+    assert edited.dataset.items[query].read() == apply_edit(image, question.variant, 3, original.id)
 
 
 def test_the_control_is_the_originals_own_bytes(folder: Path) -> None:
-    asked = ask(load("folder", folder), variants(["crop"]), 5, 0, DECODER)
-    controls = [query for query, each in asked.questions.items() if each.variant == CONTROL]
-    items = asked.dataset.items
+    edited = make_edited_queries(load("folder", folder), edit_variants(["crop"]), 5, 0, DECODER)
+    controls = [query for query, each in edited.questions.items() if each.variant == CONTROL]
+    items = edited.dataset.items
     assert len(controls) == 5
     for query in controls:
-        assert items[query].read() == items[asked.questions[query].original].read()
+        assert items[query].read() == items[edited.questions[query].original].read()
 
 
 def test_copies_with_the_same_bytes_or_pixels_count_as_the_original(folder: Path) -> None:
@@ -159,9 +164,13 @@ def test_copies_with_the_same_bytes_or_pixels_count_as_the_original(folder: Path
     (folder / "00 same pixels.bmp").write_bytes(encoded(picture(3), "BMP"))
     outcome = measured(folder, edits=["jpeg"])
     assert outcome.result.sample_with_copies == 3
-    of_three = [answer for answer in outcome.answers if answer.image == "03.png"]
-    assert {answer.rank for answer in of_three} == {1}
-    assert {answer.found_id for answer in of_three} == {"00 same bytes.png"}  # the first of equals
+    of_three = [
+        query_result for query_result in outcome.query_results if query_result.image == "03.png"
+    ]
+    assert {query_result.rank for query_result in of_three} == {1}
+    assert {query_result.found_id for query_result in of_three} == {
+        "00 same bytes.png"
+    }  # the first of equals
     assert values(outcome)["hit_rate@1/none"] == 1
     [note] = notes(outcome.result)
     assert note.startswith("DUPLICATES: 3 of the 14 edited images")
@@ -203,12 +212,12 @@ def test_an_original_beyond_the_ranking_has_no_rank(
 
     monkeypatch.setattr("eval.robustness.measure.rank", shallow)
     outcome = measured(folder, edits=["rotate"], sample=4)
-    lost = [answer for answer in outcome.answers if answer.rank is None]
+    lost = [query_result for query_result in outcome.query_results if query_result.rank is None]
     assert lost
-    assert {answer.scores["mrr"] for answer in lost} == {0}
-    queries = table(outcome.answers)
+    assert {query_result.scores["mrr"] for query_result in lost} == {0}
+    queries = table(outcome.query_results)
     assert queries["rank"].isna().sum() == len(lost)
-    assert worst(outcome.answers) == [lost[0]]
+    assert worst(outcome.query_results) == [lost[0]]
     shown = robustness_report(outcome, DECODER)
     assert "not found" in str(shown)
 
@@ -220,7 +229,7 @@ def test_a_second_run_embeds_nothing_and_gives_the_same_but_for_times(folder: Pa
     assert second.result.model_dump(exclude={"seconds"}) == first.result.model_dump(
         exclude={"seconds"}
     )
-    assert second.answers == first.answers
+    assert second.query_results == first.query_results
 
 
 def test_the_folder_of_a_dataset_with_roles_is_searched_in_its_gallery_alone(folder: Path) -> None:
@@ -228,15 +237,15 @@ def test_the_folder_of_a_dataset_with_roles_is_searched_in_its_gallery_alone(fol
     (folder / "labels.csv").write_text("\n".join(["path,label,role", *rows]))
     outcome = measured(folder, edits=["mirror"])
     assert outcome.result.gallery == outcome.result.sample == 8
-    assert min(answer.image for answer in outcome.answers) == "04.png"
+    assert min(query_result.image for query_result in outcome.query_results) == "04.png"
 
 
 def test_the_worst_are_failures_one_of_each_edit_the_worst_first() -> None:
-    def answer(edit: str, rank: int | None) -> Answer:
-        return Answer(0, "a", Variant(edit, "1"), rank, "a", 0.5, ["b"], [0.9], {})
+    def query_result(edit: str, rank: int | None) -> EditedQueryResult:
+        return EditedQueryResult(0, "a", EditVariant(edit, "1"), rank, "a", 0.5, ["b"], [0.9], {})
 
-    lost, far, near = answer("text", None), answer("crop", 9), answer("blur", 2)
-    others = [answer("crop", 7), answer("logo", 1), answer("none", 4)]
+    lost, far, near = query_result("text", None), query_result("crop", 9), query_result("blur", 2)
+    others = [query_result("crop", 7), query_result("logo", 1), query_result("none", 4)]
     others[2] = replace(others[2], variant=CONTROL)
     assert worst([near, *others, far, lost]) == [lost, far, near]
 
@@ -254,9 +263,9 @@ def test_the_report_leads_with_the_weights_and_shows_every_edit(folder: Path) ->
         shares = [float(row[1]) for row in each.rows]
         assert shares == sorted(shares)
     assert {row[0] for row in tables[0].rows} == set(EDITS)
-    assert len(tables[1].rows) == len(variants()) + 1
+    assert len(tables[1].rows) == len(edit_variants()) + 1
     strips: Any = looks.blocks[1:]
-    assert sum(len(strip.tiles) for strip in strips) == len(variants())
+    assert sum(len(strip.tiles) for strip in strips) == len(edit_variants())
     gallery: Any = failures.blocks[1:]
     for strip in gallery:
         assert [tile.mark for tile in strip.tiles].count("right") == 1
@@ -360,10 +369,10 @@ def test_a_picture_is_edited_as_bogv_sees_it(tmp_path: Path) -> None:
     (folder / "turned.jpg").write_bytes(encoded(picture(1), "JPEG", exif=exif))
     clear = Image.new("RGBA", (64, 64))
     (folder / "clear.png").write_bytes(encoded(clear))
-    asked = ask(load("folder", folder), variants(["resize"]), 2, 0, DECODER)
+    edited = make_edited_queries(load("folder", folder), edit_variants(["resize"]), 2, 0, DECODER)
     shown = {
-        asked.dataset.items[query].id: DECODER.upright(asked.dataset.items[query].read())[0]
-        for query in asked.dataset.queries
+        edited.dataset.items[query].id: DECODER.upright(edited.dataset.items[query].read())[0]
+        for query in edited.dataset.queries
     }
     assert shown["turned.jpg (resize:50)"].size == (120, 160)
     assert shown["clear.png (resize:50)"].getpixel((5, 5)) == (255, 255, 255)

@@ -16,13 +16,13 @@ from eval.harness.synthetic import Clustered
 from eval.report.document import Report, html, markdown
 from eval.scale import measure as scaling
 from eval.scale import worker as scale_worker
-from eval.scale.measure import Options, measure
+from eval.scale.measure import ScaleOptions, measure
 from eval.scale.report import _table, scale_report
-from eval.scale.result import Point, Scale, Searched
+from eval.scale.result import Scale, ScalePoint, SearchFigures
 from eval.vectors import nearest_neighbours
 
 DISTRIBUTION = Clustered(dimension=16, clusters=4)
-OPTIONS = Options(rows=[300, 40], queries=6, k=5, dimension=16, warm_up=1, progress=False)
+OPTIONS = ScaleOptions(rows=[300, 40], queries=6, k=5, dimension=16, warm_up=1, progress=False)
 
 
 @pytest.fixture
@@ -36,30 +36,30 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> GalleryLocation:
-    place = GalleryLocation(tmp_path, "scale", lite=True)
-    np.save(place.gallery, next(DISTRIBUTION.gallery(1200, 1200)))
-    np.save(place.queries, DISTRIBUTION.queries(7))
-    return place
+def location(tmp_path: Path) -> GalleryLocation:
+    location = GalleryLocation(tmp_path, "scale", lite=True)
+    np.save(location.gallery, next(DISTRIBUTION.gallery(1200, 1200)))
+    np.save(location.queries, DISTRIBUTION.queries(7))
+    return location
 
 
-def test_a_gallery_is_searched_until_all_its_rows_are_indexed(place: GalleryLocation) -> None:
-    filled = scale_worker.fill(place, k=3)
+def test_a_gallery_is_searched_until_all_its_rows_are_indexed(location: GalleryLocation) -> None:
+    filled = scale_worker.fill(location, k=3)
     assert filled.put_seconds > 0
     assert filled.build_seconds > 0
     meanwhile = filled.meanwhile
     assert len(meanwhile.queries) == len(meanwhile.found) == len(meanwhile.seconds) >= 1
     assert all(len(found) == 3 for found in meanwhile.found)
     # Milvus Lite keeps an index beside each file of rows.
-    rows = {path.stem for path in place.folder.rglob("*.parquet")}
-    indexed = {path.name.partition(".")[0] for path in place.folder.rglob("*.idx")}
+    rows = {path.stem for path in location.folder.rglob("*.parquet")}
+    indexed = {path.name.partition(".")[0] for path in location.folder.rglob("*.idx")}
     assert rows
     assert rows <= indexed
 
 
-def test_a_gallery_is_found_again(place: GalleryLocation) -> None:
-    scale_worker.fill(place, k=3)
-    again = scale_worker.reopen(place, k=3, warm_up=100)
+def test_a_gallery_is_found_again(location: GalleryLocation) -> None:
+    scale_worker.fill(location, k=3)
+    again = scale_worker.reopen(location, k=3, warm_up=100)
     assert again.asked.queries == list(range(7))
     assert again.restart_seconds > 0
 
@@ -82,7 +82,7 @@ def test_what_is_measured_is_true(in_this_process: None) -> None:
 def test_recall_is_of_the_query_that_was_asked() -> None:
     exact = nearest_neighbours(DISTRIBUTION.gallery(50, 50), DISTRIBUTION.queries(3), 2)
     right = exact.rows[2].tolist()
-    asked = scale_worker.Asked([2, 2], [right, [right[0], 99]], [0.1, 0.1])
+    asked = scale_worker.TimedQueries([2, 2], [right, [right[0], 99]], [0.1, 0.1])
     assert scaling._recalls(asked, exact) == [1, 0.5]
 
 
@@ -92,9 +92,9 @@ def test_fewer_rows_than_neighbours_are_refused() -> None:
 
 
 def made(*, lite: bool = True) -> Scale:
-    searched = Searched(queries=9, p50_ms=4.5, p99_ms=7.25, ann_recall=0.998)
+    searched = SearchFigures(queries=9, p50_ms=4.5, p99_ms=7.25, ann_recall=0.998)
     points = [
-        Point(
+        ScalePoint(
             rows=rows,
             add_rate=2000,
             build_seconds=rows / 1000,
@@ -145,9 +145,9 @@ def test_the_command_prints_json_and_nothing_else(
 ) -> None:
     from eval.commands import scale as command
 
-    asked: list[Options] = []
+    asked: list[ScaleOptions] = []
 
-    def measured(options: Options) -> Scale:
+    def measured(options: ScaleOptions) -> Scale:
         asked.append(options)
         return made()
 

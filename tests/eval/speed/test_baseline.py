@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bogv.weights import DIMENSION, resolve
-from eval.speed.baseline import UsualWay
+from eval.speed.baseline import Baseline
 from tests.fakes import encoded, picture
 
 
@@ -16,7 +16,7 @@ def test_the_usual_way_finds_an_image_that_it_added(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{seed}.jpg")
         paths[-1].write_bytes(encoded(picture(seed), "JPEG"))
     rows = np.random.default_rng(0).random((700, DIMENSION), np.float32)
-    with closing(UsualWay(resolve("untrained"), tmp_path / "gallery")) as usual:
+    with closing(Baseline(resolve("untrained"), tmp_path / "gallery")) as usual:
         for path in paths:
             usual.add(path)
         usual.fill(rows)

@@ -18,17 +18,17 @@ from bogv.weights import Weights
 from eval import __main__ as command_line
 from eval.errors import WorkbenchError
 from eval.harness.load import Request
-from eval.harness.processes import Others
+from eval.harness.processes import BackgroundLoad
 from eval.report.document import html, markdown
 from eval.report.results import weights_part
 from eval.speed import inputs as speed_inputs
 from eval.speed import worker as speed_work
-from eval.speed.inputs import SMALL, make_inputs, sources
+from eval.speed.inputs import SMALL, find_sources, make_inputs
 from eval.speed.report import others_note, speed_report
-from eval.speed.result import Goal, Line, Speed, Stages, bound, line
+from eval.speed.result import Goal, Line, Speed, Stages, bound, make_line
 from eval.speed.server import _search_lines, _torch_line
 from eval.speed.setting import Setting
-from eval.speed.worker import add_images, fill_gallery, full_size_decoder, stage_ms
+from eval.speed.worker import add_images, fill_gallery, full_size_decoder, measure_stages
 from tests.fakes import encoded, fake_embedder, picture
 
 
@@ -63,9 +63,9 @@ def test_the_bound_is_the_cores_over_the_sum_of_the_stages() -> None:
 
 
 def test_a_ratio_above_one_is_better_for_rates_and_for_times() -> None:
-    assert line("adding", "images/s", 60, baseline=10).ratio == 6
-    assert line("searching", "ms", 10, baseline=60, less_is_better=True).ratio == 6
-    assert line("alone", "ms", 10).ratio is None
+    assert make_line("adding", "images/s", 60, baseline=10).ratio == 6
+    assert make_line("searching", "ms", 10, baseline=60, less_is_better=True).ratio == 6
+    assert make_line("alone", "ms", 10).ratio is None
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,16 @@ def test_a_ratio_above_one_is_better_for_rates_and_for_times() -> None:
     ],
 )
 def test_a_line_knows_whether_it_is_reached(goal: Goal | None, reached: bool | None) -> None:
-    assert line("adding", "images/s", 60, baseline=10, goal=goal).reached is reached
+    assert make_line("adding", "images/s", 60, baseline=10, goal=goal).reached is reached
 
 
 def test_what_is_nearly_reached_is_not_reached_by_rounding() -> None:
     goal = Goal(of="ratio", at_least=7)
-    assert line("adding", "images/s", 6.9999999, baseline=1, goal=goal).reached is False
+    assert make_line("adding", "images/s", 6.9999999, baseline=1, goal=goal).reached is False
 
 
 def test_what_this_system_cannot_tell_is_not_judged() -> None:
-    assert line("memory", "MB", None, goal=Goal(of="bogv", at_most=1)).reached is None
+    assert make_line("memory", "MB", None, goal=Goal(of="bogv", at_most=1)).reached is None
 
 
 def test_torch_in_any_of_the_starts_is_told() -> None:
@@ -127,8 +127,8 @@ def test_without_a_folder_the_samples_are_taken(
     monkeypatch.setattr(speed_inputs, "make_samples", lambda _: paths)
     (tmp_path / "empty").mkdir()
     with pytest.raises(WorkbenchError, match="no images"):
-        sources(tmp_path / "empty", tmp_path)
-    assert sources(None, tmp_path / "samples") == ("bogv's samples", paths)
+        find_sources(tmp_path / "empty", tmp_path)
+    assert find_sources(None, tmp_path / "samples") == ("bogv's samples", paths)
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_each_stage_is_measured_on_all_images(
 ) -> None:
     monkeypatch.setattr(speed_work, "_on_one_core", lambda _: None)
     images = make_inputs(paths, tmp_path / "many", BATCH + 3, (160, 120), 0)
-    found = stage_ms(setting, tmp_path / "stages", images)
+    found = measure_stages(setting, tmp_path / "stages", images)
     names = ["read and MD5", "decode and resize", "thumbnail", "embed", "write thumbnail", "store"]
     assert sorted(found) == sorted(names)
     assert len(list((tmp_path / "stages" / "thumbnails").iterdir())) == len(images)
@@ -204,7 +204,7 @@ def test_a_filled_gallery_is_found_by_a_server_and_has_a_recall_for_each_query(
 
 
 def test_others_have_a_share_of_the_processors_or_none() -> None:
-    others = Others()
+    others = BackgroundLoad()
     while (share := others.share()) is None and Path("/proc/stat").exists():
         sum(range(1000))  # until the system's clock has ticked
     assert share is None or 0 <= share <= 1
@@ -251,9 +251,9 @@ def test_a_small_gallery_is_measured_and_not_judged() -> None:
 def made(weights: str = "untrained", others: float | None = 0.01) -> Speed:
     stages = {"read and MD5": 0.5, "decode and resize": 4.0, "thumbnail": -0.1, "embed": 12.0}
     lines = [
-        line("adding", "images/s", 80, baseline=10, goal=Goal(of="ratio", at_least=7)),
-        line("overhead", "ms", 6.5, goal=Goal(of="bogv", at_most=5)),
-        line("memory", "MB", None, goal=Goal(of="bogv", at_most=5)),
+        make_line("adding", "images/s", 80, baseline=10, goal=Goal(of="ratio", at_least=7)),
+        make_line("overhead", "ms", 6.5, goal=Goal(of="bogv", at_most=5)),
+        make_line("memory", "MB", None, goal=Goal(of="bogv", at_most=5)),
     ]
     return Speed(
         weights=weights_part(weights, "abc"),
