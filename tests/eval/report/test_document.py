@@ -25,8 +25,6 @@ from eval.report.document import (
     write,
 )
 from eval.report.plots import render
-from eval.report.provenance import provenance
-from eval.report.results import Mean, Result
 
 HOSTILE = "a<b>&amp; | `x` *y* _z_ [l](u) ![i](j) # $1$ ~~s~~ \\| \n - c\r\n1. d\x00\u202e\ud800"
 
@@ -171,38 +169,3 @@ def test_many_sections_have_a_table_of_contents() -> None:
     page = html(Report("Title", [], sections))
     assert '<a href="#s3">Part &lt;3&gt;</a>' in page
     assert "<nav>" not in html(Report("Title", [], sections[:3]))
-
-
-def test_the_same_figures_make_the_same_plot_with_any_labels() -> None:
-    plots = [
-        render(lambda axes: axes.set_title("$x$ 鞋子 \U0001f45f"), width=2, height=1)
-        for _ in range(2)
-    ]
-    assert plots[0] == plots[1]
-    assert b"matplotlib" not in plots[0].lower()
-
-
-def test_provenance_has_what_it_takes_to_repeat_and_no_times() -> None:
-    result = Result(
-        weights=None,
-        kind="made-up",
-        command="python -m eval made-up --seed 7",
-        n=1234,
-        seed=7,
-        metrics={"map": Mean(value=1, ci95=(1, 1))},
-        revision="0123abc-dirty",
-        machine={"processor": "a processor", "cores": 2, "python": "3.11.7"},
-        packages={"bogv": "0.1.0", "numpy": "2.4.6"},
-        seconds={"all": 123.456},
-    )
-    section = provenance(result)
-    text = markdown(Report("Title", [], [section]))
-    for part in (
-        *("python -m eval made-up --seed 7", "| seed | 7 |", "0123abc-dirty", "1,234 times"),
-        *("| cores | 2 |", "a processor", "numpy 2.4.6", "| weights | none |"),
-    ):
-        assert part in text
-    assert "123.456" not in text
-    assert "no git" in markdown(
-        Report("", [], [provenance(result.model_copy(update={"revision": None}))])
-    )

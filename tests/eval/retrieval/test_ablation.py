@@ -2,20 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
-from eval.data.items import Item
-from eval.embedding.embed import Embedded, embed
+from eval.embedding.embed import Embedded
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
-from eval.errors import WorkbenchError
 from eval.retrieval import ablation as accounting
 from eval.retrieval.ablation import (
     AblationInput,
@@ -25,40 +19,12 @@ from eval.retrieval.ablation import (
     metric_name,
 )
 from eval.retrieval.ablation_result import (
-    Ablation,
-    AblationStep,
     MetricLoss,
-    StepMetric,
-    ablation_table,
 )
-from eval.retrieval.rest_path import rank_over_rest
 from eval.retrieval.search import Ranking, rank_exactly
 from eval.selftest import made_up
-from tests.fakes import encoded, fake_embedder, picture
-
-DECODER = Decoder(1_000_000, 1_000_000)
-LABELS = [f"class {number % 4}" for number in range(16)]
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    """Four classes of four: each one picture in four qualities."""
-    made = made_up(LABELS)
-    files = [
-        encoded(picture(number % 4), "JPEG", quality=95 - number // 4 * 25) for number in range(16)
-    ]
-    items = [
-        replace(item, read=partial(bytes, data))
-        for item, data in zip(made.items, files, strict=True)
-    ]
-    return replace(made, items=items)
-
-
-@pytest.fixture(scope="module")
-def embedded(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Embedded:
-    return embed(
-        dataset, fake_embedder(), DECODER, tmp_path_factory.mktemp("cache"), progress=False
-    )
+from tests.fakes import fake_embedder
+from tests.support.retrieval import DECODER
 
 
 def measured(dataset: Dataset, embedded: Embedded, **changes: Any) -> AblationInput:
@@ -179,65 +145,3 @@ def test_queries_are_drawn_by_the_seed_whatever_their_order(dataset: Dataset) ->
     assert draw_queries(dataset, 5, seed=2).queries != drawn.queries
     with pytest.raises(DatasetError, match="no query of the sample has anything to find"):
         draw_queries(made_up(["a", "b"]), 5, seed=0)
-
-
-def test_the_service_ranks_as_exact_search_does(dataset: Dataset, embedded: Embedded) -> None:
-    alike = list(rank_over_rest(dataset, fake_embedder(), DECODER, progress=False))
-    for found, expected in zip(alike, rank_exactly(dataset, embedded.vectors), strict=True):
-        assert found.query == expected.query
-        assert set(found.found.tolist()) == set(range(16))
-        assert np.allclose(found.scores, expected.scores, atol=1e-5)
-
-
-def test_images_of_the_same_bytes_stay_as_many_as_they_are(dataset: Dataset) -> None:
-    data = encoded(picture(7))
-    items = [*dataset.items[:4], *(Item(f"x{n}", "twin", lambda: data) for n in range(3))]
-    twins = replace(dataset, items=items, queries=[6], gallery=list(range(7)))
-    [found] = rank_over_rest(twins, fake_embedder(), DECODER, progress=False)
-    assert sorted(found.found.tolist()) == list(range(7))
-    assert set(found.found[:3].tolist()) == {4, 5, 6}
-
-
-def test_the_settings_of_this_machine_do_not_touch_the_service(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TOKEN", "secret")
-    monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "mine"))
-    monkeypatch.setenv("MILVUS_HOST", "203.0.113.1")
-    asked = replace(dataset, queries=[0])
-    assert len(list(rank_over_rest(asked, fake_embedder(), DECODER, progress=False))) == 1
-    assert not (tmp_path / "mine").exists()
-
-
-@pytest.mark.parametrize(
-    ("index", "message"),
-    [(3, "refuses the image '0003': .*no image"), (0, "refuses the query '0000': .*no image")],
-)
-def test_an_image_that_the_service_refuses_is_named(
-    dataset: Dataset, index: int, message: str
-) -> None:
-    items = list(dataset.items)
-    items[index] = replace(items[index], read=lambda: b"no image")
-    broken = replace(dataset, items=items, queries=[0], gallery=[1, 2, 3])
-    with pytest.raises(WorkbenchError, match=message):
-        list(rank_over_rest(broken, fake_embedder(), DECODER, progress=False))
-
-
-def test_the_table_shows_points_and_what_is_missing() -> None:
-    def step(name: Any, value: float, loss: MetricLoss | None) -> AblationStep:
-        cost = StepMetric(value=value, loss=loss)
-        return AblationStep(
-            name=name, what=name, queries=1200, gallery=5, metrics={"ns": cost, "map": cost}
-        )
-
-    steps = [
-        step("exact", 0.5, None),
-        step("milvus", 0.4875, MetricLoss(value=0.0125, ci95=(-0.001, 0.03))),
-    ]
-    table = ablation_table(Ablation(depth=1000, steps=steps, left_out={"rest": "no service."}))
-    assert table.columns[:5] == ["after", "queries", "gallery", "ns", "ns: loss, points"]
-    first, second = table.rows
-    assert first == ["exact", "1,200", "5", "0.5000", "–", "0.5000", "–"]
-    assert second[3:] == ["0.4875", "+0.01 [+0.00, +0.03]", "0.4875", "+1.25 [-0.10, +3.00]"]
-    assert "the first 1,000 places" in table.caption
-    assert "Not measured: rest, for no service." in table.caption
