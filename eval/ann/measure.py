@@ -7,7 +7,6 @@ each of its search parameters -> Point -> Ann and its table
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,10 +23,11 @@ from eval.ann.worker import SearchedIndex, SearchRun
 from eval.errors import WorkbenchError
 from eval.harness.galleries import GalleryLocation, temporary_gallery
 from eval.harness.processes import run_in_process
+from eval.harness.stopwatch import Stopwatch
 from eval.metrics import ann_recall, ann_recall_ties
-from eval.report.machine import machine, packages, revision
-from eval.report.results import Mean, WeightsPart
-from eval.statistics import percentile, summarise
+from eval.report.machine import describe_environment
+from eval.report.results import Mean, WeightsPart, means_of
+from eval.statistics import percentile
 from eval.vectors import Neighbours, nearest_neighbours, normalise
 
 CHUNK = 4096
@@ -73,42 +73,39 @@ def measure(source: VectorSource, options: AnnOptions) -> Ann:
         raise WorkbenchError(
             f"k = {options.k}; it must be from 1 to {min(MAX_LIMIT, source.count):,}."
         )
-    start = time.perf_counter()
+    watch = Stopwatch()
     with temporary_gallery("ann", lite=options.lite) as location:
         digest = _write(location, source)
-        saved = time.perf_counter()
+        watch.lap("make_vectors")
         exact = nearest_neighbours(location.batches(CHUNK), source.queries, options.k)
-        known = time.perf_counter()
-        filled = run_in_process(worker.fill, location)
+        watch.lap("exact_search")
+        watch.seconds["fill"] = round(run_in_process(worker.fill, location), 4)
         points = list(_points(location, exact, options))
-    seconds = {
-        "make_vectors": saved - start,
-        "exact_search": known - saved,
-        "fill": filled,
-        "whole": time.perf_counter() - start,
-    }
+    watch.stop()
     return Ann(
         weights=source.weights,
         command=options.command,
         n=len(source.queries),
         seed=options.seed,
         metrics=next(point for point in points if point.own).metrics,
-        revision=revision(),
-        machine=machine(),
-        packages=packages(),
-        seconds={name: round(value, 3) for name, value in seconds.items()},
-        vectors=VectorsPart(
-            source=source.name,
-            gallery=source.count,
-            dimension=source.queries.shape[1],
-            parameters=source.parameters,
-            digest=digest,
-        ),
+        **describe_environment(),
+        seconds=watch.seconds,
+        vectors=_describe_vectors(source, digest),
         database=options.database,
         k=options.k,
         threads=options.threads,
         build_threads=options.build_threads,
         points=points,
+    )
+
+
+def _describe_vectors(source: VectorSource, digest: str) -> VectorsPart:
+    return VectorsPart(
+        source=source.name,
+        gallery=source.count,
+        dimension=source.queries.shape[1],
+        parameters=source.parameters,
+        digest=digest,
     )
 
 
@@ -139,15 +136,8 @@ def _points(
             seconds = run_in_process(worker.build, location, index, **threads)
             bar.update()
             bar.set_description(f"Searching {sweep.label}")
-            searched = run_in_process(
-                worker.search,
-                location,
-                index,
-                sweep.searches,
-                options.k,
-                options.warm_up,
-                options.threads,
-            )
+            asked = sweep.searches, options.k, options.warm_up, options.threads
+            searched = run_in_process(worker.search, location, index, *asked)
             bar.update()
             for search, run in zip(sweep.searches, searched.runs, strict=True):
                 yield AnnPoint(
@@ -174,8 +164,7 @@ def _metrics(
         scores = normalise(gallery[found]) @ exact.queries[row]
         by_score.append(ann_recall_ties(scores, exact.scores[row]))
     columns = {f"ann_recall@{options.k}": by_id, f"ann_recall_ties@{options.k}": by_score}
-    summary = summarise(columns, None, options.seed)
-    return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
+    return means_of(columns, None, options.seed)
 
 
 def _cost(run: SearchRun, searched: SearchedIndex, build_seconds: float) -> IndexCost:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from eval.ann.result import Ann, AnnPoint
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, render
-from eval.report.results import weights_text
+from eval.report.results import weights_lead
 
 POINTS = (
     "Each point is an index with one set of parameters. On the dark line, with a letter, are those"
@@ -26,8 +26,7 @@ def ann_report(found: Ann) -> Report:
     if found.weights is None:
         lead = ["Weights: none took part. The vectors are synthetic: no figure speaks of images."]
     else:
-        lead = [f"Weights: {weights_text(found.weights)}, fingerprint {found.weights.fingerprint}."]
-        lead += [found.weights.note] if found.weights.note else []
+        lead = weights_lead(found.weights)
     own, recall = found.own, f"ann_recall@{found.k}"
     mean = own.metrics[recall]
     lead.append(

@@ -37,9 +37,9 @@ from eval.harness.processes import run_in_process
 from eval.harness.rest_target import RestTarget, TargetInfo
 from eval.latency.result import REMAINDER, FirstRequest, ImagesPart, Latency, LoadFigures, LoadStep
 from eval.latency.service_target import ServiceSetup, ServiceTarget, fill_service, start_cold
-from eval.report.machine import machine, packages, revision
-from eval.report.results import Mean, weights_part
-from eval.statistics import percentile, percentile_interval
+from eval.report.machine import describe_environment
+from eval.report.results import Mean, percentile_mean, weights_part
+from eval.statistics import percentile
 
 REQUESTS = "requests.parquet"
 SHARES = (0.25, 0.5, 0.75, 0.9)
@@ -322,9 +322,7 @@ def _outcome(
         n=sum(len(each.requests) for each in sent),
         seed=options.seed,
         metrics=_metrics(sent),
-        revision=revision(),
-        machine=machine(),
-        packages=packages(),
+        **describe_environment(),
         seconds={"whole": round(time.perf_counter() - start, 3)},
         target=target,
         gallery=info.count,
@@ -347,11 +345,8 @@ def _metrics(sent: Sequence[StepRequests]) -> dict[str, Mean]:
     for each in sent:
         latencies = 1000 * np.sort([request.latency for request in each.requests])
         for percent in PERCENTILES:
-            low, high = percentile_interval(latencies, percent)
-            metrics[f"latency_p{percent:g}_ms@{each.step.label}"] = Mean(
-                value=round(percentile(latencies, percent), 3),
-                ci95=(round(low, 3), round(high, 3)),
-            )
+            name = f"latency_p{percent:g}_ms@{each.step.label}"
+            metrics[name] = percentile_mean(latencies, percent)
     return metrics
 
 

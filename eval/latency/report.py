@@ -24,7 +24,7 @@ from eval.report.plots import (
     plain_log,
     render,
 )
-from eval.report.results import weights_text
+from eval.report.results import weights_lead
 
 STAGES = {"decode": SKY, "embed": BLUE, "search": ORANGE, "serialise": GREEN, REMAINDER: "#999999"}
 NINES = (0, 50, 90, 99, 99.9, 99.99)
@@ -53,9 +53,8 @@ FEW = (
 
 def latency_report(found: Latency, requests: pd.DataFrame) -> Report:
     """What was found, for people. requests: `eval.latency.measure.requests_table`."""
-    lead = [f"Weights: {weights_text(found.weights)}, fingerprint {found.weights.fingerprint}."]
+    lead = weights_lead(found.weights)
     if found.weights.note:
-        lead.append(found.weights.note)
         lead.append("How long a search takes does not depend on what the weights have learnt.")
     where = "the service, in one process" if found.target == "service" else found.target
     lead.append(

@@ -8,6 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from pathlib import Path
+from typing import TypedDict
 
 import bogv
 
@@ -18,7 +19,22 @@ PACKAGES = (
 )
 
 
-def machine() -> dict[str, str | int]:
+class Environment(TypedDict):
+    """What a result was measured on and with, under the names of its fields."""
+
+    revision: str | None
+    machine: dict[str, str | int]
+    packages: dict[str, str]
+
+
+def describe_environment() -> Environment:
+    """The revision, the machine and the packages, for a result."""
+    return Environment(
+        revision=git_revision(), machine=describe_machine(), packages=package_versions()
+    )
+
+
+def describe_machine() -> dict[str, str | int]:
     """System, processor, cores and Python; nothing that names its owner."""
     return {
         "system": platform.platform(),
@@ -28,7 +44,7 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def packages() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """The versions of what a figure may depend on; what isn't installed is left out."""
     versions = {"bogv": bogv.__version__}
     for name in PACKAGES:
@@ -39,7 +55,7 @@ def packages() -> dict[str, str]:
     return versions
 
 
-def revision() -> str | None:
+def git_revision() -> str | None:
     """The git revision, with -dirty behind it where files differ from it; None without git."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():

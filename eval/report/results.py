@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import pandas as pd
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
 from bogv.weights import UNTRAINED
 from eval.errors import WorkbenchError
 from eval.report.document import Report
 from eval.report.document import write as write_report
+from eval.statistics import percentile, percentile_interval, summarise
 
 SCHEMA: Final = 2
 RUN, SUMMARY = "run.json", "summary.csv"
@@ -82,6 +84,30 @@ class Result(ResultPart):
     def labels(self) -> dict[str, str | int]:
         """What each line of summary.csv begins with, so that several can be joined."""
         return {"weights": weights_text(self.weights)}
+
+
+def means_of(
+    columns: Mapping[str, ArrayLike], classes: ArrayLike | None, seed: int
+) -> dict[str, Mean]:
+    """The means of some metrics over the queries, as `eval.statistics.summarise` has them."""
+    summary = summarise(columns, classes, seed)
+    return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
+
+
+def percentile_mean(ordered: ArrayLike, percent: float) -> Mean:
+    """A percentile, with its interval by order statistics, under a result's metrics.
+
+    ordered: (n,), ascending.
+    """
+    low, high = percentile_interval(ordered, percent)
+    value = percentile(ordered, percent)
+    return Mean(value=round(value, 3), ci95=(round(low, 3), round(high, 3)))
+
+
+def weights_lead(weights: WeightsPart) -> list[str]:
+    """The first lines of a report: which weights, and what they are worth."""
+    lead = f"Weights: {weights_text(weights)}, fingerprint {weights.fingerprint}."
+    return [lead, weights.note] if weights.note else [lead]
 
 
 def weights_part(name: str, fingerprint: str) -> WeightsPart:

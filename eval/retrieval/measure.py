@@ -5,7 +5,6 @@ Dataset -> Embedded -> Ranking, one a query -> QueryResult, one a query -> Run a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -22,15 +21,15 @@ from eval.embedding.embed import Embedded, embed
 from eval.embedding.projection import project
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
-from eval.report.machine import machine, packages, revision
-from eval.report.results import Mean, weights_part
+from eval.harness.stopwatch import Stopwatch
+from eval.report.machine import describe_environment
+from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.ablation import AblationInput, AblationSample, measure_ablation
 from eval.retrieval.ablation_result import Ablation
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run
 from eval.retrieval.scoring import Duplicate, QueryResult, find_duplicates, has_relevant, score
 from eval.retrieval.search import Backend, check_ranking_depth, rank, ranking_depth
 from eval.retrieval.similarities import Similarities
-from eval.statistics import summarise
 
 EXAMPLES = 3
 
@@ -78,7 +77,7 @@ def measure(
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
-    watch = _Watch()
+    watch = Stopwatch()
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
     check_ranking_depth(options.backend, ks[-1])
@@ -167,27 +166,9 @@ def _run(
         metrics=found.metrics,
         anchors=dataset.spec.anchors,
         losses=ablation,
-        revision=revision(),
-        machine=machine(),
-        packages=packages(),
+        **describe_environment(),
         seconds=seconds,
     )
-
-
-class _Watch:
-    """What each part took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float | None] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str, count: int | None = None) -> None:
-        """The part that ends now. count: of new images, for seconds per one of them."""
-        now = time.perf_counter()
-        taken, self._last = now - self._last, now
-        self.seconds[name] = round(taken, 4)
-        if count is not None:
-            self.seconds[f"{name}_per_new_image"] = round(taken / count, 4) if count else None
 
 
 def search_and_score(
@@ -250,8 +231,7 @@ def _means(query_results: Sequence[QueryResult], seed: int) -> dict[str, Mean]:
     }
     labels = [query_result.label for query_result in query_results]
     classes: Any = None if None in labels else labels
-    summary = summarise(columns, classes, seed)
-    return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
+    return means_of(columns, classes, seed)
 
 
 def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> DatasetPart:

@@ -7,7 +7,7 @@ import pandas as pd
 from bogv.imaging.decoder import Decoder
 from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance
-from eval.report.results import Mean, weights_text
+from eval.report.results import Mean, weights_lead
 from eval.retrieval.ablation_result import ablation_table
 from eval.retrieval.curves import compute_curves
 from eval.retrieval.failures import failure_strips
@@ -78,9 +78,7 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
 
 def _lead(run: Run) -> list[str]:
     name, headline = run.dataset.headline, run.headline
-    lead = [f"Weights: {weights_text(run.weights)}, fingerprint {run.weights.fingerprint}."]
-    if run.weights.note:
-        lead.append(run.weights.note)
+    lead = weights_lead(run.weights)
     lead.append(
         f"{name} is {headline.value:.4f}, 95% interval {_interval(headline)}, over {run.n:,}"
         f" queries ({explain(name)})."

@@ -5,11 +5,11 @@ Dataset -> Asked -> Embedded -> Ranking, one a query -> Answer, one a query -> R
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,17 +18,17 @@ from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import Spec
 from eval.data.datasets import dataset_digest, load
-from eval.embedding.embed import embed
+from eval.embedding.embed import Embedded, embed
 from eval.errors import WorkbenchError
+from eval.harness.stopwatch import Stopwatch
 from eval.metrics import hit_rate, judge, reciprocal_rank
-from eval.report.machine import machine, packages, revision
-from eval.report.results import Mean, weights_part
+from eval.report.machine import describe_environment
+from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.scoring import TOP
 from eval.retrieval.search import Backend, Ranking, check_ranking_depth, rank, ranking_depth
 from eval.robustness.edited_queries import EditedQueries, make_edited_queries, mark_copies
 from eval.robustness.edits import CONTROL, EditVariant, edit_variants
 from eval.robustness.result import EditedQueryResult, Robustness
-from eval.statistics import summarise
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def measure(
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
-    start = time.perf_counter()
+    watch = Stopwatch()
     if options.sample < 1 or min(options.ks, default=0) < 1:
         raise WorkbenchError("The sample and each k are at least 1.")
     ks = sorted({1, *options.ks})
@@ -79,25 +79,16 @@ def measure(
     chosen = edit_variants(options.edits)
     dataset = load(options.dataset, options.root)
     edited = make_edited_queries(dataset, chosen, options.sample, options.seed, decoder)
-    loaded = time.perf_counter()
+    watch.lap("load")
     embedded = embed(edited.dataset, embedder, decoder, cache, progress=options.progress)
     edited = mark_copies(edited, embedded.vectors, embedded.digests, decoder)
-    ready = time.perf_counter()
-    rankings = rank(edited.dataset, embedded.vectors, options.backend, embedder.weights.fingerprint)
-    total = len(edited.questions)
-    bar = tqdm(rankings, "Searching", total=total, unit="query", disable=not options.progress)
-    query_results = sorted(
-        _query_results(edited, bar, ks), key=lambda query_result: query_result.query
-    )
+    watch.lap("edit_and_embed")
+    query_results = _search(edited, embedded, embedder.weights.fingerprint, ks, options)
+    watch.lap("search_and_score")
     result = Robustness(
         weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
-        dataset=dataset.spec.id,
-        dataset_name=dataset.spec.name,
-        digest=dataset_digest(edited.dataset, embedded.digests),
-        gallery=len(edited.dataset.gallery),
-        sample=len(edited.originals),
-        sample_with_copies=sum(len(copies) > 1 for copies in edited.copies.values()),
+        **_describe_queries(dataset.spec, edited, embedded),
         edits=_strengths(chosen),
         n=len(edited.originals) * len(chosen),
         k=ks,
@@ -106,16 +97,36 @@ def measure(
         depth=ranking_depth(options.backend, len(edited.dataset.gallery)),
         seed=options.seed,
         metrics=means(query_results, options.seed),
-        revision=revision(),
-        machine=machine(),
-        packages=packages(),
-        seconds={
-            "load": round(loaded - start, 4),
-            "edit_and_embed": round(ready - loaded, 4),
-            "search_and_score": round(time.perf_counter() - ready, 4),
-        },
+        **describe_environment(),
+        seconds=watch.seconds,
     )
     return RobustnessOutcome(result, query_results, edited, embedded.new)
+
+
+def _describe_queries(spec: Spec, edited: EditedQueries, embedded: Embedded) -> dict[str, Any]:
+    """The fields of run.json that say what was asked of whom."""
+    return {
+        "dataset": spec.id,
+        "dataset_name": spec.name,
+        "digest": dataset_digest(edited.dataset, embedded.digests),
+        "gallery": len(edited.dataset.gallery),
+        "sample": len(edited.originals),
+        "sample_with_copies": sum(len(copies) > 1 for copies in edited.copies.values()),
+    }
+
+
+def _search(
+    edited: EditedQueries,
+    embedded: Embedded,
+    fingerprint: str,
+    ks: Sequence[int],
+    options: RobustnessOptions,
+) -> list[EditedQueryResult]:
+    """A result for each edited image, in their order."""
+    rankings = rank(edited.dataset, embedded.vectors, options.backend, fingerprint)
+    total = len(edited.questions)
+    bar = tqdm(rankings, "Searching", total=total, unit="query", disable=not options.progress)
+    return sorted(_query_results(edited, bar, ks), key=lambda query_result: query_result.query)
 
 
 def _query_results(
@@ -142,8 +153,8 @@ def _query_results(
 def means(query_results: Sequence[EditedQueryResult], seed: int) -> dict[str, Mean]:
     """Means over all edited images, over each edit, each strength, and the unedited control.
 
-    answers: ordered by image; each image has all edits. The values of an image's edits are averaged
-    first: the bootstrap then draws images.
+    query_results: ordered by image; each image has all edits. The values of an image's edits are
+    averaged first: the bootstrap then draws images.
     """
     images = [
         {query_result.variant: query_result.scores for query_result in group}
@@ -159,10 +170,7 @@ def means(query_results: Sequence[EditedQueryResult], seed: int) -> dict[str, Me
         for suffix, group in groups.items()
         for name in images[0][CONTROL]
     }
-    return {
-        name: Mean.model_validate(dict(found))
-        for name, found in summarise(columns, None, seed).items()
-    }
+    return means_of(columns, None, seed)
 
 
 def _strengths(chosen: Sequence[EditVariant]) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from bogv.imaging.decoder import Decoder
 from eval.report.document import Figure, Report, Section, Strip, Table, Tile
 from eval.report.plots import render
-from eval.report.results import Mean, weights_text
+from eval.report.results import Mean, weights_lead
 from eval.robustness.edits import CONTROL, EDITS
 from eval.robustness.measure import RobustnessOutcome
 from eval.robustness.result import HEADLINE, EditedQueryResult, Robustness, notes
@@ -47,9 +47,7 @@ def robustness_report(outcome: RobustnessOutcome, decoder: Decoder) -> Report:
 
 
 def _lead(result: Robustness) -> list[str]:
-    lead = [f"Weights: {weights_text(result.weights)}, fingerprint {result.weights.fingerprint}."]
-    if result.weights.note:
-        lead.append(result.weights.note)
+    lead = weights_lead(result.weights)
     lead.append(
         f"The original comes first for {result.headline.value:.1%} of {result.n:,} edited images"
         f" (95% interval {_interval(result.headline, percent=True)}): {result.sample:,} images in"

@@ -21,12 +21,12 @@ from eval.harness.galleries import GalleryLocation, temporary_gallery
 from eval.harness.processes import BackgroundLoad, run_in_process
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
-from eval.report.machine import machine, packages, revision
-from eval.report.results import Mean
+from eval.report.machine import describe_environment
+from eval.report.results import Mean, means_of
 from eval.scale import worker
 from eval.scale.result import Scale, ScalePoint, SearchFigures
 from eval.scale.worker import FilledGallery, ReopenedGallery, TimedQueries
-from eval.statistics import percentile, summarise
+from eval.statistics import percentile
 from eval.vectors import Neighbours, nearest_neighbours
 
 BLOCK = 4096
@@ -68,9 +68,7 @@ def measure(options: ScaleOptions) -> Scale:
         n=options.queries,
         seed=options.seed,
         metrics=metrics,
-        revision=revision(),
-        machine=machine(),
-        packages=packages(),
+        **describe_environment(),
         seconds={"whole": round(time.perf_counter() - begun, 1)},
         database="Milvus Lite" if options.lite else "Milvus server",
         dimension=options.dimension,
@@ -134,8 +132,7 @@ def _searched(asked: TimedQueries, exact: Neighbours) -> SearchFigures:
 
 
 def _mean(asked: TimedQueries, exact: Neighbours, options: ScaleOptions) -> Mean:
-    summary = summarise({"recall": _recalls(asked, exact)}, None, options.seed)
-    return Mean.model_validate(dict(summary["recall"]))
+    return means_of({"recall": _recalls(asked, exact)}, None, options.seed)["recall"]
 
 
 def _disk_mib(folder: Path) -> float:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bogv.service import BATCH
 from eval.harness.processes import BackgroundLoad, run_in_process, run_in_processes
-from eval.report.machine import machine, packages, revision
+from eval.report.machine import describe_environment
 from eval.report.results import Mean, weights_part
 from eval.speed.inputs import LARGE, SMALL, find_sources, make_inputs
 from eval.speed.result import Goal, Line, Speed, Stages, bound, make_line
@@ -59,13 +59,7 @@ def measure(options: SpeedOptions) -> Speed:
         told = _Progress(options.progress)
         with told:
             told("making the inputs")
-            small, large = (
-                make_inputs(paths, folder / f"{size[0]}", warm_up + count, size, options.seed)
-                for size, warm_up, count in (
-                    (SMALL, BATCH, options.count),
-                    (LARGE, WARM_UP, options.large),
-                )
-            )
+            small, large = _make_inputs(paths, folder, options)
             told("starting")
             starts = measure_starts(setting, folder, small[0])
             engine = run_in_process(engine_of, setting)
@@ -79,9 +73,7 @@ def measure(options: SpeedOptions) -> Speed:
         n=options.count,
         seed=options.seed,
         metrics=found.metrics,
-        revision=revision(),
-        machine=machine(),
-        packages=packages(),
+        **describe_environment(),
         seconds={"whole": round(time.perf_counter() - begun, 1)},
         engine=engine,
         precision=options.precision,
@@ -95,6 +87,15 @@ def measure(options: SpeedOptions) -> Speed:
         stages=found.stages,
         lines=found.lines,
     )
+
+
+def _make_inputs(
+    paths: Sequence[Path], folder: Path, options: SpeedOptions
+) -> tuple[list[Path], list[Path]]:
+    """Small and large ones, those of the warm-up first."""
+    small = make_inputs(paths, folder / "small", BATCH + options.count, SMALL, options.seed)
+    large = make_inputs(paths, folder / "large", WARM_UP + options.large, LARGE, options.seed)
+    return small, large
 
 
 class _Progress:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import COLOURS, render
-from eval.report.results import weights_text
+from eval.report.results import weights_lead
 from eval.speed.result import Goal, Line, Speed, Stages
 
 COLUMNS = ("what", "baseline", "bogv", "ratio", "to reach", "")
@@ -33,8 +33,7 @@ UNJUDGED = (
 
 def speed_report(found: Speed) -> Report:
     """What was found, for people."""
-    lead = [f"Weights: {weights_text(found.weights)}, fingerprint {found.weights.fingerprint}."]
-    lead += [found.weights.note] if found.weights.note else []
+    lead = weights_lead(found.weights)
     lead.append(
         f"{found.engine}; {found.machine['processor']}, {found.cores} cores;"
         f" {found.n:,} images of 640 × 480 and {found.large:,} of 12 megapixels,"

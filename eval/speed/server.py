@@ -19,11 +19,11 @@ from eval.harness.load import Image, Limits, Request, closed_loop
 from eval.harness.processes import run_in_process
 from eval.harness.rest_target import SEARCH, RestTarget, multipart, stages
 from eval.harness.servers import Server, serving
-from eval.report.results import Mean
+from eval.report.results import Mean, means_of, percentile_mean
 from eval.speed.result import Goal, Line, make_line
 from eval.speed.setting import Setting, SpeedOptions
 from eval.speed.worker import K, fill_gallery, search_by_baseline
-from eval.statistics import percentile, percentile_interval, summarise
+from eval.statistics import percentile
 
 USUAL_SEARCHES = 20
 """The usual way is slow and steady: so many tell its speed."""
@@ -117,8 +117,7 @@ def measure_searches(
     """Lines and metrics of a server with a full gallery. told: hears what is being done."""
     told("filling the gallery")
     recalls = run_in_process(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
-    summary = summarise({f"ann_recall@{K}": recalls}, None, options.seed)
-    metrics = {name: Mean.model_validate(dict(mean)) for name, mean in summary.items()}
+    metrics = means_of({f"ann_recall@{K}": recalls}, None, options.seed)
     told("searching the usual way")
     usual = run_in_process(
         search_by_baseline,
@@ -141,15 +140,19 @@ def measure_searches(
         told("soaking")
         memory = _memory_lines(server, images, options)
     lines = [*_search_lines(sent, usual, above, options.gallery), *memory]
-    recall = make_line(
-        f"ann_recall@{K}, {options.gallery:,} clustered vectors",
+    lines.append(_recall_line(metrics[f"ann_recall@{K}"].value, options.gallery))
+    return lines, metrics | _latencies(sent)
+
+
+def _recall_line(recall: float, gallery: int) -> Line:
+    return make_line(
+        f"ann_recall@{K}, {gallery:,} clustered vectors",
         "",
-        metrics[f"ann_recall@{K}"].value,
+        recall,
         baseline=1.0,
         against="exact search",
-        goal=RECALL if options.gallery >= ASKED_GALLERY else None,
+        goal=RECALL if gallery >= ASKED_GALLERY else None,
     )
-    return [*lines, recall], metrics | _latencies(sent)
 
 
 def _requests(
@@ -234,11 +237,7 @@ def _latencies(sent: dict[int, list[Request]]) -> dict[str, Mean]:
     for clients, requests in sent.items():
         latencies = 1000 * np.sort([request.latency for request in requests])
         for percent in (50, 99):
-            low, high = percentile_interval(latencies, percent)
-            metrics[f"search_p{percent}_ms@c{clients}"] = Mean(
-                value=round(percentile(latencies, percent), 3),
-                ci95=(round(low, 3), round(high, 3)),
-            )
+            metrics[f"search_p{percent}_ms@c{clients}"] = percentile_mean(latencies, percent)
     return metrics
 
 
