@@ -36,7 +36,9 @@ class Canary:
 
 def selftest() -> list[Canary]:
     """Run all canaries; one that raises is dead too."""
-    return [_guarded(canary) for canary in (perfect, perfect_in_milvus, random, self_match, leak)]
+    return [
+        _run_guarded(canary) for canary in (perfect, perfect_in_milvus, random, self_match, leak)
+    ]
 
 
 def perfect() -> Canary:
@@ -175,7 +177,7 @@ def _mean(query_results: Sequence[QueryResult], metric: str) -> float:
     return float(np.mean([each.scores[metric] for each in query_results]))
 
 
-def _guarded(canary: Callable[[], Canary]) -> Canary:
+def _run_guarded(canary: Callable[[], Canary]) -> Canary:
     try:
         return canary()
     except Exception as error:  # noqa: BLE001 - whatever it died of, the others are still asked

@@ -50,7 +50,7 @@ def bootstrap_interval(values: ArrayLike, seed: int, resamples: int = 1000) -> t
     >>> bootstrap_interval([1.0, 1.0, 1.0], seed=0)
     (1.0, 1.0)
     """
-    column = np.sort(_checked(values, "The metric"))
+    column = np.sort(_check_column(values, "The metric"))
     return _interval(_resampled_means(column[None], _sizes(column), seed, resamples)[0])
 
 
@@ -89,7 +89,7 @@ def class_means(values: ArrayLike, classes: ArrayLike) -> tuple[NDArray[Any], Va
     >>> class_means([1.0, 0.0, 0.0], ["cat", "cat", "dog"])
     (array(['cat', 'dog'], dtype='<U3'), array([0.5, 0. ]))
     """
-    column = _checked(values, "The metric")
+    column = _check_column(values, "The metric")
     labels, strata, sizes = _strata(classes, column.size)
     return labels, np.bincount(strata, weights=column) / sizes
 
@@ -105,7 +105,7 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int, resamples: int = 10_
     >>> paired_bootstrap([0.0, 0.5, 1.0], [0.5, 1.0, 1.5], seed=0)
     Difference(value=0.5, ci95=(0.5, 0.5), below_zero=0.0)
     """
-    before, after = _checked(a, "Run a"), _checked(b, "Run b")
+    before, after = _check_column(a, "Run a"), _check_column(b, "Run b")
     if before.size != after.size:
         raise ValueError(f"Run a has {before.size} queries and run b {after.size}; pair them.")
     change = np.sort(after - before)
@@ -171,7 +171,7 @@ def _interval(means: Values) -> tuple[float, float]:
 
 
 def _columns(table: Mapping[str, ArrayLike]) -> Values:
-    columns = [_checked(values, name) for name, values in table.items()]
+    columns = [_check_column(values, name) for name, values in table.items()]
     if len({column.size for column in columns}) > 1:
         sizes = ", ".join(
             f"{name} {column.size}" for name, column in zip(table, columns, strict=True)
@@ -180,7 +180,7 @@ def _columns(table: Mapping[str, ArrayLike]) -> Values:
     return np.stack(columns)
 
 
-def _checked(values: ArrayLike, name: str) -> Values:
+def _check_column(values: ArrayLike, name: str) -> Values:
     column = np.asarray(values, dtype=np.float64)
     if column.ndim != 1 or not column.size:
         raise ValueError(f"{name} needs one value per query; its shape is {column.shape}.")

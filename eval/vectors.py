@@ -49,7 +49,7 @@ def nearest_neighbours(batches: Iterable[Vectors], queries: Vectors, k: int) -> 
     """Exact search through a gallery that comes in batches; holds one batch and the best so far.
 
     batches: (m, dimension) float32 each; queries: (queries, dimension) float32. Double precision,
-    as `eval.retrieval.search.exact`, and for its reasons.
+    as `eval.retrieval.search.rank_exactly`, and for its reasons.
     """
     asked = normalise(queries)
     scores = np.full((len(asked), 0), 0.0)

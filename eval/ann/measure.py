@@ -1,7 +1,7 @@
 """Approximate search against exact search: what each of Milvus' indexes finds, and what it costs.
 
-Vectors, made up or a dataset's -> exact neighbours -> for each index: built, then searched with
-each of its search parameters -> Point -> Ann and its table
+Vectors, synthetic or a dataset's -> exact neighbours -> for each index: built, then searched with
+each of its search parameters -> AnnPoint -> Ann and its table
 """
 
 from __future__ import annotations

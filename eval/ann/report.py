@@ -178,19 +178,19 @@ def _builds(found: Ann) -> list[AnnPoint]:
 def _draw_bars(
     axes: Axes, builds: Sequence[AnnPoint], values: Sequence[float], title: str, unit: str
 ) -> None:
-    places = np.arange(len(builds))[::-1]
+    positions = np.arange(len(builds))[::-1]
     colours = [GREEN, *[BLUE] * (len(builds) - 1)]  # bogv's own is the first
-    axes.barh(places, values, color=colours)
-    for place, value in zip(places, values, strict=True):
+    axes.barh(positions, values, color=colours)
+    for position, value in zip(positions, values, strict=True):
         axes.annotate(
             f"{value:,.1f}" if value < 10 else f"{value:,.0f}",
-            (value, place),
+            (value, position),
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
             fontsize=11,
         )
-    axes.set_yticks(places, [_built(point) for point in builds])
+    axes.set_yticks(positions, [_built(point) for point in builds])
     axes.set_xlim(0, 1.12 * max(*values, 1.0))
     axes.grid(visible=False, axis="y")
     axes.set_title(f"{title} (green: bogv's own)")

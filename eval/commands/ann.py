@@ -18,7 +18,15 @@ from eval.ann.measure import AnnOptions, VectorSource, measure
 from eval.ann.report import ann_report
 from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import sweeps
-from eval.commands.parts import Json, Out, Root, WeightsOption, print_json, typed, weights_line
+from eval.commands.shared import (
+    Json,
+    Out,
+    Root,
+    WeightsOption,
+    print_json,
+    typed_command,
+    weights_line,
+)
 from eval.data.datasets import load
 from eval.embedding.embed import embed
 from eval.errors import WorkbenchError
@@ -82,7 +90,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         )
     else:
         cached = cache or settings.cache_dir / "eval"
-        source = _embedded(dataset, root, weights, engine, queries, seed, cached, settings)
+        source = _embed_dataset(dataset, root, weights, engine, queries, seed, cached, settings)
     lite = settings.milvus_host is None
     only = [name.strip().upper() for name in index.split(",") if name.strip()]
     options = AnnOptions(
@@ -94,7 +102,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         build_threads=build_threads,
         lite=lite,
         database="Milvus Lite" if lite else "Milvus server",
-        command=typed(context),
+        command=typed_command(context),
     )
     found = measure(source, options)
     folder = write(out, found, {POINTS: points_table(found)}, ann_report(found))
@@ -104,7 +112,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         _print(found, folder)
 
 
-def _embedded(  # noqa: PLR0917 - what `run` takes of its options
+def _embed_dataset(  # noqa: PLR0917 - what `run` takes of its options
     dataset: str,
     root: Path | None,
     weights: str,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eval.commands.parts import Json, print_json, weights_line
+from eval.commands.shared import Json, print_json, weights_line
 from eval.retrieval.compare import Comparison
 from eval.retrieval.compare import compare as compare_runs
 

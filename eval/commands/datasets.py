@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from eval.commands.parts import Json, Root, print_json
+from eval.commands.shared import Json, Root, print_json
 from eval.data.catalogue import DatasetError, Spec, read_catalogue, root_of
 from eval.data.fetch import fetch as fetch_dataset
 

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from bogv.config import Engine, Precision, Settings
-from eval.commands.parts import (
+from eval.commands.shared import (
     Json,
     Out,
     PrecisionOption,
     WeightsOption,
     print_json,
-    typed,
+    typed_command,
     weights_line,
 )
 from eval.latency.measure import (
@@ -70,17 +70,19 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
     taken from the variable TOKEN, not from an option, for the command is written down.
     """
     options = LatencyOptions(
-        concurrency=[int(each) for each in _numbers(concurrency, "--concurrency", whole=True)],
-        rates=_numbers(rates, "--rates") if rates else (),
+        concurrency=[
+            int(each) for each in _parse_numbers(concurrency, "--concurrency", whole=True)
+        ],
+        rates=_parse_numbers(rates, "--rates") if rates else (),
         requests=requests,
         seconds=seconds,
         limit=limit,
         timeout=timeout,
         warm_up=warm_up,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
-    outcome = _measured(target, images, options, weights, engine, precision)
+    outcome = _measure(target, images, options, weights, engine, precision)
     found = outcome.latency
     table = requests_table(outcome.sent)
     folder = write(out, found, {REQUESTS: table}, latency_report(found, table))
@@ -92,7 +94,7 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
         _print_outcome(found, folder)
 
 
-def _measured(
+def _measure(
     target: str,
     images: Path | None,
     options: LatencyOptions,
@@ -111,7 +113,7 @@ def _measured(
         return measure_service(setup, images, options)
 
 
-def _numbers(text: str, option: str, *, whole: bool = False) -> list[float]:
+def _parse_numbers(text: str, option: str, *, whole: bool = False) -> list[float]:
     try:
         numbers = [float(int(part) if whole else float(part)) for part in text.split(",")]
     except ValueError as error:

@@ -12,15 +12,15 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
-from eval.commands.parts import (
+from eval.commands.shared import (
     Json,
     Out,
     PrecisionOption,
     Root,
     WeightsOption,
-    places,
+    parse_ks,
     print_json,
-    typed,
+    typed_command,
     weights_line,
 )
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
@@ -28,7 +28,7 @@ from eval.retrieval.search import Backend
 from eval.robustness.edits import EDITS, edit_variants
 from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, measure
 from eval.robustness.report import robustness_report
-from eval.robustness.result import HEADLINE, notes, table
+from eval.robustness.result import HEADLINE, edited_query_table, notes
 
 
 def robustness(  # noqa: PLR0913, PLR0917 - one for each option
@@ -66,11 +66,11 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         dataset=dataset,
         root=root,
         sample=sample,
-        edits=_names(edits),
-        ks=places(k),
+        edits=_parse_names(edits),
+        ks=parse_ks(k),
         backend=backend,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
     edit_variants(options.edits)  # a wrong name is told before the network is loaded
     chosen = resolve(weights, precision=precision, models=settings.models_dir)
@@ -80,7 +80,9 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = robustness_report(outcome, decoder)
-    folder = write(out, outcome.result, {PER_QUERY: table(outcome.query_results)}, report)
+    folder = write(
+        out, outcome.result, {PER_QUERY: edited_query_table(outcome.query_results)}, report
+    )
     for note in notes(outcome.result):
         print(note, file=sys.stderr)
     if as_json:
@@ -89,7 +91,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         _print_outcome(outcome, folder)
 
 
-def _names(text: str) -> list[str] | None:
+def _parse_names(text: str) -> list[str] | None:
     """--edits as a list; None: all of them."""
     names = [name.strip() for name in text.split(",")]
     return [name for name in names if name] or None

@@ -14,15 +14,15 @@ from bogv.config import Engine, Settings
 from bogv.embedder import Embedder, load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
-from eval.commands.parts import (
+from eval.commands.shared import (
     Json,
     Out,
     PrecisionOption,
     Root,
     WeightsOption,
-    places,
+    parse_ks,
     print_json,
-    typed,
+    typed_command,
     weights_line,
 )
 from eval.embedding.settings import (
@@ -39,7 +39,7 @@ from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
 from eval.retrieval.report import run_report
-from eval.retrieval.result import table
+from eval.retrieval.result import query_table
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
 
 PoolingOption = Annotated[
@@ -104,15 +104,15 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     options = RetrievalOptions(
         dataset=dataset,
         root=root,
-        ks=places(k),
+        ks=parse_ks(k),
         backend=backend,
         settings=EmbeddingSettings(
-            pooling=pooling, size=size, crop=crop, tta=tta, post=_post(post)
+            pooling=pooling, size=size, crop=crop, tta=tta, post=_parse_post(post)
         ),
         ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
 
     def load(settings: Settings) -> Embedder:
@@ -120,14 +120,14 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         network = network_of(options.settings)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
-    outcome, folder = _measured(options, load, out, cache)
+    outcome, folder = _measure_and_write(options, load, out, cache)
     if as_json:
         print_json(outcome.run.model_dump(mode="json"))
     else:
         _print_outcome(outcome, folder)
 
 
-def _measured(
+def _measure_and_write(
     options: RetrievalOptions, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
 ) -> tuple[RetrievalOutcome, Path]:
     """The outcome and the folder that it was written to."""
@@ -140,13 +140,13 @@ def _measured(
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = run_report(outcome, decoder)
-    folder = write(out, outcome.run, {PER_QUERY: table(outcome.query_results)}, report)
+    folder = write(out, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
     if note := leak_note(outcome.duplicates):
         print(note, file=sys.stderr)
     return outcome, folder
 
 
-def _post(text: str) -> str:
+def _parse_post(text: str) -> str:
     if re.fullmatch(POST_PATTERN, text) is None:
         raise typer.BadParameter(f"--post takes none, pca:<n> or whiten:<n>, as pca:512: {text!r}")
     return text

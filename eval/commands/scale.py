@@ -9,7 +9,7 @@ import typer
 
 from bogv.config import Settings
 from bogv.weights import DIMENSION
-from eval.commands.parts import Json, Out, print_json, typed, weights_line
+from eval.commands.shared import Json, Out, print_json, typed_command, weights_line
 from eval.report.results import write
 from eval.scale.measure import ScaleOptions, measure
 from eval.scale.report import scale_report
@@ -39,14 +39,14 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     removed afterwards.
     """
     options = ScaleOptions(
-        rows=_rows(rows),
+        rows=_parse_rows(rows),
         queries=queries,
         k=k,
         dimension=dimension,
         seed=seed,
         warm_up=warm_up,
         lite=Settings().milvus_host is None,
-        command=typed(context),
+        command=typed_command(context),
     )
     found = measure(options)
     folder = write(out, found, {POINTS: points_table(found)}, scale_report(found))
@@ -56,7 +56,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
         _print(found, folder)
 
 
-def _rows(text: str) -> list[int]:
+def _parse_rows(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:

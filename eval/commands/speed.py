@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bogv.config import Precision
-from eval.commands.parts import Json, Out, WeightsOption, print_json, typed, weights_line
+from eval.commands.shared import Json, Out, WeightsOption, print_json, typed_command, weights_line
 from eval.report.results import write
 from eval.speed.measure import measure
 from eval.speed.report import cells, others_note, speed_report
@@ -57,7 +57,7 @@ def speed(  # noqa: PLR0913, PLR0917 - one for each option
         weights=weights,
         precision=precision,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
     found = measure(options)
     folder = write(out, found, {}, speed_report(found))

@@ -86,9 +86,9 @@ def load(
     spec = catalogue_entry(spec)
     folder = root_of(spec, root)
     try:
-        found = _found(spec, folder)
+        found = _read_items(spec, folder)
     except LayoutError as error:
-        raise DatasetError(spec.id, f"{error} {_way_out(spec, folder)}".rstrip()) from error
+        raise DatasetError(spec.id, f"{error} {_hint(spec, folder)}".rstrip()) from error
     if found.by_role and spec.protocol == "leave-one-out":
         spec = spec.model_copy(update={"protocol": "query-gallery"})
     _check_counts(spec, found, folder)
@@ -96,7 +96,7 @@ def load(
     return dataset if limit is None else draw_sample(dataset, limit, seed)
 
 
-def _found(spec: Spec, folder: Path | None) -> RawDataset:
+def _read_items(spec: Spec, folder: Path | None) -> RawDataset:
     source = spec.source
     if isinstance(source, ScikitLearn):
         return packages.scikit_learn_items(source.loader)
@@ -110,7 +110,7 @@ def _found(spec: Spec, folder: Path | None) -> RawDataset:
     return layouts.LAYOUTS[source.layout](folder)
 
 
-def _way_out(spec: Spec, folder: Path | None) -> str:
+def _hint(spec: Spec, folder: Path | None) -> str:
     if isinstance(spec.source, Folder):
         fetchable = any(file.url for file in spec.source.files)
         hint = " `python -m eval fetch` can get it." if fetchable else ""

@@ -57,12 +57,12 @@ class Cache:
         parts = [fingerprint, engine, *([view] if view else [])]
         name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
         self.path = folder / f"{name}.sqlite"
-        with self._translated():
+        with self._translating_errors():
             folder.mkdir(parents=True, exist_ok=True)
             # A second run on the same file waits for its turn to write.
             self._database = sqlite3.connect(self.path, timeout=60)
         try:
-            with self._translated(), self._database:
+            with self._translating_errors(), self._database:
                 self._database.execute(
                     "CREATE TABLE IF NOT EXISTS embeddings (sha256 TEXT PRIMARY KEY, vector BLOB)"
                 )
@@ -78,18 +78,18 @@ class Cache:
         """Those that are there; digest -> (dimension,) float32."""
         marks = ",".join("?" * len(digests))
         query = f"SELECT sha256, vector FROM embeddings WHERE sha256 IN ({marks})"  # noqa: S608
-        with self._translated():
+        with self._translating_errors():
             rows = self._database.execute(query, list(digests)).fetchall()
         return {digest: np.frombuffer(vector, "<f4") for digest, vector in rows}
 
     def put(self, vectors: Mapping[str, Vectors]) -> None:
         """Write a batch, whole or not at all."""
         rows = [(digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items()]
-        with self._translated(), self._database:
+        with self._translating_errors(), self._database:
             self._database.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -153,7 +153,7 @@ def _embed_view(
     bar = tqdm(desc=title, total=len(items), unit="image", disable=not progress)
     disk = view.cache(cache)
     with closing(disk), ThreadPoolExecutor(cpu_count() or 1) as threads, bar:
-        step = _Step(dataset.spec.id, view, disk, threads)
+        step = _BatchEmbedder(dataset.spec.id, view, disk, threads)
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
             names, found, fresh = step.run(batch)
@@ -165,7 +165,7 @@ def _embed_view(
 
 
 @dataclass(frozen=True)
-class _Step:
+class _BatchEmbedder:
     """One batch: read, look up, decode and embed the rest, write that."""
 
     dataset: str
@@ -186,22 +186,22 @@ class _Step:
         }
         if waiting:
             pixels = np.stack(list(self.threads.map(self._decode, waiting.values())))
-            fresh = dict(zip(waiting, self._embedded(pixels), strict=True))
+            fresh = dict(zip(waiting, self._embed(pixels), strict=True))
             self.cache.put(fresh)
             found |= fresh
         return names, found, set(waiting)
 
     def _read(self, item: Item) -> bytes:
-        with self._named(item):
+        with self._naming_item(item):
             return item.read()
 
     def _decode(self, image: tuple[Item, bytes]) -> Pixels:
         item, data = image
-        with self._named(item):
+        with self._naming_item(item):
             view = self.view
             return prepare_input(data, view.decoder, view.settings, mirror=view.mirror)
 
-    def _embedded(self, pixels: Pixels) -> Vectors:
+    def _embed(self, pixels: Pixels) -> Vectors:
         """(n, size, size, 3) uint8 -> (n, dimension) float32.
 
         OpenVINO has one model for a single image and one for more, whose last bits may differ: a
@@ -212,7 +212,7 @@ class _Step:
         return self.view.embedder.embed(pixels)
 
     @contextmanager
-    def _named(self, item: Item) -> Iterator[None]:
+    def _naming_item(self, item: Item) -> Iterator[None]:
         try:
             yield
         except (BogvError, OSError) as error:

@@ -96,7 +96,7 @@ async def closed_loop(
 
     Request number i sends image number i, in turns.
     """
-    run = _Run(target, limits.timeout, on_answer)
+    run = _LoadRun(target, limits.timeout, on_answer)
     numbers = iter(range(limits.requests))
 
     async def caller() -> None:
@@ -118,7 +118,7 @@ async def open_loop(
     on_answer: OnAnswer = lambda: None,
 ) -> list[Request]:
     """A request at each arrival (seconds from the start, ascending), whatever the target does."""
-    run = _Run(target, limits.timeout, on_answer)
+    run = _LoadRun(target, limits.timeout, on_answer)
     under_way = []
     for number, due in zip(count(), arrivals[: limits.requests].tolist()):
         if due >= limits.seconds:
@@ -143,7 +143,7 @@ def poisson_arrivals(rate: float, requests: int, seed: int) -> NDArray[np.float6
     return arrivals
 
 
-class _Run:
+class _LoadRun:
     """One step under way."""
 
     def __init__(self, target: Target, timeout: float, on_answer: OnAnswer) -> None:

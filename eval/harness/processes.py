@@ -1,4 +1,4 @@
-"""Work in a fresh process: nothing that came before is in its memory, and its start is cold."""
+"""Running work in fresh processes, with nothing in memory and a cold start; memory and load."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def resident_mib(process: int | None = None) -> float | None:
 
 
 class BackgroundLoad:
-    """How much of the processors others have from now on: other processes, and the host."""
+    """The share of the processors that other processes and the host use, from now on."""
 
     def __init__(self) -> None:
         self._start = _ticks(), _own_seconds()

@@ -19,7 +19,7 @@ _DURATION = re.compile(r"\s*([\w-]+)\s*;\s*dur=([\d.]+)\s*")
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What a target says of itself."""
+    """What a target reports of itself."""
 
     count: int
     """Images in its gallery."""
@@ -68,15 +68,15 @@ class RestTarget:
         """
         try:
             answer = await self._client.get(f"{self.url}{HEALTH}", headers={"Connection": "close"})
-            told = answer.json()["data"]
+            health = answer.json()["data"]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             reason = str(error) or type(error).__name__
             raise WorkbenchError(f"No bogv answers at {self.url}{HEALTH}: {reason}.") from error
-        if not isinstance(told, dict) or "status" not in told:
+        if not isinstance(health, dict) or "status" not in health:
             raise WorkbenchError(f"The bogv at {self.url} is not well: {answer.text[:200]}")
-        if "fingerprint" not in told:
+        if "fingerprint" not in health:
             raise WorkbenchError(f"The bogv at {self.url} asks for its token: set TOKEN.")
-        return TargetInfo(**{name: told[name] for name in TargetInfo.__dataclass_fields__})
+        return TargetInfo(**{name: health[name] for name in TargetInfo.__dataclass_fields__})
 
     async def send(self, image: Image) -> Reply:
         """Search with an image; anything but hits is an error."""

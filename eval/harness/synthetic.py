@@ -1,4 +1,4 @@
-"""Made-up embeddings that lie as a network's do: in clusters, no number below zero, of length 1.
+"""Synthetic embeddings that lie as a network's do: in clusters, no number below zero, of length 1.
 
 For measurements of an index, which needs many vectors and no images. What is found among them says
 nothing of images. Gaussian noise would not do: in 2048 dimensions all its points are as good as
@@ -57,11 +57,11 @@ class Clustered:
         if count < 1 or batch < 1:
             raise ValueError(f"{count} vectors in batches of {batch} are none.")
         waiting = np.empty((0, self.dimension), np.float32)
-        left = count
+        remaining = count
         for number in range(-(-count // BLOCK)):
             # A block is made whole even where less is needed, so that its numbers stay the same.
-            block = self._block(stream, number)[:left]
-            left -= len(block)
+            block = self._block(stream, number)[:remaining]
+            remaining -= len(block)
             waiting = np.concatenate([waiting, block])
             while len(waiting) >= batch:
                 yield waiting[:batch].copy()

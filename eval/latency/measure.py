@@ -98,7 +98,7 @@ def measure_server(
     Raises WorkbenchError where no bogv answers there.
     """
     with tempfile.TemporaryDirectory(prefix="bogv-latency-") as folder:
-        name, paths = _sources(source, Path(folder))
+        name, paths = _find_images(source, Path(folder))
         images = read_images(paths, options.seed)
     start = time.perf_counter()
 
@@ -106,28 +106,28 @@ def measure_server(
         async with RestTarget(url, token, options.limit, options.timeout) as target:
             info = await target.describe()
             first = await closed_loop(target, images, 1, Limits(1, 1, options.timeout))
-            return info, [_cold_connection(first[0])], await steps(target, images, options)
+            return info, [_describe_first(first[0])], await run_steps(target, images, options)
 
     info, cold, sent = asyncio.run(measure())
-    return _outcome(url, info, cold, sent, (name, images), options, start)
+    return _make_outcome(url, info, cold, sent, (name, images), options, start)
 
 
 def measure_service(
     setup: ServiceSetup, source: Path | None, options: LatencyOptions
 ) -> LatencyOutcome:
     """The service in this process, on a gallery made of the images; its place must be empty."""
-    name, paths = _sources(source, setup.folder / "samples")
+    name, paths = _find_images(source, setup.folder / "samples")
     images = read_images(paths, options.seed)
     start = time.perf_counter()
     run_in_process(fill_service, setup, paths, options.progress)
-    cold = [_cold_process(setup, images[0], options) for _ in range(COLD_STARTS)]
+    cold = [_measure_cold_start(setup, images[0], options) for _ in range(COLD_STARTS)]
     with setup.opened() as search, closing(ServiceTarget(search, options.limit, THREADS)) as target:
         info = target.describe()
-        sent = asyncio.run(steps(target, images, options, own_process=True))
-    return _outcome("service", info, cold, sent, (name, images), options, start)
+        sent = asyncio.run(run_steps(target, images, options, own_process=True))
+    return _make_outcome("service", info, cold, sent, (name, images), options, start)
 
 
-async def steps(
+async def run_steps(
     target: Target, images: Sequence[Image], options: LatencyOptions, *, own_process: bool = False
 ) -> list[StepRequests]:
     """Warm up, then each concurrency in turn, then each rate. Raises WorkbenchError.
@@ -141,23 +141,27 @@ async def steps(
         disable=not options.progress,
     ) as bar:
 
-        def told() -> None:
+        def on_answer() -> None:
             bar.update()
 
         bar.set_description("Warming up")
         limits = Limits(options.warm_up, options.seconds, options.timeout)
-        await closed_loop(target, images, max(options.concurrency), limits, told)
+        await closed_loop(target, images, max(options.concurrency), limits, on_answer)
         sent = []
         for concurrency in options.concurrency:
             bar.set_description(f"Closed loop, {concurrency} callers")
-            sent.append(await _closed(target, images, concurrency, options, told, own_process))
-        for rate, share in _rates(options, sent):
+            sent.append(
+                await _run_closed_step(target, images, concurrency, options, on_answer, own_process)
+            )
+        for rate, share in _open_loop_rates(options, sent):
             bar.set_description(f"Open loop, {rate:.3g} a second")
-            sent.append(await _open(target, images, rate, share, options, told, own_process))
+            sent.append(
+                await _run_open_step(target, images, rate, share, options, on_answer, own_process)
+            )
     return sent
 
 
-def _rates(
+def _open_loop_rates(
     options: LatencyOptions, closed: Sequence[StepRequests]
 ) -> list[tuple[float, float | None]]:
     if options.rates:
@@ -165,50 +169,50 @@ def _rates(
     best = max(sent.step.measured.throughput for sent in closed)
     if not best:
         errors = sum((Counter(sent.step.measured.errors) for sent in closed), Counter())
-        told = ", ".join(f"{count} × {error}" for error, count in errors.most_common())
-        raise WorkbenchError(f"No request was answered with hits: {told}.")
+        listed = ", ".join(f"{count} × {error}" for error, count in errors.most_common())
+        raise WorkbenchError(f"No request was answered with hits: {listed}.")
     return [(share * best, share) for share in SHARES]
 
 
-async def _closed(
+async def _run_closed_step(
     target: Target,
     images: Sequence[Image],
     concurrency: int,
     options: LatencyOptions,
-    told: OnAnswer,
+    on_answer: OnAnswer,
     own_process: bool,
 ) -> StepRequests:
     cpu = time.process_time()
-    requests = await closed_loop(target, images, concurrency, options.limits, told)
+    requests = await closed_loop(target, images, concurrency, options.limits, on_answer)
     busy = None if own_process else time.process_time() - cpu
-    found = _measured(requests, busy)
+    found = _summarise_requests(requests, busy)
     step = LoadStep(mode="closed", concurrency=concurrency, rate=None, share=None, measured=found)
     return StepRequests(step, requests)
 
 
-async def _open(
+async def _run_open_step(
     target: Target,
     images: Sequence[Image],
     rate: float,
     share: float | None,
     options: LatencyOptions,
-    told: OnAnswer,
+    on_answer: OnAnswer,
     own_process: bool,
 ) -> StepRequests:
     arrivals = poisson_arrivals(rate, options.requests, options.seed)
     cpu = time.process_time()
-    requests = await open_loop(target, images, arrivals, options.limits, told)
+    requests = await open_loop(target, images, arrivals, options.limits, on_answer)
     if not requests:
         raise WorkbenchError(
             f"At {rate:.3g} requests a second none comes within {options.seconds:g} seconds."
         )
     busy = None if own_process else time.process_time() - cpu
-    found = _measured(requests, busy)
+    found = _summarise_requests(requests, busy)
     step = LoadStep(mode="open", concurrency=None, rate=round(rate, 4), share=share, measured=found)
     return StepRequests(step, requests)
 
 
-def _measured(requests: Sequence[Request], busy: float | None) -> LoadFigures:
+def _summarise_requests(requests: Sequence[Request], busy: float | None) -> LoadFigures:
     """busy: seconds of processor time that the generator took."""
     latencies = 1000 * np.sort([request.latency for request in requests])
     lags = 1000 * np.sort([request.started - request.due for request in requests])
@@ -273,7 +277,7 @@ def read_images(paths: Sequence[Path], seed: int) -> list[Image]:
     return [Image(f"{number}-{paths[number].name}", paths[number].read_bytes()) for number in order]
 
 
-def _sources(source: Path | None, samples: Path) -> tuple[str, list[Path]]:
+def _find_images(source: Path | None, samples: Path) -> tuple[str, list[Path]]:
     """What the images are called, and where they lie."""
     if source is None:
         return "samples", make_samples(samples)
@@ -283,7 +287,7 @@ def _sources(source: Path | None, samples: Path) -> tuple[str, list[Path]]:
     return source.resolve().name, paths
 
 
-def _cold_connection(request: Request) -> FirstRequest:
+def _describe_first(request: Request) -> FirstRequest:
     return FirstRequest(
         what="connection",
         opening_seconds=None,
@@ -293,7 +297,7 @@ def _cold_connection(request: Request) -> FirstRequest:
     )
 
 
-def _cold_process(setup: ServiceSetup, image: Image, options: LatencyOptions) -> FirstRequest:
+def _measure_cold_start(setup: ServiceSetup, image: Image, options: LatencyOptions) -> FirstRequest:
     cold = run_in_process(start_cold, setup, image.data, options.limit)
     reply = cold.reply
     started, ended = reply.started or 0.0, reply.ended or 0.0
@@ -307,7 +311,7 @@ def _cold_process(setup: ServiceSetup, image: Image, options: LatencyOptions) ->
     )
 
 
-def _outcome(
+def _make_outcome(
     target: str,
     info: TargetInfo,
     cold: list[FirstRequest],
@@ -328,7 +332,7 @@ def _outcome(
         gallery=info.count,
         database=info.database,
         engine=info.engine,
-        images=_images(*source),
+        images=_describe_images(*source),
         limit=options.limit,
         requests=options.requests,
         step_seconds=options.seconds,
@@ -350,7 +354,7 @@ def _metrics(sent: Sequence[StepRequests]) -> dict[str, Mean]:
     return metrics
 
 
-def _images(source: str, images: Sequence[Image]) -> ImagesPart:
+def _describe_images(source: str, images: Sequence[Image]) -> ImagesPart:
     sizes = sorted(len(image.data) for image in images)
     digest = hashlib.sha256()
     for image in images:

@@ -172,24 +172,24 @@ def _stages(found: Latency) -> list[str | Figure]:
 
 def _draw_stages(axes: Axes, steps: Sequence[LoadStep]) -> None:
     names = list(steps[0].measured.stages_ms)
-    places = np.arange(len(steps))[::-1]
+    positions = np.arange(len(steps))[::-1]
     left = np.zeros(len(steps))
     for name in names:
         widths = np.array([max(0.0, step.measured.stages_ms.get(name, 0.0)) for step in steps])
         colour = STAGES.get(name, PURPLE)
-        axes.barh(places, widths, left=left, color=colour, label=name, edgecolor="white")
+        axes.barh(positions, widths, left=left, color=colour, label=name, edgecolor="white")
         left += widths
-    for place, whole in zip(places, left, strict=True):
+    for position, whole in zip(positions, left, strict=True):
         axes.annotate(
             f"{whole:,.0f}",
-            (whole, place),
+            (whole, position),
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
             fontsize=11,
             color=BLACK,
         )
-    axes.set_yticks(places, [_long(step) for step in steps])
+    axes.set_yticks(positions, [_long(step) for step in steps])
     axes.set_xlim(0, 1.1 * left.max())
     axes.grid(visible=False, axis="y")
     axes.set_title("Mean latency by stage", pad=34)
@@ -249,8 +249,8 @@ def _doubts(found: Latency) -> list[str]:
     failed = sum(sum(step.measured.errors.values()) for step in found.steps)
     if failed:
         kinds = sum((Counter(step.measured.errors) for step in found.steps), Counter[str]())
-        told = ", ".join(f"{count:,} {name}" for name, count in kinds.most_common())
-        doubts.append(f"{failed:,} of {found.n:,} requests FAILED ({told}); their times count.")
+        listed = ", ".join(f"{count:,} {name}" for name, count in kinds.most_common())
+        doubts.append(f"{failed:,} of {found.n:,} requests FAILED ({listed}); their times count.")
     short = [step for step in found.steps if step.measured.n < found.requests]
     if short:
         names = ", ".join(_short(step) for step in short)

@@ -7,7 +7,7 @@ from typing import Literal
 from eval.report.results import Result, ResultPart, WeightsPart, short_hash
 
 REMAINDER = "rest"
-"""The stage that is left when all that were told are taken off."""
+"""The stage that remains of the latency once all reported stages are subtracted."""
 
 
 class ImagesPart(ResultPart):

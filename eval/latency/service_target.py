@@ -62,8 +62,10 @@ class ServiceTarget:
 
     def describe(self) -> TargetInfo:
         """What is served."""
-        told = self._search.stats()
-        return TargetInfo(**{name: getattr(told, name) for name in TargetInfo.__dataclass_fields__})
+        stats = self._search.stats()
+        return TargetInfo(
+            **{name: getattr(stats, name) for name in TargetInfo.__dataclass_fields__}
+        )
 
     async def send(self, image: Image) -> Reply:
         """Search with an image."""

@@ -6,7 +6,7 @@ from eval.report.document import Section, Table
 from eval.report.results import Result, weights_text
 
 
-def provenance(result: Result) -> Section:
+def provenance_section(result: Result) -> Section:
     """The last section of every report: command, revision, seed, weights, machine, packages.
 
     No times: the same result has the same report.

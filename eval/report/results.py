@@ -1,6 +1,6 @@
-"""What a measurement leaves behind: a folder with run.json, tables, summary.csv and a report.
+"""What every measurement writes: a folder with run.json, tables, summary.csv and a report.
 
-run.json is written last: where it is, the rest is whole. It says first which weights made it.
+run.json is written last: where it is, the rest is complete. Its first field is the weights.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Result(ResultPart):
     """What was measured: the command's name."""
     command: str
     n: int
-    """What was measured so often: queries that were scored, or requests."""
+    """The sample size: queries that were scored, or requests."""
     seed: int
     metrics: dict[str, Mean]
     revision: str | None
@@ -77,7 +77,7 @@ class Result(ResultPart):
 
     @property
     def folder(self) -> str:
-        """The name of the result's folder: says what it is, and is its alone."""
+        """The name of the result's folder, unique to what was measured."""
         raise NotImplementedError
 
     @property

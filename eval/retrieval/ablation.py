@@ -69,7 +69,7 @@ def measure_ablation(run: AblationInput, sample: AblationSample) -> Ablation:
     if run.settings.post != "none":
         steps.add("post", run.settings.post, asked, rank_exactly(asked, run.projected))
     if run.query_results is None:
-        rankings = _indexed(run, asked, run.projected)
+        rankings = _rank_by_index(run, asked, run.projected)
         steps.add("milvus", "Milvus' index", asked, rankings)
     else:
         names = {asked.items[query].id for query in asked.queries}
@@ -84,14 +84,14 @@ def measure_ablation(run: AblationInput, sample: AblationSample) -> Ablation:
         left_out["rest"] = "the service has bogv's own settings alone."
     else:
         try:
-            _rest_steps(steps, asked, sample)
+            _add_rest_steps(steps, asked, sample)
         except DatasetError as error:
             left_out["rest"] = str(error)
     depth = min(MAX_LIMIT, len(run.dataset.gallery))
     return Ablation(depth=depth, steps=steps.steps, left_out=left_out)
 
 
-def _rest_steps(steps: _Steps, asked: Dataset, sample: AblationSample) -> None:
+def _add_rest_steps(steps: _Steps, asked: Dataset, sample: AblationSample) -> None:
     """Raises DatasetError where the sample holds no query with something to find."""
     run = steps.run
     if len(run.dataset.items) > sample.images:
@@ -99,14 +99,14 @@ def _rest_steps(steps: _Steps, asked: Dataset, sample: AblationSample) -> None:
         at = {item.id: index for index, item in enumerate(run.dataset.items)}
         vectors = run.vectors[[at[item.id] for item in part.items]]
         asked = draw_queries(part, sample.queries, run.seed)
-        rankings = _indexed(run, asked, vectors)
+        rankings = _rank_by_index(run, asked, vectors)
         what = f"Milvus' index, on a sample of {len(part.items):,} images"
         steps.restart("milvus_sample", what, asked, rankings)
     rankings = rank_over_rest(asked, run.embedder, run.decoder, progress=run.progress)
     steps.add("rest", "the REST path", asked, rankings)
 
 
-def _indexed(run: AblationInput, asked: Dataset, vectors: Vectors) -> Iterator[Ranking]:
+def _rank_by_index(run: AblationInput, asked: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     rankings = rank_in_milvus(asked, vectors, run.embedder.weights.fingerprint)
     count = len(asked.queries)
     yield from tqdm(rankings, "Searching the index", count, unit="query", disable=not run.progress)
@@ -129,7 +129,9 @@ class _Steps:
 
     def add(self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]) -> None:
         """Enter a step by its rankings."""
-        self.add_query_results(name, what, asked, list(score(asked, _cut(rankings), self.run.ks)))
+        self.add_query_results(
+            name, what, asked, list(score(asked, _truncate(rankings), self.run.ks))
+        )
 
     def add_query_results(
         self, name: StepName, what: str, asked: Dataset, query_results: Sequence[QueryResult]
@@ -184,7 +186,7 @@ def draw_queries(dataset: Dataset, count: int, seed: int) -> Dataset:
     return replace(dataset, queries=[able[place] for place in sorted(drawn.tolist())])
 
 
-def _cut(rankings: Iterable[Ranking]) -> Iterator[Ranking]:
+def _truncate(rankings: Iterable[Ranking]) -> Iterator[Ranking]:
     """As deep as the service goes."""
     for each in rankings:
         yield Ranking(each.query, each.found[:MAX_LIMIT], each.scores[:MAX_LIMIT])

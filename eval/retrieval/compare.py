@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from eval.errors import WorkbenchError
-from eval.retrieval.result import Run, read
+from eval.retrieval.result import Run, read_run
 from eval.statistics import Difference, paired_bootstrap
 
 
@@ -46,7 +46,7 @@ def compare(
     metric: as named in run.json; None: the dataset's headline. max_drop: in the metric's unit.
     Raises WorkbenchError for runs that can't be compared.
     """
-    (before, before_queries), (after, after_queries) = read(a), read(b)
+    (before, before_queries), (after, after_queries) = read_run(a), read_run(b)
     _check_alike(before, after)
     name = metric or before.dataset.headline
     for run, queries in ((before, before_queries), (after, after_queries)):

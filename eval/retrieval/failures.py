@@ -22,7 +22,7 @@ SIDE = 160
 """Pixels of a tile's long side, at most."""
 
 
-def worst(queries: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
+def worst_queries(queries: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
     """The queries that did worst: those that found something right last, or never.
 
     Of equals the one with the lowest average precision, then the first by its id. A query whose
@@ -46,7 +46,7 @@ def failure_strips(queries: pd.DataFrame, dataset: Dataset, decoder: Decoder) ->
     gallery = _Pictures({item.id: item for item in dataset.items}, decoder)
     return [
         _strip(number, row, gallery)
-        for number, row in enumerate(worst(queries).to_dict("records"), 1)
+        for number, row in enumerate(worst_queries(queries).to_dict("records"), 1)
     ]
 
 
@@ -58,10 +58,10 @@ class _Pictures:
     def tile(self, name: str, place: str, mark: str) -> Tile:
         item = self.items[name]
         caption = " · ".join(part for part in (item.label, place, name) if part)
-        return Tile(small(item.read(), self.decoder), caption, mark)
+        return Tile(make_tile_image(item.read(), self.decoder), caption, mark)
 
 
-def small(data: bytes, decoder: Decoder) -> bytes:
+def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
     """An image's bytes as a small JPEG, as bogv sees it: upright, RGB. Raises what decoding does.
 
     Tiny images (digits has 8 × 8 pixels) are enlarged, so that their pixels can be seen.

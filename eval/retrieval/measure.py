@@ -181,7 +181,7 @@ def search_and_score(
     *,
     progress: bool = True,
 ) -> list[QueryResult]:
-    """Search and score: an answer for each query that has something to find.
+    """A result for each query that has something to find.
 
     similarities: counts the pairs, where it is given.
     """

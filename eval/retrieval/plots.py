@@ -102,7 +102,7 @@ class Classes:
     """The means of the others."""
 
 
-def classes(queries: pd.DataFrame, metric: str, seed: int) -> Classes | None:
+def rank_classes(queries: pd.DataFrame, metric: str, seed: int) -> Classes | None:
     """The classes by their mean of the metric; None where there are no two of them.
 
     Of equals the first by name comes first. Intervals are bootstrapped within the class.
@@ -144,27 +144,29 @@ def class_figure(found: Classes, metric: str) -> Figure:
 def _draw_classes(axes: Axes, found: Classes, metric: str) -> None:
     gap = 1 if found.between else 0
     below = len(found.best) + gap
-    places = [*range(len(found.best)), *range(below, below + len(found.worst))]
+    positions = [*range(len(found.best)), *range(below, below + len(found.worst))]
     bars = [*found.best, *found.worst]
     means = np.array([each.value for each in bars])
     low, high = np.array([each.ci95 for each in bars]).T
     whiskers = np.maximum([means - low, high - means], 0)
     style = {"ecolor": "#333333", "elinewidth": 1.5, "capsize": 3}
-    axes.barh(places, means, height=0.72, color=BLUE, alpha=0.75, xerr=whiskers, error_kw=style)
+    axes.barh(positions, means, height=0.72, color=BLUE, alpha=0.75, xerr=whiskers, error_kw=style)
     labels = [f"{_short(each.name)} ({each.queries:,})" for each in bars]
     if found.between:
         middle = float(np.mean(found.between))
         axes.barh(
             [len(found.best)], [middle], height=0.72, color="none", edgecolor=GREY, hatch="//"
         )
-        places.append(len(found.best))
+        positions.append(len(found.best))
         labels.append(f"mean of the {len(found.between):,} between")
-    axes.set_yticks(places, labels)
-    axes.set_ylim(max(places) + 0.7, -0.7)
+    axes.set_yticks(positions, labels)
+    axes.set_ylim(max(positions) + 0.7, -0.7)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    for place, mean, end in zip(places, means, high, strict=False):  # not the one between
-        axes.annotate(f"{mean:.2f}", (end, place), (6, 0), textcoords="offset points", va="center")
+    for position, mean, end in zip(positions, means, high, strict=False):  # not the one between
+        axes.annotate(
+            f"{mean:.2f}", (end, position), (6, 0), textcoords="offset points", va="center"
+        )
     axes.set_xlim(0, 1.12 * max(1.0, float(high.max())))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set(xlabel=f"{metric}, mean of the class (line: 95% interval)", ylabel="class (queries)")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bogv.imaging.decoder import Decoder
 from eval.report.document import Block, Report, Section, Table
-from eval.report.provenance import provenance
+from eval.report.provenance import provenance_section
 from eval.report.results import Mean, weights_lead
 from eval.retrieval.ablation_result import ablation_table
 from eval.retrieval.curves import compute_curves
@@ -14,12 +14,12 @@ from eval.retrieval.failures import failure_strips
 from eval.retrieval.measure import RetrievalOutcome, leak_note
 from eval.retrieval.plots import (
     class_figure,
-    classes,
     curve_figure,
     median,
+    rank_classes,
     similarity_figure,
 )
-from eval.retrieval.result import Run, table
+from eval.retrieval.result import Run, query_table
 from eval.retrieval.similarities import Similarities
 
 EXPLAINED = {
@@ -58,7 +58,7 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
 
     Raises OSError and bogv's errors for an image that can't be read any more.
     """
-    run, queries = outcome.run, table(outcome.query_results)
+    run, queries = outcome.run, query_table(outcome.query_results)
     sections = [
         _metrics(run),
         None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
@@ -67,7 +67,7 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
         _similarities(run, outcome.similarities),
         _failures(outcome, queries, decoder),
         _dataset(outcome),
-        provenance(run),
+        provenance_section(run),
     ]
     return Report(
         f"{run.dataset.name}: {run.dataset.headline}",
@@ -169,7 +169,7 @@ def _depth(outcome: RetrievalOutcome, queries: pd.DataFrame) -> Section:
 
 
 def _classes(run: Run, queries: pd.DataFrame) -> Section | None:
-    found = classes(queries, run.dataset.headline, run.seed)
+    found = rank_classes(queries, run.dataset.headline, run.seed)
     if found is None:
         return None
     blocks: list[Block] = [class_figure(found, run.dataset.headline)]

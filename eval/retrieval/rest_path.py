@@ -26,7 +26,7 @@ from bogv.sources import Sources
 from bogv.store import MilvusStore
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
-from eval.retrieval.search import Ranking, by_place, id_places
+from eval.retrieval.search import Ranking, id_ranks, sort_by_id
 
 ROUTE = "/api/image/sim/search/file"
 
@@ -46,9 +46,9 @@ def rank_over_rest(
     ):
         service.add(dataset, progress)
         with TestClient(service.app, raise_server_exceptions=False) as client:
-            places = id_places(dataset)
-            at = np.argsort(places)  # place -> index
-            queries = by_place(dataset.queries, places)
+            ranks = id_ranks(dataset)
+            at = np.argsort(ranks)  # rank -> index
+            queries = sort_by_id(dataset.queries, ranks)
             bar = tqdm(queries.tolist(), "Asking over REST", unit="query", disable=not progress)
             for query in bar:
                 hits = _ask(client, dataset, query)
@@ -80,13 +80,13 @@ class _Service:
     def add(self, dataset: Dataset, progress: bool) -> None:
         """Add the gallery, in the order of its ids, and wait for the index.
 
-        The key is the id's place among all ids: images of the same bytes stay as many as they are,
+        The key is the id's rank among all ids: images of the same bytes stay as many as they are,
         and an id may be longer than a key.
         """
-        places = id_places(dataset)
-        gallery = by_place(dataset.gallery, places).tolist()
+        ranks = id_ranks(dataset)
+        gallery = sort_by_id(dataset.gallery, ranks).tolist()
         images = (
-            NewImage(dataset.items[index].read, key=str(places[index]), origin="eval")
+            NewImage(dataset.items[index].read, key=str(ranks[index]), origin="eval")
             for index in gallery
         )
         added = self._search.add_many(images)

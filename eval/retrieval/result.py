@@ -101,7 +101,7 @@ class Run(Result):
         }
 
 
-def table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
+def query_table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
     """A row for each query, ordered by its id."""
     rows = [
         {
@@ -123,7 +123,7 @@ def table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
     return frame.astype({"first_relevant": "Int64"})
 
 
-def read(path: Path) -> tuple[Run, pd.DataFrame]:
+def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
     """The run and its queries. path: its folder, or the run.json in it. Raises WorkbenchError."""
     folder = path.parent if path.name == RUN else path
     try:

@@ -1,4 +1,4 @@
-"""Rankings to scores: one answer for each query that has something to find."""
+"""Scoring: from rankings to a result for each query that has something to find."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def score(
     ks: Sequence[int],
     similarities: Similarities | None = None,
 ) -> Iterator[QueryResult]:
-    """An answer for each ranking of a query that has a relevant image.
+    """A result for each ranking of a query that has a relevant image.
 
     similarities: counts the pairs of these queries and what they found, where it is given.
     """
@@ -80,28 +80,28 @@ def _score_ranking(
     metrics = score_query(rel, total, ks)
     if dataset.spec.protocol == "groups-of-four":
         metrics["ns"] = ukbench_ns(rel)
-    left = judged(ranking.found, query, junk)
-    scores = ranking.scores[np.isin(ranking.found, left)]
+    judged_items = drop_query_and_junk(ranking.found, query, junk)
+    scores = ranking.scores[np.isin(ranking.found, judged_items)]
     if similarities is not None:
         similarities.add(scores, rel)
-    places = np.flatnonzero(rel)
-    first = int(places[0]) if places.size else None
+    ranks = np.flatnonzero(rel)
+    first = int(ranks[0]) if ranks.size else None
     return QueryResult(
         query=dataset.items[query].id,
         label=dataset.items[query].label,
         first_relevant=None if first is None else first + 1,
-        first_relevant_id=None if first is None else dataset.items[int(left[first])].id,
+        first_relevant_id=None if first is None else dataset.items[int(judged_items[first])].id,
         first_relevant_score=None if first is None else round(float(scores[first]), 6),
         relevant=total,
-        relevant_places=(places[places < DEEP] + 1).tolist(),
-        top_ids=[dataset.items[index].id for index in left[:TOP].tolist()],
+        relevant_places=(ranks[ranks < DEEP] + 1).tolist(),
+        top_ids=[dataset.items[index].id for index in judged_items[:TOP].tolist()],
         top_scores=[round(float(value), 6) for value in scores[:TOP]],
         scores=metrics,
     )
 
 
-def judged(found: Indices, query: int, junk: Indices) -> Indices:
-    """What `judge` has judged, in its order: the ranking without the query and without junk."""
+def drop_query_and_junk(found: Indices, query: int, junk: Indices) -> Indices:
+    """The ranking without the query and without junk: what `judge` judges, in its order."""
     return found[~np.isin(found, [query, *junk.tolist()])]
 
 

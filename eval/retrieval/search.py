@@ -1,7 +1,7 @@
 """Rankings: the gallery as each query finds it, by exact search or by bogv's own Milvus store.
 
-`exact` ranks the whole gallery. `milvus` gives what the service would: the nearest 1000 at most,
-from the index that bogv makes, in a gallery of its own in a temporary folder.
+`rank_exactly` ranks the whole gallery. `rank_in_milvus` gives what the service would: the nearest
+1000 at most, from the index that bogv makes, in a gallery of its own in a temporary folder.
 
 Ties go by the item's id, as text, so that the order of the files changes nothing.
 """
@@ -84,8 +84,8 @@ def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     once, which makes duplicates a tie, and rows and columns stand in an order of their own, which
     makes the scores the same whatever the order of the files.
     """
-    places = id_places(dataset)
-    queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
+    ranks = id_ranks(dataset)
+    queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
     different, which = distinct(vectors[gallery])
     columns = normalise(different).T
     rows = max(1, CELLS // max(1, len(gallery)))
@@ -96,7 +96,7 @@ def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
         )  # (rows, d) x (d, distinct) -> (rows, distinct)
         for query, row in zip(chunk.tolist(), cosines, strict=True):
             scores = row[which]
-            best = order(scores, places[gallery])
+            best = order(scores, ranks[gallery])
             yield Ranking(query, gallery[best], scores[best])
 
 
@@ -118,8 +118,8 @@ def load_faiss_for_one_thread() -> None:
 
 def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
     """The nearest 1000 at most, by the store's put and search, in Milvus Lite, from its index."""
-    places = id_places(dataset)
-    queries, gallery = by_place(dataset.queries, places), by_place(dataset.gallery, places)
+    ranks = id_ranks(dataset)
+    queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
     limit = ranking_depth("milvus", len(gallery)) or 1
     with (
         tempfile.TemporaryDirectory(prefix="bogv-eval-") as folder,
@@ -128,28 +128,28 @@ def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iter
         store.open(fingerprint, vectors.shape[1])
         for start in range(0, len(gallery), ROWS):
             part = gallery[start : start + ROWS]
-            # The store breaks ties by id, so ids go by place.
-            store.put([synthetic_record(place) for place in places[part].tolist()], vectors[part])
+            # The store breaks ties by id, so ids go by the items' ranks.
+            store.put([synthetic_record(number) for number in ranks[part].tolist()], vectors[part])
         # Until it is whole, Milvus compares a query with every row, and the index isn't measured.
         store.rebuild_index()
-        at = np.empty(len(places), np.intp)  # place -> index
-        at[places] = np.arange(len(places))
+        at = np.empty(len(ranks), np.intp)  # rank -> index
+        at[ranks] = np.arange(len(ranks))
         for query in queries.tolist():
             hits = store.search(vectors[query], limit)
             found = at[rows_of(hits)]
             yield Ranking(query, found, np.array([hit.score for hit in hits]))
 
 
-def id_places(dataset: Dataset) -> Indices:
-    """(n,): each item's place among all ids, sorted: stands for the id, and compares faster."""
+def id_ranks(dataset: Dataset) -> Indices:
+    """(n,): each item's rank among all ids, sorted as text; compares faster than the ids."""
     names = np.array([item.id for item in dataset.items])
-    places = np.empty(len(names), np.intp)
-    places[np.argsort(names)] = np.arange(len(names))
-    return places
+    ranks = np.empty(len(names), np.intp)
+    ranks[np.argsort(names)] = np.arange(len(names))
+    return ranks
 
 
-def by_place(indices: list[int], places: Indices) -> Indices:
+def sort_by_id(indices: list[int], ranks: Indices) -> Indices:
     """The indices, ordered by their items' ids."""
     array = np.array(indices, np.intp)
-    ordered: Indices = array[np.argsort(places[array])]
+    ordered: Indices = array[np.argsort(ranks[array])]
     return ordered

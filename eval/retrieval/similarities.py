@@ -29,9 +29,9 @@ class Similarities:
 
     def add(self, scores: NDArray[np.float64], rel: Relevance) -> None:
         """Count one ranking. scores, rel: (n,), without the query and without junk."""
-        places = np.rint((np.clip(scores, -1, 1) + 1) / BIN).astype(np.intp)
-        np.add.at(self.relevant, places[rel], 1)
-        np.add.at(self.irrelevant, places[~rel], 1)
+        bins_of_scores = np.rint((np.clip(scores, -1, 1) + 1) / BIN).astype(np.intp)
+        np.add.at(self.relevant, bins_of_scores[rel], 1)
+        np.add.at(self.irrelevant, bins_of_scores[~rel], 1)
 
     @property
     def auc(self) -> float:
@@ -63,8 +63,8 @@ class Similarities:
             if counts.any()
         ]
         step = max(1, math.ceil((max(ends) - min(ends)) / bins))
-        places = np.arange(min(ends) - step, max(ends) + 2 * step, step)
-        return np.asarray((places - 0.5) * BIN - 1, np.float64)
+        edges = np.arange(min(ends) - step, max(ends) + 2 * step, step)
+        return np.asarray((edges - 0.5) * BIN - 1, np.float64)
 
 
 def quantile(bins: Bins, share: float) -> float:
@@ -75,13 +75,13 @@ def quantile(bins: Bins, share: float) -> float:
     >>> round(quantile(similarities.relevant, 0.5), 5)
     0.5
     """
-    place = int(np.searchsorted(np.cumsum(bins), share * bins.sum()))
-    return place * BIN - 1
+    bin_number = int(np.searchsorted(np.cumsum(bins), share * bins.sum()))
+    return bin_number * BIN - 1
 
 
 def coarse(bins: Bins, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """(m + 1,) edges, as `Similarities.edges` gives them -> (m,) share of all pairs between each
     two, in percent."""
     upto = np.concatenate([[0], np.cumsum(bins)])
-    places = np.clip(np.rint((edges + 1) / BIN + 0.5), 0, COUNT).astype(np.intp)
-    return 100 * np.diff(upto[places]) / max(1, int(bins.sum()))
+    bin_numbers = np.clip(np.rint((edges + 1) / BIN + 0.5), 0, COUNT).astype(np.intp)
+    return 100 * np.diff(upto[bin_numbers]) / max(1, int(bins.sum()))

@@ -79,12 +79,16 @@ def make_edited_queries(
     ]
     opener = _opener(decoder)
     queries = [_query(items[each.original], each.variant, seed, opener) for each in questions]
-    places = range(len(items), len(items) + len(queries))
+    query_indices = range(len(items), len(items) + len(queries))
     return EditedQueries(
         Dataset(
-            dataset.spec, dataset.root, [*items, *queries], list(places), list(range(len(items)))
+            dataset.spec,
+            dataset.root,
+            [*items, *queries],
+            list(query_indices),
+            list(range(len(items))),
         ),
-        dict(zip(places, questions, strict=True)),
+        dict(zip(query_indices, questions, strict=True)),
     )
 
 

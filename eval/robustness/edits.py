@@ -159,12 +159,12 @@ def logo(image: Image.Image, percent: float, rng: Generator) -> Image.Image:
     margin = round(min(image.size) * 0.03)
     right, bottom = rng.integers(2, size=2).tolist()
     badge = _badge(size, str(rng.choice(LOGO_COLOURS)))
-    place = (
+    position = (
         image.width - size - margin if right else margin,
         image.height - size - margin if bottom else margin,
     )
     image = image.copy()
-    image.paste(badge, place, badge)
+    image.paste(badge, position, badge)
     return image
 
 
@@ -227,10 +227,10 @@ def _draw_bar(draw: ImageDraw.ImageDraw, width: float, head: float, page: str) -
 
 
 def _draw_lines(
-    draw: ImageDraw.ImageDraw, place: tuple[float, float], size: tuple[float, float], ink: str
+    draw: ImageDraw.ImageDraw, position: tuple[float, float], size: tuple[float, float], ink: str
 ) -> None:
     """Bars of uneven length where text would stand."""
-    (left, top), (width, height) = place, size
+    (left, top), (width, height) = position, size
     pitch = height / 4
     for number, length in enumerate((0.9, 0.75, 0.4)):
         y = top + pitch * (number + 0.7)
@@ -240,18 +240,21 @@ def _draw_lines(
 # ------------------------------------------------------------------------------ the table
 
 
-def _at(
+def _with_strength(
     function: Callable[[Image.Image, float, Generator], Image.Image], strength: float
 ) -> EditFunction:
     return lambda image, rng: function(image, strength, rng)
 
 
-def _graded(
+def _graded_recipes(
     function: Callable[[Image.Image, float, Generator], Image.Image],
     strengths: Iterable[float],
     label: str = "{:g}",
 ) -> dict[str, Recipe]:
-    return {label.format(strength): Recipe([_at(function, strength)]) for strength in strengths}
+    return {
+        label.format(strength): Recipe([_with_strength(function, strength)])
+        for strength in strengths
+    }
 
 
 _BOTH_WAYS = (-50, -25, 25, 50)
@@ -260,15 +263,15 @@ EDITS: Mapping[str, Edit] = {
     "crop": Edit(
         "so much of the area is kept, anywhere; the shape stays",
         "% of area",
-        _graded(crop, (90, 75, 50, 30)),
+        _graded_recipes(crop, (90, 75, 50, 30)),
     ),
     "resize": Edit(
-        "each side is scaled down to so much", "% of side", _graded(resize, (50, 25, 12.5))
+        "each side is scaled down to so much", "% of side", _graded_recipes(resize, (50, 25, 12.5))
     ),
     "rotate": Edit(
         "turned either way; nothing is cut off, the new corners are white",
         "degrees",
-        _graded(rotate, (5, 15, 45, 90, 180)),
+        _graded_recipes(rotate, (5, 15, 45, 90, 180)),
     ),
     "mirror": Edit(
         "horizontal: left and right are swapped; vertical: top and bottom",
@@ -283,49 +286,49 @@ EDITS: Mapping[str, Edit] = {
     "blur": Edit(
         "Gaussian; its standard deviation as a share of the short side",
         "% of side",
-        _graded(blur, (0.5, 1, 2, 4)),
+        _graded_recipes(blur, (0.5, 1, 2, 4)),
     ),
     "noise": Edit(
         "Gaussian, on each channel of each pixel; its standard deviation in grey levels of 255",
         "grey levels",
-        _graded(noise, (10, 25, 50)),
+        _graded_recipes(noise, (10, 25, 50)),
     ),
     "brightness": Edit(
-        "all values so much lower or higher", "%", _graded(brightness, _BOTH_WAYS, "{:+g}")
+        "all values so much lower or higher", "%", _graded_recipes(brightness, _BOTH_WAYS, "{:+g}")
     ),
     "contrast": Edit(
         "distances from the mean grey so much smaller or larger",
         "%",
-        _graded(contrast, _BOTH_WAYS, "{:+g}"),
+        _graded_recipes(contrast, _BOTH_WAYS, "{:+g}"),
     ),
-    "grey": Edit("so much of the colour is taken away", "%", _graded(grey, (50, 100))),
+    "grey": Edit("so much of the colour is taken away", "%", _graded_recipes(grey, (50, 100))),
     "text": Edit(
         "a caption written over it, its length as a share of the width",
         "% of width",
-        _graded(text, (30, 60, 90)),
+        _graded_recipes(text, (30, 60, 90)),
     ),
     "logo": Edit(
         "a round badge in a corner, its diameter as a share of the short side",
         "% of side",
-        _graded(logo, (20, 35, 50)),
+        _graded_recipes(logo, (20, 35, 50)),
     ),
     "border": Edit(
         "a frame of one colour, its width on each side as a share of the short side",
         "% of side",
-        _graded(border, (5, 10, 20)),
+        _graded_recipes(border, (5, 10, 20)),
     ),
     "screenshot": Edit(
         "shown in a window with bars and margins; its share of the window's area",
         "% of area",
-        _graded(screenshot, (70, 50, 30)),
+        _graded_recipes(screenshot, (70, 50, 30)),
     ),
     "combined": Edit(
         "two of the above, one after the other",
         "",
         {
-            "crop75+jpeg50": Recipe([_at(crop, 75)], 50),
-            "mirror+text60": Recipe([mirror, _at(text, 60)]),
-            "screenshot50+jpeg50": Recipe([_at(screenshot, 50)], 50),
+            "crop75+jpeg50": Recipe([_with_strength(crop, 75)], 50),
+            "mirror+text60": Recipe([mirror, _with_strength(text, 60)]),
+            "screenshot50+jpeg50": Recipe([_with_strength(screenshot, 50)], 50),
         },
     ),
 }

@@ -1,6 +1,7 @@
 """How often an edited image finds its original, by edit and by strength; no labels needed.
 
-Dataset -> Asked -> Embedded -> Ranking, one a query -> Answer, one a query -> Robustness
+Dataset -> EditedQueries -> Embedded -> Ranking, one a query -> EditedQueryResult, one a query
+-> Robustness
 """
 
 from __future__ import annotations
@@ -136,14 +137,16 @@ def _query_results(
     for ranking in rankings:
         question = edited.questions[ranking.query]
         rel = judge(ranking.found, edited.dataset.relevant(ranking.query), None)
-        place = int(rel.argmax()) if rel.any() else None
+        rank_from_0 = int(rel.argmax()) if rel.any() else None
         yield EditedQueryResult(
             query=ranking.query,
             image=items[question.original].id,
             variant=question.variant,
-            rank=None if place is None else place + 1,
-            found_id=None if place is None else items[int(ranking.found[place])].id,
-            similarity=None if place is None else round(float(ranking.scores[place]), 6),
+            rank=None if rank_from_0 is None else rank_from_0 + 1,
+            found_id=None if rank_from_0 is None else items[int(ranking.found[rank_from_0])].id,
+            similarity=None
+            if rank_from_0 is None
+            else round(float(ranking.scores[rank_from_0]), 6),
             top_ids=[items[index].id for index in ranking.found[:TOP].tolist()],
             top_scores=[round(float(score), 6) for score in ranking.scores[:TOP]],
             scores={f"hit_rate@{k}": hit_rate(rel, k) for k in ks} | {"mrr": reciprocal_rank(rel)},

@@ -191,7 +191,7 @@ def _looks(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
     for edit in result.edits:
         tiles = [
             Tile(
-                small(decoder, items[query_result.query].read()),
+                shrink(decoder, items[query_result.query].read()),
                 f"{query_result.variant.strength}: found"
                 f" {_value(result, edit, query_result.variant.strength):.0%}",
             )
@@ -205,7 +205,7 @@ def _looks(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
     ]
 
 
-def worst(query_results: Sequence[EditedQueryResult]) -> list[EditedQueryResult]:
+def worst_queries(query_results: Sequence[EditedQueryResult]) -> list[EditedQueryResult]:
     """The edited image of each edit whose original is furthest down, the worst of them first.
 
     One an edit, since else the hardest edit would have them all.
@@ -227,7 +227,7 @@ def worst(query_results: Sequence[EditedQueryResult]) -> list[EditedQueryResult]
 def _failures(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
     strips = [
         Strip(f"failure-{number}", _failure(outcome, query_result, decoder))
-        for number, query_result in enumerate(worst(outcome.query_results), 1)
+        for number, query_result in enumerate(worst_queries(outcome.query_results), 1)
     ]
     if not strips:
         return ["None: every edited image found its original first."]
@@ -247,27 +247,27 @@ def _failure(
         items[index].id for index in outcome.edited.dataset.relevant(query_result.query).tolist()
     }
     tiles = [
-        Tile(small(decoder, items[query_result.query].read()), query_result.variant.name, "query")
+        Tile(shrink(decoder, items[query_result.query].read()), query_result.variant.name, "query")
     ]
     for place, (name, score) in enumerate(
         zip(query_result.top_ids[:SHOWN], query_result.top_scores, strict=False), 1
     ):
         mark = "right" if name in right else "wrong"
         caption = f"place {place}, similarity {score:.4f}: {name}"
-        tiles.append(Tile(small(decoder, by_id[name].read()), caption, mark))
+        tiles.append(Tile(shrink(decoder, by_id[name].read()), caption, mark))
     if query_result.rank is None or query_result.rank > SHOWN:
         place_of = "not found" if query_result.rank is None else f"place {query_result.rank:,}"
         cosine = (
             "" if query_result.similarity is None else f", similarity {query_result.similarity:.4f}"
         )
         # Where a copy was found, its pixels are the same.
-        image = small(decoder, by_id[query_result.image].read())
+        image = shrink(decoder, by_id[query_result.image].read())
         name = query_result.found_id or query_result.image
         tiles.append(Tile(image, f"{place_of}{cosine}: {name}", "right"))
     return tiles
 
 
-def small(decoder: Decoder, data: bytes) -> bytes:
+def shrink(decoder: Decoder, data: bytes) -> bytes:
     """An image's bytes -> a JPEG of at most 240 pixels."""
     image = decoder.upright(data)[0]
     image.thumbnail((TILE, TILE))

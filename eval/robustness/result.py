@@ -90,7 +90,7 @@ class EditedQueryResult:
     scores: dict[str, float]
 
 
-def table(query_results: Sequence[EditedQueryResult]) -> pd.DataFrame:
+def edited_query_table(query_results: Sequence[EditedQueryResult]) -> pd.DataFrame:
     """A row for each edited image, and for each unedited one."""
     rows = [
         {

@@ -1,7 +1,7 @@
 """How bogv's gallery grows: adding, building, searching, memory, disk, restart, by its rows.
 
-For each number of rows: made-up vectors -> exact neighbours -> put, and searched while the index
-is built -> opened in a fresh process and searched -> Point -> Scale and its table
+For each number of rows: synthetic vectors -> exact neighbours -> put, and searched while the index
+is built -> opened in a fresh process and searched -> ScalePoint -> Scale and its table
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def measure(options: ScaleOptions) -> Scale:
     metrics: dict[str, Mean] = {}
     with tqdm(total=3 * len(rows), unit="step", disable=not options.progress) as bar:
         for count in rows:
-            point, mean = _measured(count, options, bar)
+            point, mean = _measure_rows(count, options, bar)
             points.append(point)
             metrics[f"ann_recall@{options.k}@{count}"] = mean
     share = others.share()
@@ -78,7 +78,7 @@ def measure(options: ScaleOptions) -> Scale:
     )
 
 
-def _measured(rows: int, options: ScaleOptions, bar: tqdm[Any]) -> tuple[ScalePoint, Mean]:
+def _measure_rows(rows: int, options: ScaleOptions, bar: tqdm[Any]) -> tuple[ScalePoint, Mean]:
     with temporary_gallery("scale", lite=options.lite) as location:
         bar.set_description(f"Making {rows:,} rows")
         exact = _write(location, rows, options)
@@ -108,8 +108,8 @@ def _point(
         rows=rows,
         add_rate=round(rows / filled.put_seconds, 1),
         build_seconds=round(filled.build_seconds, 3),
-        building=_searched(filled.meanwhile, exact),
-        built=_searched(again.asked, exact),
+        building=_summarise_searches(filled.meanwhile, exact),
+        built=_summarise_searches(again.asked, exact),
         restart_seconds=round(again.restart_seconds, 3),
         memory_mib=None if again.memory_mib is None else round(again.memory_mib, 1),
         disk_mib=None if disk is None else round(disk, 3),
@@ -121,7 +121,7 @@ def _recalls(asked: TimedQueries, exact: Neighbours) -> list[float]:
     return [ann_recall(found, exact.rows[query].tolist()) for query, found in pairs]
 
 
-def _searched(asked: TimedQueries, exact: Neighbours) -> SearchFigures:
+def _summarise_searches(asked: TimedQueries, exact: Neighbours) -> SearchFigures:
     milliseconds = 1000 * np.sort(asked.seconds)
     return SearchFigures(
         queries=len(asked.queries),

@@ -69,7 +69,7 @@ class Baseline:
         """One image: its embedding, its thumbnail, its row."""
         data = path.read_bytes()
         key = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        image = _decoded(data)
+        image = _decode(data)
         row = {"key": key, "filepath": str(path), "embedding": self.embed(image)}
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         image.save(self._folder / f"{key}.webp")
@@ -86,7 +86,7 @@ class Baseline:
         """The nearest rows to an image, best first: mappings with `distance` and `entity`."""
         found = self._client.search(
             "usual",
-            data=[self.embed(_decoded(data))],
+            data=[self.embed(_decode(data))],
             limit=limit,
             output_fields=["key", "filepath"],
             search_params={"metric_type": "COSINE"},
@@ -97,5 +97,5 @@ class Baseline:
         self._client.insert("usual", rows)
 
 
-def _decoded(data: bytes) -> Image.Image:
+def _decode(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")

@@ -71,17 +71,19 @@ def _make(
     source = paths[number % len(paths)]
     try:
         with Image.open(source) as image:
-            picture = _cut(ImageOps.exif_transpose(image).convert("RGB"), size, generator)
+            picture = _crop_to(ImageOps.exif_transpose(image).convert("RGB"), size, generator)
     except (OSError, ValueError, SyntaxError) as error:
         raise WorkbenchError(f"The image {str(source)!r} can't be read: {error}") from error
     made = folder / f"{number:06}.jpg"
-    _grained(picture, generator).save(made, "JPEG", quality=QUALITY)
+    _add_grain(picture, generator).save(made, "JPEG", quality=QUALITY)
     return made
 
 
-def _cut(image: Image.Image, size: tuple[int, int], generator: np.random.Generator) -> Image.Image:
+def _crop_to(
+    image: Image.Image, size: tuple[int, int], generator: np.random.Generator
+) -> Image.Image:
     """A part of the image, of the size's shape, scaled to it; every other one mirrored."""
-    shape = ImageOps.fit(image, _fitting(image.size, size)) if image.size != size else image
+    shape = ImageOps.fit(image, _fit_size(image.size, size)) if image.size != size else image
     width, height = (round(side * generator.uniform(LEAST_CUT, 1)) for side in shape.size)
     left = int(generator.integers(0, shape.width - width + 1))
     top = int(generator.integers(0, shape.height - height + 1))
@@ -90,13 +92,13 @@ def _cut(image: Image.Image, size: tuple[int, int], generator: np.random.Generat
     return part.resize(size, Image.Resampling.BICUBIC)
 
 
-def _fitting(given: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+def _fit_size(given: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
     """The largest size of the shape of `size` within `given`."""
     scale = min(given[0] / size[0], given[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _grained(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+def _add_grain(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     """With noise in its brightness; a tile of it, again and again, for 12 megapixels take long."""
     noise = generator.standard_normal((TILE, TILE), np.float32) * np.float32(GRAIN)
     tile = np.clip(np.rint(noise) + 128, 0, 255).astype(np.uint8)

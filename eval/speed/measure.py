@@ -56,16 +56,16 @@ def measure(options: SpeedOptions) -> Speed:
         folder = Path(name)
         setting = make_setting(options, folder / "data")
         source, paths = find_sources(options.images, folder / "samples")
-        told = _Progress(options.progress)
-        with told:
-            told("making the inputs")
+        report_step = _Progress(options.progress)
+        with report_step:
+            report_step("making the inputs")
             small, large = _make_inputs(paths, folder, options)
-            told("starting")
+            report_step("starting")
             starts = measure_starts(setting, folder, small[0])
             engine = run_in_process(engine_of, setting)
-            _add_small(found, setting, folder, small, engine, told)
-            _add_large(found, setting, folder, large, told)
-            lines, found.metrics = measure_searches(setting, folder, small, options, told)
+            _add_small(found, setting, folder, small, engine, report_step)
+            _add_large(found, setting, folder, large, report_step)
+            lines, found.metrics = measure_searches(setting, folder, small, options, report_step)
         found.lines += [*lines, *starts]
     return Speed(
         weights=weights_part(setting.weights.name, setting.weights.fingerprint),
@@ -129,25 +129,25 @@ def _add_small(
     folder: Path,
     paths: Sequence[Path],
     engine: str,
-    told: Callable[[str], None],
+    report_step: Callable[[str], None],
 ) -> None:
     warm_up, images = paths[:BATCH], paths[BATCH:]
-    told("each stage alone, 640 × 480")
-    stages = _stages(found, "640 × 480", setting, folder / "stages", images)
-    told("the same on every core at once")
-    busy = _busy_bound(setting, folder / "busy", images)
+    report_step("each stage alone, 640 × 480")
+    stages = _measure_stages_of(found, "640 × 480", setting, folder / "stages", images)
+    report_step("the same on every core at once")
+    busy = _measure_busy_bound(setting, folder / "busy", images)
     found.stages[-1] = stages = stages.model_copy(update={"busy_bound": busy})
-    told("adding the usual way")
+    report_step("adding the usual way")
     usual = run_in_process(
         add_by_baseline, setting, folder / "usual", warm_up[:WARM_UP], images[:USUAL_ADDS]
     )
-    told("adding")
+    report_step("adding")
     bogv = run_in_process(add_images, setting, folder / "added", warm_up, images, False)
     wanted = ADD_RATIO.get(engine.rsplit(" ", 1)[-1])
     goal = None if wanted is None else Goal(of="ratio", at_least=wanted)
     found.lines += [
-        *_adding("640 × 480", bogv, usual, USUAL, goal),
-        _against_bound(bogv, stages),
+        *_add_lines("640 × 480", bogv, usual, USUAL, goal),
+        _bound_line(bogv, stages),
         make_line(
             f"bulk add, 640 × 480: share of the bound of busy cores ({busy:.1f} images/s)",
             "",
@@ -161,22 +161,22 @@ def _add_large(
     setting: Setting,
     folder: Path,
     paths: Sequence[Path],
-    told: Callable[[str], None],
+    report_step: Callable[[str], None],
 ) -> None:
     warm_up, images = paths[:WARM_UP], paths[WARM_UP:]
-    told("each stage alone, 12 megapixels")
-    stages = _stages(found, "12 megapixels", setting, folder / "large-stages", images)
-    told("adding 12 megapixels")
+    report_step("each stage alone, 12 megapixels")
+    stages = _measure_stages_of(found, "12 megapixels", setting, folder / "large-stages", images)
+    report_step("adding 12 megapixels")
     bogv = run_in_process(add_images, setting, folder / "large-added", warm_up, images, False)
-    told("adding 12 megapixels, full-size decode")
+    report_step("adding 12 megapixels, full-size decode")
     full = run_in_process(add_images, setting, folder / "large-full", warm_up, images, True)
     found.lines += [
-        *_adding("12 megapixels", bogv, full, "full-size decode", LARGE_RATIO),
-        _against_bound(bogv, stages, judged=False),
+        *_add_lines("12 megapixels", bogv, full, "full-size decode", LARGE_RATIO),
+        _bound_line(bogv, stages, judged=False),
     ]
 
 
-def _stages(
+def _measure_stages_of(
     found: _Found, what: str, setting: Setting, folder: Path, paths: Sequence[Path]
 ) -> Stages:
     cpu = run_in_process(measure_stages, setting, folder, paths)
@@ -190,7 +190,7 @@ def _stages(
     return stages
 
 
-def _busy_bound(setting: Setting, folder: Path, paths: Sequence[Path]) -> float:
+def _measure_busy_bound(setting: Setting, folder: Path, paths: Sequence[Path]) -> float:
     cores = min(cpu_count() or 1, MOST_PROCESSES)
     each = run_in_processes(
         measure_stages, [(setting, folder / f"{n}", paths, n) for n in range(cores)]
@@ -199,7 +199,7 @@ def _busy_bound(setting: Setting, folder: Path, paths: Sequence[Path]) -> float:
     return round(bound(means, cpu_count() or 1), 3)
 
 
-def _adding(
+def _add_lines(
     what: str, bogv: WorkTiming, other: WorkTiming, against: str, goal: Goal | None
 ) -> list[Line]:
     return [
@@ -222,7 +222,7 @@ def _adding(
     ]
 
 
-def _against_bound(bogv: WorkTiming, stages: Stages, *, judged: bool = True) -> Line:
+def _bound_line(bogv: WorkTiming, stages: Stages, *, judged: bool = True) -> Line:
     what = f"bulk add, {stages.what}: share of the bound ({stages.bound:.1f} images/s)"
     return make_line(what, "", bogv.rate / stages.bound, goal=BOUND_SHARE if judged else None)
 

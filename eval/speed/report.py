@@ -102,21 +102,21 @@ def _figure(found: Speed) -> Figure:
 
 
 def _draw(axes: Axes, stages: list[Stages]) -> None:
-    places = np.arange(len(stages))[::-1]
+    positions = np.arange(len(stages))[::-1]
     left = np.zeros(len(stages))
     for colour, name in zip(COLOURS, stages[0].cpu_ms, strict=False):
         widths = np.array([max(0.0, each.cpu_ms[name]) for each in stages])
-        axes.barh(places, widths, left=left, color=colour, label=name, edgecolor="white")
+        axes.barh(positions, widths, left=left, color=colour, label=name, edgecolor="white")
         left += widths
-    for place, whole in zip(places, left, strict=True):
+    for position, whole in zip(positions, left, strict=True):
         axes.annotate(
             f"{whole:,.1f} ms",
-            (whole, place),
+            (whole, position),
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
         )
-    axes.set_yticks(places, [each.what for each in stages])
+    axes.set_yticks(positions, [each.what for each in stages])
     axes.set_xlim(0, 1.15 * left.max())
     axes.grid(visible=False, axis="y")
     axes.set_title("What adding an image takes")

@@ -77,7 +77,7 @@ def _first_answer(server: Server, image: Path) -> float:
     """Seconds from the start of the process to the answer of a first search."""
     begun = time.perf_counter()
     asked = [Image(image.name, image.read_bytes())]
-    _requests(server, asked, 1, ALONE)
+    _send_requests(server, asked, 1, ALONE)
     return server.start_seconds + time.perf_counter() - begun
 
 
@@ -112,13 +112,16 @@ def measure_searches(
     folder: Path,
     paths: Sequence[Path],
     options: SpeedOptions,
-    told: Callable[[str], None],
+    report_step: Callable[[str], None],
 ) -> tuple[list[Line], dict[str, Mean]]:
-    """Lines and metrics of a server with a full gallery. told: hears what is being done."""
-    told("filling the gallery")
+    """Lines and metrics of a server with a full gallery.
+
+    report_step: called with the name of each step as it begins.
+    """
+    report_step("filling the gallery")
     recalls = run_in_process(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
     metrics = means_of({f"ann_recall@{K}": recalls}, None, options.seed)
-    told("searching the usual way")
+    report_step("searching the usual way")
     usual = run_in_process(
         search_by_baseline,
         setting,
@@ -128,17 +131,17 @@ def measure_searches(
         paths[:USUAL_SEARCHES],
         min(USUAL_SEARCHES, options.searches),
     )
-    told("searching over REST")
+    report_step("searching over REST")
     images = [Image(path.name, path.read_bytes()) for path in paths]
     with serving(setting.data, **setting.environment) as server:
-        _requests(server, images, WARM_UP, CROWD)
+        _send_requests(server, images, WARM_UP, CROWD)
         sent = {
-            clients: _requests(server, images, options.searches, clients)
+            clients: _send_requests(server, images, options.searches, clients)
             for clients in (ALONE, CONCURRENT, CROWD)
         }
-        above = _overheads(server, images, options.searches)
-        told("soaking")
-        memory = _memory_lines(server, images, options)
+        above = _measure_overheads(server, images, options.searches)
+        report_step("soaking")
+        memory = _measure_memory(server, images, options)
     lines = [*_search_lines(sent, usual, above, options.gallery), *memory]
     lines.append(_recall_line(metrics[f"ann_recall@{K}"].value, options.gallery))
     return lines, metrics | _latencies(sent)
@@ -155,7 +158,7 @@ def _recall_line(recall: float, gallery: int) -> Line:
     )
 
 
-def _requests(
+def _send_requests(
     server: Server, images: Sequence[Image], searches: int, clients: int
 ) -> list[Request]:
     """So many searches by so many clients, each of which asks again once it is answered.
@@ -175,7 +178,7 @@ def _requests(
     return requests
 
 
-def _overheads(server: Server, images: Sequence[Image], searches: int) -> list[float]:
+def _measure_overheads(server: Server, images: Sequence[Image], searches: int) -> list[float]:
     """Seconds that each of some searches, one after the other, takes above its bare steps.
 
     By the standard library's blocking client: `RestTarget` takes 2 to 3 ms a request of its own, on
@@ -241,9 +244,9 @@ def _latencies(sent: dict[int, list[Request]]) -> dict[str, Mean]:
     return metrics
 
 
-def _memory_lines(server: Server, images: Sequence[Image], options: SpeedOptions) -> list[Line]:
+def _measure_memory(server: Server, images: Sequence[Image], options: SpeedOptions) -> list[Line]:
     before = server.resident_mib()
-    _requests(server, images, options.soak, CONCURRENT)
+    _send_requests(server, images, options.soak, CONCURRENT)
     after = server.resident_mib()
     growth = None if before is None or after is None else _megabytes(after - before)
     enough = options.gallery >= ASKED_GALLERY

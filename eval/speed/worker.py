@@ -74,9 +74,9 @@ def add_images(
     """
     decoder = (full_size_decoder if full_size else Decoder)(setting.max_upload, setting.max_pixels)
     with setting.opened(folder, decoder) as search:
-        _checked(search.add_many(new_images(warm_up, setting.max_upload)))
+        _check_created(search.add_many(new_images(warm_up, setting.max_upload)))
         images = list(new_images(paths, setting.max_upload))
-        return _timed(lambda: _checked(search.add_many(images)), len(paths))
+        return _time(lambda: _check_created(search.add_many(images)), len(paths))
 
 
 def add_by_baseline(
@@ -90,7 +90,7 @@ def add_by_baseline(
 
     with closing(Baseline(setting.weights, folder)) as usual:
         add(warm_up)
-        return _timed(lambda: add(paths), len(paths))
+        return _time(lambda: add(paths), len(paths))
 
 
 def search_by_baseline(
@@ -103,7 +103,7 @@ def search_by_baseline(
             usual.fill(batch)
         usual.search(images[0], K)
         turns = islice(cycle(images), searches)
-        return [_timed(partial(usual.search, data, K), 1).seconds for data in turns]
+        return [_time(partial(usual.search, data, K), 1).seconds for data in turns]
 
 
 def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[float]:
@@ -132,7 +132,7 @@ def measure_stages(
     Processor time, because a busy host takes the processor away for a while, and a clock counts
     that. On one core, because two that wait for each other in a loop are busy with nothing.
     """
-    _on_one_core(core)
+    _pin_to_core(core)
     embedder = setting.embedder()
     decoder = Decoder(setting.max_upload, setting.max_pixels)
     thumbnails = Thumbnails(str(folder / "thumbnails"))
@@ -165,7 +165,7 @@ def measure_stages(
             (records[at : at + BATCH], vectors[at : at + BATCH])
             for at in range(0, len(records), BATCH)
         ]
-        stages.each("store", lambda batch: _stored(store, *batch), rows, len(records))
+        stages.each("store", lambda batch: _store(store, *batch), rows, len(records))
     return stages.ms
 
 
@@ -185,7 +185,7 @@ class _Stages:
         return done
 
 
-def _stored(store: MilvusStore, records: Sequence[Record], vectors: Vectors) -> None:
+def _store(store: MilvusStore, records: Sequence[Record], vectors: Vectors) -> None:
     """As the service does: looked up before decoding and again before writing."""
     ids = [record.id for record in records]
     store.get(ids, latest=False)
@@ -193,19 +193,19 @@ def _stored(store: MilvusStore, records: Sequence[Record], vectors: Vectors) -> 
     store.put(records, vectors)
 
 
-def _on_one_core(core: int) -> None:
+def _pin_to_core(core: int) -> None:
     """Before OpenVINO is loaded, which then makes one thread. Not every system can do it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[core : core + 1]))
 
 
-def _timed(work: Callable[[], object], images: int) -> WorkTiming:
+def _time(work: Callable[[], object], images: int) -> WorkTiming:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return WorkTiming(time.perf_counter() - wall, time.process_time() - cpu, images)
 
 
-def _checked(verdicts: Iterable[Added]) -> None:
+def _check_created(verdicts: Iterable[Added]) -> None:
     for added in verdicts:
         if added.status != "created":
             raise WorkbenchError(f"{added.filepath!r} was {added.status}: {added.error}")

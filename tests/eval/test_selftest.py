@@ -83,7 +83,7 @@ def test_a_query_that_finds_itself_kills_its_canary(
     monkeypatch: pytest.MonkeyPatch, leaky: Callable[..., Relevance], expected: str
 ) -> None:
     monkeypatch.setattr(scoring, "judge", leaky)
-    monkeypatch.setattr(scoring, "judged", lambda found, *_: found)
+    monkeypatch.setattr(scoring, "drop_query_and_junk", lambda found, *_: found)
     canary = selftest.self_match()
     assert not canary.alive
     assert f"hit_rate@1 is {expected};" in canary.detail

@@ -21,7 +21,7 @@ from eval.latency.measure import (
     measure_service,
     read_images,
     requests_table,
-    steps,
+    run_steps,
 )
 from eval.latency.report import latency_report
 from eval.latency.result import REMAINDER
@@ -168,7 +168,7 @@ class Prompt:
 def played(**more: Any) -> tuple[list[StepRequests], Prompt]:
     target = Prompt()
     options = LatencyOptions(**{**vars(OPTIONS), **more})
-    return asyncio.run(steps(target, [Image("a", b""), Image("b", b"")], options)), target
+    return asyncio.run(run_steps(target, [Image("a", b""), Image("b", b"")], options)), target
 
 
 def test_the_warm_up_is_in_no_step() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from eval.report.document import Report, markdown
-from eval.report.provenance import provenance
+from eval.report.provenance import provenance_section
 from eval.report.results import Mean, Result
 
 
@@ -18,7 +18,7 @@ def test_provenance_has_what_it_takes_to_repeat_and_no_times() -> None:
         packages={"bogv": "0.1.0", "numpy": "2.4.6"},
         seconds={"all": 123.456},
     )
-    section = provenance(result)
+    section = provenance_section(result)
     text = markdown(Report("Title", [], [section]))
     for part in (
         *("python -m eval made-up --seed 7", "| seed | 7 |", "0123abc-dirty", "1,234 times"),
@@ -27,5 +27,5 @@ def test_provenance_has_what_it_takes_to_repeat_and_no_times() -> None:
         assert part in text
     assert "123.456" not in text
     assert "no git" in markdown(
-        Report("", [], [provenance(result.model_copy(update={"revision": None}))])
+        Report("", [], [provenance_section(result.model_copy(update={"revision": None}))])
     )

@@ -12,7 +12,7 @@ from eval.errors import WorkbenchError
 from eval.report.results import PER_QUERY, write
 from eval.retrieval.measure import RetrievalOptions, measure
 from eval.retrieval.report import run_report
-from eval.retrieval.result import table
+from eval.retrieval.result import query_table
 from tests.fakes import FakeEngine
 from tests.support.retrieval import DECODER, measured
 
@@ -24,7 +24,7 @@ def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) 
     written = write(
         tmp_path,
         outcome.run,
-        {PER_QUERY: table(outcome.query_results)},
+        {PER_QUERY: query_table(outcome.query_results)},
         run_report(outcome, DECODER),
     )
     rows = list(csv.DictReader((written / "summary.csv").read_text().splitlines()))
@@ -43,6 +43,6 @@ def test_results_that_cannot_be_written_are_an_error(folder: Path, tmp_path: Pat
         write(
             tmp_path / "file",
             outcome.run,
-            {PER_QUERY: table(outcome.query_results)},
+            {PER_QUERY: query_table(outcome.query_results)},
             run_report(outcome, DECODER),
         )

@@ -19,7 +19,7 @@ from eval.report.document import Report
 from eval.report.results import PER_QUERY, Mean, WeightsPart, write
 from eval.retrieval.compare import compare
 from eval.retrieval.measure import search_and_score
-from eval.retrieval.result import DatasetCounts, DatasetPart, Run, read, table
+from eval.retrieval.result import DatasetCounts, DatasetPart, Run, query_table, read_run
 from eval.selftest import made_up
 from eval.statistics import summarise
 
@@ -79,7 +79,9 @@ def written(
         seconds={},
     )
     changed = run.model_copy(update=changes or {})
-    return write(out, changed, {PER_QUERY: table(query_results)}, Report("None", ["No weights."]))
+    return write(
+        out, changed, {PER_QUERY: query_table(query_results)}, Report("None", ["No weights."])
+    )
 
 
 def status(*arguments: str | Path) -> int:
@@ -146,7 +148,7 @@ def test_another_metric_can_be_compared(tmp_path: Path) -> None:
     found = compare(a, b, "map")
     assert (found.metric, found.k) == ("map", 1)
     assert found.before == pytest.approx(1)
-    assert found.after == pytest.approx(read(b)[0].metrics["map"].value)
+    assert found.after == pytest.approx(read_run(b)[0].metrics["map"].value)
 
 
 def test_json_has_the_verdict_and_the_flips(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from eval.retrieval.curves import compute_curves
-from eval.retrieval.result import table
+from eval.retrieval.result import query_table
 from tests.support.retrieval_report import measured
 
 
@@ -15,7 +15,7 @@ def test_the_curves_are_the_metrics_of_the_run_interval_and_all(
 ) -> None:
     outcome = measured(class_folders, tmp_path, ks=(1, 3, 13))
     run = outcome.run
-    found = compute_curves(table(outcome.query_results), run.k, 15, run.seed)
+    found = compute_curves(query_table(outcome.query_results), run.k, 15, run.seed)
     assert found.ks == [*range(1, 11), 12, 13, 15]
     for k in run.k:
         at = found.ks.index(k)

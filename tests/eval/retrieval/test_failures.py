@@ -8,9 +8,9 @@ import pandas as pd
 from PIL import Image
 
 from eval.report.document import Strip, markdown
-from eval.retrieval.failures import failure_strips, small, worst
+from eval.retrieval.failures import failure_strips, make_tile_image, worst_queries
 from eval.retrieval.report import run_report
-from eval.retrieval.result import table
+from eval.retrieval.result import query_table
 from tests.fakes import encoded
 from tests.support.retrieval import DECODER
 from tests.support.retrieval_report import blocks, measured
@@ -24,15 +24,15 @@ def test_the_worst_are_those_that_found_last_or_never() -> None:
             "map": [0.1, 0.0, 0.9, 0.05, 0.0, 1.0],
         }
     )
-    assert worst(queries)["query"].tolist() == ["b", "e", "c", "d", "a"]
-    assert worst(queries, rows=2)["query"].tolist() == ["b", "e"]
+    assert worst_queries(queries)["query"].tolist() == ["b", "e", "c", "d", "a"]
+    assert worst_queries(queries, rows=2)["query"].tolist() == ["b", "e"]
 
 
 def test_a_failure_is_shown_as_query_what_came_first_and_the_first_right_one(
     class_folders: Path, tmp_path: Path
 ) -> None:
     outcome = measured(class_folders, tmp_path)
-    strips = failure_strips(table(outcome.query_results), outcome.dataset, DECODER)
+    strips = failure_strips(query_table(outcome.query_results), outcome.dataset, DECODER)
     assert len(strips) == 8
     first = strips[0]
     query, *found = first.tiles
@@ -69,10 +69,12 @@ def test_tiles_are_upright_and_tiny_images_are_enlarged() -> None:
     sideways.paste("blue", (0, 0, 150, 100))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise: blue comes to the top
-    with Image.open(io.BytesIO(small(encoded(sideways, "JPEG", exif=exif), DECODER))) as tile:
+    with Image.open(
+        io.BytesIO(make_tile_image(encoded(sideways, "JPEG", exif=exif), DECODER))
+    ) as tile:
         assert tile.size == (53, 160)
         red, _, blue = tile.convert("RGB").getpixel((26, 20))  # type: ignore[misc]
     assert blue > 200
     assert red < 50
-    with Image.open(io.BytesIO(small(encoded(Image.new("L", (8, 6))), DECODER))) as tile:
+    with Image.open(io.BytesIO(make_tile_image(encoded(Image.new("L", (8, 6))), DECODER))) as tile:
         assert (tile.size, tile.mode) == ((160, 120), "RGB")

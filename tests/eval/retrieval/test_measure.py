@@ -13,7 +13,7 @@ from eval.report.results import PER_QUERY, write
 from eval.retrieval import measure as running
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.report import run_report
-from eval.retrieval.result import read, table
+from eval.retrieval.result import query_table, read_run
 from tests.fakes import png
 from tests.support.retrieval import DECODER, first_is_junk, measured
 
@@ -131,11 +131,11 @@ def test_queries_without_labels_that_find_nothing_are_written_all_the_same(
         replace(query_result, label=None, first_relevant=None, first_relevant_id=None)
         for query_result in outcome.query_results
     ]
-    _, queries = read(
+    _, queries = read_run(
         write(
             tmp_path / "results",
             outcome.run,
-            {PER_QUERY: table(lost)},
+            {PER_QUERY: query_table(lost)},
             run_report(outcome, DECODER),
         )
     )

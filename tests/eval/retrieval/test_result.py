@@ -8,17 +8,17 @@ import pytest
 from eval.embedding.settings import EmbeddingSettings
 from eval.report.results import PER_QUERY, write
 from eval.retrieval.report import run_report
-from eval.retrieval.result import read, table
+from eval.retrieval.result import query_table, read_run
 from tests.support.retrieval import DECODER, measured
 
 
 def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
     outcome = measured(tmp_path, "folder", root=folder)
-    run, queries = read(
+    run, queries = read_run(
         write(
             tmp_path / "results",
             outcome.run,
-            {PER_QUERY: table(outcome.query_results)},
+            {PER_QUERY: query_table(outcome.query_results)},
             run_report(outcome, DECODER),
         )
     )
@@ -40,9 +40,9 @@ def test_a_variant_is_named_in_its_folder_and_its_summary(folder: Path, tmp_path
     settings = EmbeddingSettings(crop="squash", post="pca:3")
     outcome = measured(tmp_path, "folder", root=folder, settings=settings)
     report = run_report(outcome, DECODER)
-    written = write(tmp_path, outcome.run, {PER_QUERY: table(outcome.query_results)}, report)
+    written = write(tmp_path, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
     assert written.name.startswith("folder-custom-squash-pca3-exact-16-")
-    assert read(written)[0].settings == settings
+    assert read_run(written)[0].settings == settings
     [row, *_] = csv.DictReader((written / "summary.csv").read_text().splitlines())
     assert row["settings"] == "squash-pca3"
     assert any("post pca:3" in line for line in report.lead)

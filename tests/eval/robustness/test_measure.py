@@ -16,8 +16,8 @@ from eval.errors import WorkbenchError
 from eval.retrieval.search import rank
 from eval.robustness.edits import CONTROL, EDITS, EditVariant
 from eval.robustness.measure import means
-from eval.robustness.report import robustness_report, worst
-from eval.robustness.result import EditedQueryResult, notes, table
+from eval.robustness.report import robustness_report, worst_queries
+from eval.robustness.result import EditedQueryResult, edited_query_table, notes
 from tests.fakes import encoded, picture
 from tests.support.retrieval import DECODER
 from tests.support.robustness import measured, values
@@ -47,7 +47,7 @@ def test_the_overall_figure_is_the_mean_over_edited_images_without_the_control(
     photo_folder: Path,
 ) -> None:
     outcome = measured(photo_folder, edits=["rotate", "mirror"], sample=5)
-    queries = table(outcome.query_results)
+    queries = edited_query_table(outcome.query_results)
     made = queries[queries["edit"] != "none"]
     assert len(made) == outcome.result.n == 5 * 7
     found = values(outcome)
@@ -124,9 +124,9 @@ def test_an_original_beyond_the_ranking_has_no_rank(
     lost = [query_result for query_result in outcome.query_results if query_result.rank is None]
     assert lost
     assert {query_result.scores["mrr"] for query_result in lost} == {0}
-    queries = table(outcome.query_results)
+    queries = edited_query_table(outcome.query_results)
     assert queries["rank"].isna().sum() == len(lost)
-    assert worst(outcome.query_results) == [lost[0]]
+    assert worst_queries(outcome.query_results) == [lost[0]]
     shown = robustness_report(outcome, DECODER)
     assert "not found" in str(shown)
 

@@ -7,7 +7,7 @@ from typing import Any
 from bogv.embedder import Embedder
 from bogv.weights import UNTRAINED, Weights
 from eval.robustness.edits import CONTROL, EDITS, EditVariant, edit_variants
-from eval.robustness.report import robustness_report, worst
+from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult
 from tests.fakes import FakeEngine
 from tests.support.retrieval import DECODER
@@ -21,7 +21,7 @@ def test_the_worst_are_failures_one_of_each_edit_the_worst_first() -> None:
     lost, far, near = query_result("text", None), query_result("crop", 9), query_result("blur", 2)
     others = [query_result("crop", 7), query_result("logo", 1), query_result("none", 4)]
     others[2] = replace(others[2], variant=CONTROL)
-    assert worst([near, *others, far, lost]) == [lost, far, near]
+    assert worst_queries([near, *others, far, lost]) == [lost, far, near]
 
 
 def test_the_report_leads_with_the_weights_and_shows_every_edit(photo_folder: Path) -> None:

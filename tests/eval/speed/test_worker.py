@@ -43,7 +43,7 @@ def test_images_are_added_and_none_is_passed_over(
 def test_each_stage_is_measured_on_all_images(
     setting: Setting, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed_work, "_on_one_core", lambda _: None)
+    monkeypatch.setattr(speed_work, "_pin_to_core", lambda _: None)
     images = make_inputs(paths, tmp_path / "many", BATCH + 3, (160, 120), 0)
     found = measure_stages(setting, tmp_path / "stages", images)
     names = ["read and MD5", "decode and resize", "thumbnail", "embed", "write thumbnail", "store"]

@@ -27,12 +27,12 @@ PrecisionOption = Annotated[
 Out = Annotated[Path, typer.Option(help="Where the result's folder goes.")]
 
 
-def typed(context: typer.Context) -> str:
+def typed_command(context: typer.Context) -> str:
     """The command as it was typed, for run.json."""
     return shlex.join(["python", "-m", "eval", *(context.obj or [])])
 
 
-def places(text: str) -> list[int]:
+def parse_ks(text: str) -> list[int]:
     """--k as numbers, ascending. Raises typer.BadParameter."""
     try:
         found = sorted({int(part) for part in text.split(",")})
