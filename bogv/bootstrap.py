@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bogv.canary import Canary
 from bogv.config import Settings
-from bogv.embedder import load_embedder
+from bogv.embedder import Embedder, load_embedder
 from bogv.errors import BogvError, StorageUnavailable
 from bogv.folders import import_folder
 from bogv.imaging.decoder import Decoder
@@ -66,6 +66,16 @@ def open_search(settings: Settings) -> ImageSearch:
     except BogvError:
         store.close()
         raise
+
+
+def make_search(
+    decoder: Decoder, embedder: Embedder, store: MilvusStore, folder: Path
+) -> ImageSearch:
+    """The service over parts that are there, its thumbnails in `folder`/thumbnails.
+
+    For benchmarks and tests, which choose each part; `open_search` goes by the settings.
+    """
+    return ImageSearch(decoder, embedder, store, Thumbnails(str(folder / "thumbnails")))
 
 
 def open_sources(settings: Settings) -> Sources:

@@ -19,7 +19,7 @@ from eval.commands.run import run
 from eval.commands.scale import scale
 from eval.commands.selftest import selftest
 from eval.commands.speed import speed
-from eval.datasets import DatasetError
+from eval.data.catalogue import DatasetError
 from eval.errors import WorkbenchError
 
 app = typer.Typer(

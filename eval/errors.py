@@ -1,4 +1,4 @@
-"""The workbench's own error; those of datasets are `eval.datasets.DatasetError`."""
+"""The workbench's own error; those of datasets are `eval.data.catalogue.DatasetError`."""
 
 from __future__ import annotations
 

@@ -161,9 +161,9 @@ def average_precision(rel: Relevance, total: int) -> float:
     0.588889
     """
     _check_total(rel, total)
-    places = np.flatnonzero(rel)  # counted from 0
-    found = np.arange(1, places.size + 1)
-    return float((found / (places + 1)).sum() / total)
+    ranks = np.flatnonzero(rel)  # counted from 0
+    found = np.arange(1, ranks.size + 1)
+    return float((found / (ranks + 1)).sum() / total)
 
 
 def average_precision_trapezoid(rel: Relevance, total: int) -> float:
@@ -180,10 +180,10 @@ def average_precision_trapezoid(rel: Relevance, total: int) -> float:
     0.461111
     """
     _check_total(rel, total)
-    places = np.flatnonzero(rel)  # counted from 0
-    found = np.arange(places.size)
-    before = np.where(places == 0, 1.0, found / np.maximum(places, 1))
-    after = (found + 1) / (places + 1)
+    ranks = np.flatnonzero(rel)  # counted from 0
+    found = np.arange(ranks.size)
+    before = np.where(ranks == 0, 1.0, found / np.maximum(ranks, 1))
+    after = (found + 1) / (ranks + 1)
     return float(((before + after) / 2).sum() / total)
 
 
@@ -196,8 +196,8 @@ def reciprocal_rank(rel: Relevance) -> float:
     >>> reciprocal_rank(np.array([0, 1, 1, 0, 1], dtype=bool))
     0.5
     """
-    places = np.flatnonzero(rel)
-    return float(1 / (places[0] + 1)) if places.size else 0.0
+    ranks = np.flatnonzero(rel)
+    return float(1 / (ranks[0] + 1)) if ranks.size else 0.0
 
 
 def ndcg(rel: Relevance, total: int, k: int) -> float:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bogv.records import Vectors
-from eval.datasets import Dataset, Spec
-from eval.embedding import Embedded
-from eval.layouts import Item
-from eval.run import answer
-from eval.scoring import Answer, duplicates
-from eval.search import Backend
+from eval.data.catalogue import Spec
+from eval.data.datasets import Dataset
+from eval.data.items import Item
+from eval.embedding.embed import Embedded
+from eval.retrieval.measure import search_and_score
+from eval.retrieval.scoring import QueryResult, find_duplicates
+from eval.retrieval.search import Backend
 
 SEED = 0
 CLASSES, EACH = 20, 15
@@ -35,7 +36,9 @@ class Canary:
 
 def selftest() -> list[Canary]:
     """Run all canaries; one that raises is dead too."""
-    return [_guarded(canary) for canary in (perfect, perfect_in_milvus, random, self_match, leak)]
+    return [
+        _run_guarded(canary) for canary in (perfect, perfect_in_milvus, random, self_match, leak)
+    ]
 
 
 def perfect() -> Canary:
@@ -56,8 +59,8 @@ def random() -> Canary:
     """
     labels = _labels()
     vectors = np.random.default_rng(SEED).normal(size=(len(labels), 64))
-    answers = _answers(made_up(labels), vectors)
-    value = _mean(answers, "precision@10")
+    query_results = _query_results(made_up(labels), vectors)
+    value = _mean(query_results, "precision@10")
     chance = (EACH - 1) / (len(labels) - 1)
     allowed = 5 * float(np.sqrt(chance * (1 - chance) / (10 * len(labels))))
     return Canary(
@@ -80,7 +83,7 @@ def self_match() -> Canary:
         # What a wrong twin should find lies elsewhere: its label is that of the next wrong pair.
         labels += [f"right {pair}"] * 2 if same else [f"left {pair // 4}", f"other {pair // 4}"]
         rows += [np.eye(40)[pair]] * 2
-    value = _mean(_answers(made_up(labels), np.array(rows)), "hit_rate@1")
+    value = _mean(_query_results(made_up(labels), np.array(rows)), "hit_rate@1")
     return Canary(
         "the query never finds itself",
         value == 0.5,
@@ -96,7 +99,7 @@ def leak() -> Canary:
     planted = {(0, 20), (7, 33), (19, 39)}
     for query, copy in planted:
         digests[copy] = digests[query]
-    found = duplicates(made_up(labels, queries, gallery), digests)
+    found = find_duplicates(made_up(labels, queries, gallery), digests)
     named = {(int(pair.query), int(pair.gallery)) for pair in found}
     return Canary(
         "duplicates between query and gallery",
@@ -139,40 +142,42 @@ def made_up(
 def _perfect(name: str, backend: Backend, classes: int) -> Canary:
     labels = _labels(classes)
     vectors = np.repeat(np.eye(classes), EACH, axis=0)
-    answers = _answers(made_up(labels), vectors, backend)
+    query_results = _query_results(made_up(labels), vectors, backend)
     # Of 14 that are right, the first 1, 5 and 10 places hold 1/14, 5/14 and 10/14.
     best = {f"recall@{k}": k / (EACH - 1) for k in KS}
-    names = answers[0].scores
+    names = query_results[0].scores
     short = [
-        f"{metric} {_mean(answers, metric):.3f}"
+        f"{metric} {_mean(query_results, metric):.3f}"
         for metric in names
-        if not np.isclose(_mean(answers, metric), best.get(metric, 1.0), rtol=0, atol=1e-12)
+        if not np.isclose(_mean(query_results, metric), best.get(metric, 1.0), rtol=0, atol=1e-12)
     ]
-    complete = len(answers) == len(labels)
+    complete = len(query_results) == len(labels)
     detail = (
         f"{len(names)} metrics are at their best" if not short else f"short: {', '.join(short)}"
     )
-    return Canary(name, complete and not short, f"{detail}, {len(answers)} of {len(labels)} scored")
+    return Canary(
+        name, complete and not short, f"{detail}, {len(query_results)} of {len(labels)} scored"
+    )
 
 
 def _labels(classes: int = CLASSES) -> list[str]:
     return [f"class {number:02}" for number in range(classes) for _ in range(EACH)]
 
 
-def _answers(
+def _query_results(
     dataset: Dataset, vectors: np.typing.ArrayLike, backend: Backend = "exact"
-) -> list[Answer]:
+) -> list[QueryResult]:
     rows: Vectors = np.asarray(vectors, np.float32)
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     embedded = Embedded(rows, [item.id for item in dataset.items])
-    return answer(dataset, embedded, backend, KS, "canary", progress=False)
+    return search_and_score(dataset, embedded, backend, KS, "canary", progress=False)
 
 
-def _mean(answers: Sequence[Answer], metric: str) -> float:
-    return float(np.mean([each.scores[metric] for each in answers]))
+def _mean(query_results: Sequence[QueryResult], metric: str) -> float:
+    return float(np.mean([each.scores[metric] for each in query_results]))
 
 
-def _guarded(canary: Callable[[], Canary]) -> Canary:
+def _run_guarded(canary: Callable[[], Canary]) -> Canary:
     try:
         return canary()
     except Exception as error:  # noqa: BLE001 - whatever it died of, the others are still asked

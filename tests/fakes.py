@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bogv.bootstrap import make_search
 from bogv.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.service import ImageSearch
 from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
 from bogv.weights import DIMENSION, Weights
 
 
@@ -47,12 +47,8 @@ def fake_embedder(fingerprint: str = "fake0000") -> Embedder:
 
 def lite_search(folder: Path, max_bytes: int = 100_000) -> ImageSearch:
     """A service on an empty gallery in Milvus Lite, with the fake embedder."""
-    return ImageSearch(
-        Decoder(max_bytes, 1_000_000),
-        fake_embedder(),
-        MilvusStore.lite(folder, "images"),
-        Thumbnails(str(folder / "thumbnails")),
-    )
+    store = MilvusStore.lite(folder, "images")
+    return make_search(Decoder(max_bytes, 1_000_000), fake_embedder(), store, folder)
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

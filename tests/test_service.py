@@ -520,7 +520,7 @@ def test_an_index_that_is_not_built_in_time_is_told(
     store.close()
 
 
-@pytest.mark.parametrize("entry", ["app", "eval.scale"])
+@pytest.mark.parametrize("entry", ["app", "eval.scale.measure"])
 def test_arrow_allocates_with_the_systems_allocator(entry: str) -> None:
     """Arrow chooses once, as it is loaded: too late is without effect, and nothing says so."""
     script = f"import {entry}, pyarrow; print(pyarrow.default_memory_pool().backend_name)"

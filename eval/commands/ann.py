@@ -14,15 +14,24 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import DIMENSION, resolve
-from eval.ann import POINTS, Ann, Options, Source, measure, points_table
-from eval.ann_report import ann_report
-from eval.commands.parts import Json, Out, Root, WeightsOption, print_json, typed, weights_line
-from eval.datasets import load
-from eval.embedding import embed
+from eval.ann.measure import AnnOptions, VectorSource, measure
+from eval.ann.report import ann_report
+from eval.ann.result import POINTS, Ann, points_table
+from eval.ann.sweep import sweeps
+from eval.commands.shared import (
+    Json,
+    Out,
+    Root,
+    WeightsOption,
+    print_json,
+    typed_command,
+    weights_line,
+)
+from eval.data.datasets import load
+from eval.embedding.embed import embed
 from eval.errors import WorkbenchError
-from eval.results import UNTRAINED_NOTE, weights_part, write
-from eval.sweep import sweeps
-from eval.synthetic import Clustered
+from eval.harness.synthetic import Clustered
+from eval.report.results import UNTRAINED_NOTE, weights_part, write
 
 
 def ann(  # noqa: PLR0913, PLR0917 - one for each option
@@ -72,7 +81,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
     if dataset is None:
         distribution = Clustered(seed, dimension, clusters, spread)
         parameters = {name: value for name, value in asdict(distribution).items() if name != "seed"}
-        source = Source(
+        source = VectorSource(
             "synthetic",
             distribution.gallery(vectors),
             vectors,
@@ -81,10 +90,10 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         )
     else:
         cached = cache or settings.cache_dir / "eval"
-        source = _embedded(dataset, root, weights, engine, queries, seed, cached, settings)
+        source = _embed_dataset(dataset, root, weights, engine, queries, seed, cached, settings)
     lite = settings.milvus_host is None
     only = [name.strip().upper() for name in index.split(",") if name.strip()]
-    options = Options(
+    options = AnnOptions(
         sweeps=sweeps(source.count, k, lite=lite, only=only),
         k=k,
         seed=seed,
@@ -93,7 +102,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         build_threads=build_threads,
         lite=lite,
         database="Milvus Lite" if lite else "Milvus server",
-        command=typed(context),
+        command=typed_command(context),
     )
     found = measure(source, options)
     folder = write(out, found, {POINTS: points_table(found)}, ann_report(found))
@@ -103,7 +112,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
         _print(found, folder)
 
 
-def _embedded(  # noqa: PLR0917 - what `run` takes of its options
+def _embed_dataset(  # noqa: PLR0917 - what `run` takes of its options
     dataset: str,
     root: Path | None,
     weights: str,
@@ -112,7 +121,7 @@ def _embedded(  # noqa: PLR0917 - what `run` takes of its options
     seed: int,
     cache: Path,
     settings: Settings,
-) -> Source:
+) -> VectorSource:
     """A dataset's embeddings; a sample of the seed's is held out to be asked for."""
     items = load(dataset, root)
     if queries >= len(items.items):
@@ -126,7 +135,7 @@ def _embedded(  # noqa: PLR0917 - what `run` takes of its options
     order = np.random.default_rng(seed).permutation(len(rows))
     gallery = rows[np.sort(order[queries:])]
     part = weights_part(embedder.weights.name, embedder.weights.fingerprint)
-    return Source(dataset, [gallery], len(gallery), rows[order[:queries]], weights=part)
+    return VectorSource(dataset, [gallery], len(gallery), rows[order[:queries]], weights=part)
 
 
 def _print(found: Ann, folder: Path) -> None:

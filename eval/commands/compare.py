@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from eval.commands.parts import Json, print_json, weights_line
-from eval.compare import Comparison
-from eval.compare import compare as compare_runs
+from eval.commands.shared import Json, print_json, weights_line
+from eval.retrieval.compare import Comparison
+from eval.retrieval.compare import compare as compare_runs
 
 
 def compare(

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from eval.commands.parts import Json, Root, print_json
-from eval.datasets import DatasetError, Spec, catalogue, root_of
-from eval.fetch import fetch as fetch_dataset
+from eval.commands.shared import Json, Root, print_json
+from eval.data.catalogue import DatasetError, Spec, read_catalogue, root_of
+from eval.data.fetch import fetch as fetch_dataset
 
 
 def list_command(as_json: Json = False) -> None:
     """List the datasets that can be measured on, and which are here."""
-    specs = catalogue()
+    specs = read_catalogue()
     if as_json:
         print_json(
             [{**each.model_dump(by_alias=True), "here": _is_here(each)} for each in specs.values()]

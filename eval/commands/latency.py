@@ -10,20 +10,27 @@ from typing import Annotated
 import typer
 
 from bogv.config import Engine, Precision, Settings
-from eval.commands.parts import (
+from eval.commands.shared import (
     Json,
     Out,
     PrecisionOption,
     WeightsOption,
     print_json,
-    typed,
+    typed_command,
     weights_line,
 )
-from eval.latency import REQUESTS, Options, Outcome, measure_server, measure_service, requests_table
-from eval.latency_report import latency_report
-from eval.latency_result import Latency
-from eval.latency_targets import ServicePlace
-from eval.results import write
+from eval.latency.measure import (
+    REQUESTS,
+    LatencyOptions,
+    LatencyOutcome,
+    measure_server,
+    measure_service,
+    requests_table,
+)
+from eval.latency.report import latency_report
+from eval.latency.result import Latency
+from eval.latency.service_target import ServiceSetup
+from eval.report.results import write
 
 
 def latency(  # noqa: PLR0913, PLR0917 - one for each option
@@ -62,18 +69,20 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
     --weights and --engine. A server is measured as it is, and nothing is added to it; its token is
     taken from the variable TOKEN, not from an option, for the command is written down.
     """
-    options = Options(
-        concurrency=[int(each) for each in _numbers(concurrency, "--concurrency", whole=True)],
-        rates=_numbers(rates, "--rates") if rates else (),
+    options = LatencyOptions(
+        concurrency=[
+            int(each) for each in _parse_numbers(concurrency, "--concurrency", whole=True)
+        ],
+        rates=_parse_numbers(rates, "--rates") if rates else (),
         requests=requests,
         seconds=seconds,
         limit=limit,
         timeout=timeout,
         warm_up=warm_up,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
-    outcome = _measured(target, images, options, weights, engine, precision)
+    outcome = _measure(target, images, options, weights, engine, precision)
     found = outcome.latency
     table = requests_table(outcome.sent)
     folder = write(out, found, {REQUESTS: table}, latency_report(found, table))
@@ -85,14 +94,14 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
         _print_outcome(found, folder)
 
 
-def _measured(
+def _measure(
     target: str,
     images: Path | None,
-    options: Options,
+    options: LatencyOptions,
     weights: str,
     engine: Engine,
     precision: Precision,
-) -> Outcome:
+) -> LatencyOutcome:
     settings = Settings()
     if target.startswith(("http://", "https://")):
         token = settings.token.get_secret_value() if settings.token else None
@@ -100,11 +109,11 @@ def _measured(
     if target != "service":
         raise typer.BadParameter("--target is `service` or a URL: http://127.0.0.1:7000")
     with tempfile.TemporaryDirectory(prefix="bogv-latency-") as folder:
-        place = ServicePlace(Path(folder), weights, engine, precision, settings)
-        return measure_service(place, images, options)
+        setup = ServiceSetup(Path(folder), weights, engine, precision, settings)
+        return measure_service(setup, images, options)
 
 
-def _numbers(text: str, option: str, *, whole: bool = False) -> list[float]:
+def _parse_numbers(text: str, option: str, *, whole: bool = False) -> list[float]:
     try:
         numbers = [float(int(part) if whole else float(part)) for part in text.split(",")]
     except ValueError as error:

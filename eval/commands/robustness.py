@@ -12,22 +12,23 @@ from bogv.config import Engine, Settings
 from bogv.embedder import load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
-from eval.commands.parts import (
+from eval.commands.shared import (
     Json,
     Out,
     PrecisionOption,
     Root,
     WeightsOption,
-    places,
+    parse_ks,
     print_json,
-    typed,
+    typed_command,
     weights_line,
 )
-from eval.edits import EDITS, variants
-from eval.results import PER_QUERY, UNTRAINED_NOTE, write
-from eval.robustness import HEADLINE, Options, Outcome, measure, notes, table
-from eval.robustness_report import robustness_report
-from eval.search import Backend
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.retrieval.search import Backend
+from eval.robustness.edits import EDITS, edit_variants
+from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, measure
+from eval.robustness.report import robustness_report
+from eval.robustness.result import HEADLINE, edited_query_table, notes
 
 
 def robustness(  # noqa: PLR0913, PLR0917 - one for each option
@@ -61,17 +62,17 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
     settings = Settings()
-    options = Options(
+    options = RobustnessOptions(
         dataset=dataset,
         root=root,
         sample=sample,
-        edits=_names(edits),
-        ks=places(k),
+        edits=_parse_names(edits),
+        ks=parse_ks(k),
         backend=backend,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
-    variants(options.edits)  # a wrong name is told before the network is loaded
+    edit_variants(options.edits)  # a wrong name is told before the network is loaded
     chosen = resolve(weights, precision=precision, models=settings.models_dir)
     embedder = load_embedder(chosen, engine, settings.cache_dir, precision)
     if not embedder.weights.trained:
@@ -79,7 +80,9 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = robustness_report(outcome, decoder)
-    folder = write(out, outcome.result, {PER_QUERY: table(outcome.answers)}, report)
+    folder = write(
+        out, outcome.result, {PER_QUERY: edited_query_table(outcome.query_results)}, report
+    )
     for note in notes(outcome.result):
         print(note, file=sys.stderr)
     if as_json:
@@ -88,15 +91,15 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         _print_outcome(outcome, folder)
 
 
-def _names(text: str) -> list[str] | None:
+def _parse_names(text: str) -> list[str] | None:
     """--edits as a list; None: all of them."""
     names = [name.strip() for name in text.split(",")]
     return [name for name in names if name] or None
 
 
-def _print_outcome(outcome: Outcome, folder: Path) -> None:
+def _print_outcome(outcome: RobustnessOutcome, folder: Path) -> None:
     result = outcome.result
-    images = len(outcome.asked.dataset.items)
+    images = len(outcome.edited.dataset.items)
     print(f"Weights:  {weights_line(result.weights)}")
     print(f"Dataset:  {result.dataset_name}")
     print(

@@ -14,24 +14,33 @@ from bogv.config import Engine, Settings
 from bogv.embedder import Embedder, load_embedder
 from bogv.imaging.decoder import Decoder
 from bogv.weights import resolve
-from eval.account import Sample
-from eval.commands.parts import (
+from eval.commands.shared import (
     Json,
     Out,
     PrecisionOption,
     Root,
     WeightsOption,
-    places,
+    parse_ks,
     print_json,
-    typed,
+    typed_command,
     weights_line,
 )
-from eval.losses import Losses, losses_table
-from eval.results import PER_QUERY, UNTRAINED_NOTE, table, write
-from eval.run import Options, Outcome, evaluate, leak_note
-from eval.run_report import run_report
-from eval.search import Backend, load_faiss_for_one_thread
-from eval.variants import POST_PATTERN, Crop, Pooling, Size, Tta, Variant, network_of
+from eval.embedding.settings import (
+    POST_PATTERN,
+    Crop,
+    EmbeddingSettings,
+    Pooling,
+    Size,
+    Tta,
+    network_of,
+)
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.retrieval.ablation import AblationSample
+from eval.retrieval.ablation_result import Ablation, ablation_table
+from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
+from eval.retrieval.report import run_report
+from eval.retrieval.result import query_table
+from eval.retrieval.search import Backend, load_faiss_for_one_thread
 
 PoolingOption = Annotated[
     Pooling, typer.Option(help="Of the last feature map: mean, generalised mean, maximum.")
@@ -92,56 +101,58 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
-    options = Options(
+    options = RetrievalOptions(
         dataset=dataset,
         root=root,
-        ks=places(k),
+        ks=parse_ks(k),
         backend=backend,
-        variant=Variant(pooling=pooling, size=size, crop=crop, tta=tta, post=_post(post)),
-        losses=Sample(loss_queries, loss_images) if losses else None,
+        settings=EmbeddingSettings(
+            pooling=pooling, size=size, crop=crop, tta=tta, post=_parse_post(post)
+        ),
+        ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
 
     def load(settings: Settings) -> Embedder:
         chosen = resolve(weights, precision=precision, models=settings.models_dir)
-        network = network_of(options.variant)
+        network = network_of(options.settings)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
-    outcome, folder = _measured(options, load, out, cache)
+    outcome, folder = _measure_and_write(options, load, out, cache)
     if as_json:
         print_json(outcome.run.model_dump(mode="json"))
     else:
         _print_outcome(outcome, folder)
 
 
-def _measured(
-    options: Options, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
-) -> tuple[Outcome, Path]:
+def _measure_and_write(
+    options: RetrievalOptions, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
+) -> tuple[RetrievalOutcome, Path]:
     """The outcome and the folder that it was written to."""
-    if options.losses is not None or options.backend == "milvus":
+    if options.ablation is not None or options.backend == "milvus":
         load_faiss_for_one_thread()
     settings = Settings()
     embedder = load(settings)
     if not embedder.weights.trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
-    outcome = evaluate(options, embedder, decoder, cache or settings.cache_dir / "eval")
+    outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = run_report(outcome, decoder)
-    folder = write(out, outcome.run, {PER_QUERY: table(outcome.answers)}, report)
+    folder = write(out, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
     if note := leak_note(outcome.duplicates):
         print(note, file=sys.stderr)
     return outcome, folder
 
 
-def _post(text: str) -> str:
+def _parse_post(text: str) -> str:
     if re.fullmatch(POST_PATTERN, text) is None:
         raise typer.BadParameter(f"--post takes none, pca:<n> or whiten:<n>, as pca:512: {text!r}")
     return text
 
 
-def _print_outcome(outcome: Outcome, folder: Path) -> None:
+def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     run = outcome.run
     counts = run.counts
     print(f"Weights:  {weights_line(run.weights)}")
@@ -160,7 +171,7 @@ def _print_outcome(outcome: Outcome, folder: Path) -> None:
         mark = "  <- headline" if name == run.dataset.headline else ""
         print(f"{name:30} {mean.value:8.4f}  [{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]{mark}")
     if run.losses is not None:
-        _print_losses(run.losses)
+        _print_ablation(run.losses)
     for anchor in run.anchors:
         print(
             f"{anchor.status}: {anchor.metric} {anchor.value} ({anchor.setting}; {anchor.source})"
@@ -168,8 +179,8 @@ def _print_outcome(outcome: Outcome, folder: Path) -> None:
     print(f"\n{folder}")
 
 
-def _print_losses(losses: Losses) -> None:
-    table = losses_table(losses)
+def _print_ablation(ablation: Ablation) -> None:
+    table = ablation_table(ablation)
     lines = [table.columns, *table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
     print("\nLoss account")

@@ -9,10 +9,11 @@ import typer
 
 from bogv.config import Settings
 from bogv.weights import DIMENSION
-from eval.commands.parts import Json, Out, print_json, typed, weights_line
-from eval.results import write
-from eval.scale import POINTS, Options, Scale, measure, points_table
-from eval.scale_report import scale_report
+from eval.commands.shared import Json, Out, print_json, typed_command, weights_line
+from eval.report.results import write
+from eval.scale.measure import ScaleOptions, measure
+from eval.scale.report import scale_report
+from eval.scale.result import POINTS, Scale, points_table
 
 
 def scale(  # noqa: PLR0913, PLR0917 - one for each option
@@ -20,12 +21,14 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     rows: Annotated[
         str, typer.Option(help="With commas between. 100,000 take 5 GB of disk and some minutes.")
     ] = "1000,10000,100000",
-    queries: Annotated[int, typer.Option(min=1, help="Held out of the rows.")] = Options.queries,
-    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest.")] = Options.k,
+    queries: Annotated[
+        int, typer.Option(min=1, help="Held out of the rows.")
+    ] = ScaleOptions.queries,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest.")] = ScaleOptions.k,
     dimension: Annotated[int, typer.Option(min=2, help="Of the vectors.")] = DIMENSION,
     warm_up: Annotated[
         int, typer.Option(min=0, help="Queries whose time isn't counted.")
-    ] = Options.warm_up,
+    ] = ScaleOptions.warm_up,
     seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the bootstrap.")] = 0,
     out: Out = Path("results"),
     as_json: Json = False,
@@ -35,15 +38,15 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     On Milvus Lite, or on the server that MILVUS_HOST names, in a collection of its own, which is
     removed afterwards.
     """
-    options = Options(
-        rows=_rows(rows),
+    options = ScaleOptions(
+        rows=_parse_rows(rows),
         queries=queries,
         k=k,
         dimension=dimension,
         seed=seed,
         warm_up=warm_up,
         lite=Settings().milvus_host is None,
-        command=typed(context),
+        command=typed_command(context),
     )
     found = measure(options)
     folder = write(out, found, {POINTS: points_table(found)}, scale_report(found))
@@ -53,7 +56,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
         _print(found, folder)
 
 
-def _rows(text: str) -> list[int]:
+def _parse_rows(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:

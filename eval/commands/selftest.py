@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from eval.commands.parts import Json, print_json
+from eval.commands.shared import Json, print_json
 from eval.selftest import selftest as run_canaries
 
 

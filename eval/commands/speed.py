@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from bogv.config import Precision
-from eval.commands.parts import Json, Out, WeightsOption, print_json, typed, weights_line
-from eval.results import write
-from eval.speed import measure
-from eval.speed_report import cells, others_note, speed_report
-from eval.speed_result import Speed
-from eval.speed_setting import Options
+from eval.commands.shared import Json, Out, WeightsOption, print_json, typed_command, weights_line
+from eval.report.results import write
+from eval.speed.measure import measure
+from eval.speed.report import cells, others_note, speed_report
+from eval.speed.result import Speed
+from eval.speed.setting import SpeedOptions
 
 
 def speed(  # noqa: PLR0913, PLR0917 - one for each option
@@ -25,14 +25,16 @@ def speed(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     count: Annotated[
         int, typer.Option(min=4, help="Images of 640 × 480; a quarter as many of 12 megapixels.")
-    ] = Options.count,
-    gallery: Annotated[int, typer.Option(min=10, help="Rows that are searched.")] = Options.gallery,
+    ] = SpeedOptions.count,
+    gallery: Annotated[
+        int, typer.Option(min=10, help="Rows that are searched.")
+    ] = SpeedOptions.gallery,
     searches: Annotated[
         int, typer.Option(min=1, help="By 1, by 8 and by 16 clients.")
-    ] = Options.searches,
+    ] = SpeedOptions.searches,
     soak: Annotated[
         int, typer.Option(min=1, help="Searches between two looks at the server's memory.")
-    ] = Options.soak,
+    ] = SpeedOptions.soak,
     precision: Annotated[
         Precision, typer.Option(help="int8 takes the model that `bogv quantize` made.")
     ] = "auto",
@@ -46,7 +48,7 @@ def speed(  # noqa: PLR0913, PLR0917 - one for each option
     About five minutes on two quiet cores, in temporary folders, on Milvus Lite. Whatever is
     reached, the exit status is 0.
     """
-    options = Options(
+    options = SpeedOptions(
         images=images,
         count=count,
         gallery=gallery,
@@ -55,7 +57,7 @@ def speed(  # noqa: PLR0913, PLR0917 - one for each option
         weights=weights,
         precision=precision,
         seed=seed,
-        command=typed(context),
+        command=typed_command(context),
     )
     found = measure(options)
     folder = write(out, found, {}, speed_report(found))

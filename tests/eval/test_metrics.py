@@ -15,6 +15,7 @@ from eval import metrics
 from eval.metrics import (
     Relevance,
     ann_recall,
+    ann_recall_ties,
     average_precision,
     average_precision_trapezoid,
     count_relevant,
@@ -424,3 +425,13 @@ def test_pytorch_metric_learning_agrees(monkeypatch: pytest.MonkeyPatch) -> None
         for their_name, (our_name, near) in names.items():
             mine = means[our_name + "_per_class" * per_class]["value"]
             assert mine == pytest.approx(theirs[their_name], abs=near), our_name
+
+
+def test_a_tie_with_the_last_place_counts_as_found() -> None:
+    exact = [0.9, 0.8, 0.7]
+    assert ann_recall_ties([0.9, 0.8, 0.7], exact) == 1
+    assert ann_recall_ties([0.7, 0.7, 0.9], exact) == 1
+    assert ann_recall_ties([0.9, 0.69], exact) == pytest.approx(1 / 3)
+    assert ann_recall_ties([0.9, 0.7 - 1e-7], exact) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="2 were found"):
+        ann_recall_ties([1, 1], [1])

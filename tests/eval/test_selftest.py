@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval import scoring, selftest
-from eval import search as searching
-from eval.datasets import Dataset
+from eval import selftest
+from eval.data.datasets import Dataset
 from eval.metrics import Ids, Relevance, judge
-from eval.search import Ranking
+from eval.retrieval import scoring
+from eval.retrieval import search as searching
+from eval.retrieval.search import Ranking
 
 Rankings = Callable[..., Iterator[Ranking]]
 
@@ -21,7 +22,7 @@ def test_all_canaries_live() -> None:
     assert len(canaries) == 5
 
 
-@pytest.mark.parametrize("name", ["exact", "milvus"])
+@pytest.mark.parametrize("name", ["rank_exactly", "rank_in_milvus"])
 def test_a_search_that_gives_the_worst_first_kills_the_perfect_canary(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -32,7 +33,7 @@ def test_a_search_that_gives_the_worst_first_kills_the_perfect_canary(
             yield Ranking(ranking.query, ranking.found[::-1], ranking.scores[::-1])
 
     monkeypatch.setattr(searching, name, backwards)
-    canary = selftest.perfect() if name == "exact" else selftest.perfect_in_milvus()
+    canary = selftest.perfect() if name == "rank_exactly" else selftest.perfect_in_milvus()
     assert not canary.alive
     assert "hit_rate@1 0.000" in canary.detail
 
@@ -40,12 +41,12 @@ def test_a_search_that_gives_the_worst_first_kills_the_perfect_canary(
 def test_a_query_that_goes_unscored_kills_the_perfect_canary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    search: Rankings = searching.exact
+    search: Rankings = searching.rank_exactly
 
     def lossy(*arguments: Any) -> Iterator[Ranking]:
         yield from list(search(*arguments))[1:]
 
-    monkeypatch.setattr(searching, "exact", lossy)
+    monkeypatch.setattr(searching, "rank_exactly", lossy)
     assert not selftest.perfect().alive
 
 
@@ -82,15 +83,15 @@ def test_a_query_that_finds_itself_kills_its_canary(
     monkeypatch: pytest.MonkeyPatch, leaky: Callable[..., Relevance], expected: str
 ) -> None:
     monkeypatch.setattr(scoring, "judge", leaky)
-    monkeypatch.setattr(scoring, "judged", lambda found, *_: found)
+    monkeypatch.setattr(scoring, "drop_query_and_junk", lambda found, *_: found)
     canary = selftest.self_match()
     assert not canary.alive
     assert f"hit_rate@1 is {expected};" in canary.detail
 
 
 def test_a_leak_that_goes_unseen_kills_its_canary(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = scoring.duplicates
-    monkeypatch.setattr(selftest, "duplicates", lambda *a: found(*a)[1:])
+    found = scoring.find_duplicates
+    monkeypatch.setattr(selftest, "find_duplicates", lambda *a: found(*a)[1:])
     canary = selftest.leak()
     assert not canary.alive
     assert "2 of 3 planted leaks" in canary.detail
@@ -98,9 +99,9 @@ def test_a_leak_that_goes_unseen_kills_its_canary(monkeypatch: pytest.MonkeyPatc
 
 def test_a_leak_that_is_none_kills_its_canary(monkeypatch: pytest.MonkeyPatch) -> None:
     def same_label(dataset: Dataset, _: list[str]) -> list[scoring.Duplicate]:
-        return scoring.duplicates(dataset, [str(item.label) for item in dataset.items])
+        return scoring.find_duplicates(dataset, [str(item.label) for item in dataset.items])
 
-    monkeypatch.setattr(selftest, "duplicates", same_label)
+    monkeypatch.setattr(selftest, "find_duplicates", same_label)
     assert not selftest.leak().alive
 
 
@@ -108,7 +109,7 @@ def test_a_canary_that_raises_is_dead_and_says_why(monkeypatch: pytest.MonkeyPat
     def broken(*_: Any) -> Iterator[Ranking]:
         raise ValueError("no search today")
 
-    monkeypatch.setattr(searching, "exact", broken)
+    monkeypatch.setattr(searching, "rank_exactly", broken)
     canaries = selftest.selftest()
     dead = [canary.name for canary in canaries if not canary.alive]
     assert dead == ["perfect", "random", "self_match"]

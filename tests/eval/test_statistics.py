@@ -14,6 +14,8 @@ from eval.statistics import (
     bootstrap_interval,
     class_means,
     paired_bootstrap,
+    percentile,
+    percentile_interval,
     summarise,
 )
 
@@ -171,3 +173,36 @@ def test_the_order_of_the_pairs_changes_nothing(
 def test_what_would_give_a_wrong_number_is_refused(call: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         call()
+
+
+@pytest.mark.parametrize(
+    ("percent", "expected"),
+    [(0.1, 1), (50, 500), (90, 900), (99, 990), (99.9, 999), (99.95, 1000), (100, 1000)],
+)
+def test_percentiles_of_a_thousand_values(percent: float, expected: float) -> None:
+    assert percentile(np.arange(1, 1001), percent) == expected
+
+
+def test_percentiles_of_few_values_are_values() -> None:
+    assert percentile([7.0], 50) == 7
+    assert percentile([1.0, 9.0], 50) == 1
+    assert percentile([1.0, 9.0], 51) == 9
+    assert percentile([1.0, 2.0, 3.0], 99.9) == 3
+
+
+def test_the_interval_of_a_percentile_is_that_of_the_tables() -> None:
+    # Binomial (100, 0.5): P(X <= 39) = 0.0176, P(X <= 40) = 0.0284; P(X <= 60) = 0.9824.
+    assert percentile_interval(np.arange(1, 101), 50) == (40, 61)
+    # Of ten values the 99th percentile may lie anywhere up to the largest.
+    low, high = percentile_interval(np.arange(1, 11), 99)
+    assert (low, high) == (9, 10)
+    assert percentile_interval([5.0], 50) == (5, 5)
+
+
+def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        low, high = percentile_interval(np.sort(generator.exponential(size=200)), 50)
+        held += low <= np.log(2) <= high
+    assert 0.93 <= held / 400 <= 0.985

@@ -1,0 +1,1 @@
+"""`ann`: approximate search against exact search."""

@@ -1,0 +1,114 @@
+"""run.json and points.parquet of `ann`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+from eval.report.results import Mean, Result, ResultPart, short_hash, weights_text
+
+POINTS = "points.parquet"
+
+
+class VectorsPart(ResultPart):
+    """What was searched."""
+
+    source: str
+    """`synthetic`, or a dataset's id."""
+    gallery: int
+    dimension: int
+    parameters: dict[str, int | float]
+    """Of `eval.harness.synthetic.Clustered`; empty for a dataset."""
+    digest: str
+    """12 hex digits of all bytes: equal where the same was asked."""
+
+
+class IndexCost(ResultPart):
+    """What an index costs: times and memory, which differ each time."""
+
+    queries_per_second: float
+    p50_ms: float
+    p99_ms: float
+    build_seconds: float
+    """Until the index was whole over all rows, which were in already."""
+    memory_mib: float | None
+    """The rows and the index, as a process holds that has just opened the gallery and answered the
+    warm-up queries; the same for all points of one build. None on a server."""
+
+
+class AnnPoint(ResultPart):
+    """An index with one set of parameters."""
+
+    index: str
+    build: dict[str, int]
+    search: dict[str, int]
+    own: bool
+    """Whether it is bogv's own."""
+    metrics: dict[str, Mean]
+    cost: IndexCost
+
+    @property
+    def label(self) -> str:
+        """`HNSW M 16, efConstruction 200, ef 256`."""
+        given = ", ".join(f"{name} {value}" for name, value in (self.build | self.search).items())
+        return f"{self.index} {given}".strip()
+
+
+class Ann(Result):
+    """What `ann` measures. Times, and what depends on them, are in `seconds` and each `cost`.
+
+    `metrics` are those of bogv's own index. With build_threads other than 1, graph indexes come
+    out a little different each time, and so do their metrics.
+    """
+
+    kind: Literal["ann"] = "ann"
+    vectors: VectorsPart
+    database: str
+    k: int
+    threads: int
+    """That asked at the same time."""
+    build_threads: int
+    """That Milvus Lite built with; 0: one for each core. A server has its own."""
+    points: list[AnnPoint]
+
+    @property
+    def folder(self) -> str:
+        asked = [[p.index, p.build, p.search] for p in self.points]
+        identity = [self.vectors.digest, self.n, self.k, self.seed, self.threads]
+        identity += [self.build_threads, self.database, asked]
+        return f"ann-{self.vectors.source}-{self.vectors.gallery}-{short_hash(identity)}"
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        return {
+            "weights": weights_text(self.weights),
+            "vectors": self.vectors.source,
+            "gallery": self.vectors.gallery,
+            "index": "bogv's own",
+        }
+
+    @property
+    def own(self) -> AnnPoint:
+        """Where bogv stands."""
+        return next(point for point in self.points if point.own)
+
+
+def points_table(ann: Ann) -> pd.DataFrame:
+    """A row for each point: parameters in columns of their own, empty where there are none."""
+    return pd.DataFrame(
+        [
+            {
+                "index": point.index,
+                "own": point.own,
+                "label": point.label,
+                **{f"build_{name}": value for name, value in point.build.items()},
+                **{f"search_{name}": value for name, value in point.search.items()},
+                **{name: mean.value for name, mean in point.metrics.items()},
+                **{f"{name}_low": mean.ci95[0] for name, mean in point.metrics.items()},
+                **{f"{name}_high": mean.ci95[1] for name, mean in point.metrics.items()},
+                **point.cost.model_dump(),
+            }
+            for point in ann.points
+        ]
+    )

@@ -1,0 +1,96 @@
+"""What `ann` does with Milvus, by bogv's own store, each time in a process of its own.
+
+Of its own, because memory is measured by what the process grows: what an earlier index has left
+behind must not count, and Milvus Lite lives in the process that uses it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bogv.records import Vectors
+from bogv.store import Index, MilvusStore
+from eval.harness.galleries import ROWS, GalleryLocation, put_vectors, rows_of
+from eval.harness.processes import resident_mib
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """What the queries found with one set of search parameters, and how long it took."""
+
+    found: list[list[int]]
+    """For each query the rows of the gallery that were found, best first."""
+    seconds: NDArray[np.float64]
+    """(queries,), of each query alone."""
+    wall: float
+    """Seconds for all of them, by as many threads as were asked for."""
+
+
+@dataclass(frozen=True)
+class SearchedIndex:
+    """What a process found that opened a finished gallery and searched it."""
+
+    memory_mib: float | None
+    """What the process grew by as it opened the gallery and answered the warm-up queries. None on
+    a server, whose memory is not this process', and where there is no /proc."""
+    runs: list[SearchRun]
+
+
+def fill(location: GalleryLocation) -> float:
+    """Put all vectors into a new gallery; how many seconds it took."""
+    start = time.perf_counter()
+    with location.opened(Index("FLAT")) as store:  # which takes no time to build
+        put_vectors(store, location.batches(ROWS))
+    return time.perf_counter() - start
+
+
+def build(location: GalleryLocation, index: Index) -> float:
+    """Replace the index; seconds until it was whole."""
+    with location.opened(index) as store:
+        start = time.perf_counter()
+        store.rebuild_index()
+        return time.perf_counter() - start
+
+
+def search(
+    location: GalleryLocation,
+    index: Index,
+    searches: Sequence[Mapping[str, int]],
+    k: int,
+    warm_up: int,
+    threads: int,
+) -> SearchedIndex:
+    """Open the gallery, whose index is `index`, and ask all queries with each set of parameters."""
+    queries = np.load(location.queries)
+    before = resident_mib()
+    runs = []
+    memory: float | None = None
+    for params in searches:
+        with location.opened(Index(index.type, index.build, params)) as store:
+            for query in queries[:warm_up]:
+                store.search(query, k)
+            if memory is None and before is not None and location.lite:
+                memory = (resident_mib() or before) - before
+            runs.append(_ask(store, queries, k, threads))
+    return SearchedIndex(memory, runs)
+
+
+def _ask(store: MilvusStore, queries: Vectors, k: int, threads: int) -> SearchRun:
+    def ask(query: Any) -> tuple[list[int], float]:
+        start = time.perf_counter()
+        hits = store.search(query, k)
+        return rows_of(hits), time.perf_counter() - start
+
+    with ThreadPoolExecutor(threads) as pool:
+        start = time.perf_counter()
+        # One at a time is asked from here: a thread more would be in the way.
+        done = list(pool.map(ask, queries) if threads > 1 else map(ask, queries))
+        wall = time.perf_counter() - start
+    return SearchRun([found for found, _ in done], np.array([each for _, each in done]), wall)

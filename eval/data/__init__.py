@@ -1,0 +1,1 @@
+"""The datasets: the catalogue, their layouts on disk, and how to fetch them."""

@@ -1,0 +1,1 @@
+"""From a dataset's images to embeddings: settings, pooling, caching, projection."""

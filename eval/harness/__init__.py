@@ -1,0 +1,1 @@
+"""What measurements run with: processes, servers, load, and synthetic vectors."""

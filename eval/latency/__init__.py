@@ -1,0 +1,1 @@
+"""`latency`: how long searches take under load."""

@@ -1,0 +1,1 @@
+"""What every measurement writes: results, reports, plots, and where they come from."""

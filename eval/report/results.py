@@ -1,0 +1,163 @@
+"""What every measurement writes: a folder with run.json, tables, summary.csv and a report.
+
+run.json is written last: where it is, the rest is complete. Its first field is the weights.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pandas as pd
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict
+
+from bogv.weights import UNTRAINED
+from eval.errors import WorkbenchError
+from eval.report.document import Report
+from eval.report.document import write as write_report
+from eval.statistics import percentile, percentile_interval, summarise
+
+SCHEMA: Final = 2
+RUN, SUMMARY = "run.json", "summary.csv"
+PER_QUERY = "per_query.parquet"
+"""The table of measurements whose rows are queries."""
+UNTRAINED_NOTE = (
+    "UNTRAINED weights: the network has learnt nothing. These figures say how far near-copies and"
+    " similar colours go, and nothing of what trained weights would find."
+)
+
+
+class ResultPart(BaseModel):
+    """A part of run.json: a field that isn't known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WeightsPart(ResultPart):
+    """Which weights made the result."""
+
+    name: str
+    fingerprint: str
+    trained: bool
+    note: str | None
+    """In plain words, where they are untrained."""
+
+
+class Mean(ResultPart):
+    """A mean over queries with its bootstrap 95% interval."""
+
+    value: float
+    ci95: tuple[float, float]
+
+
+class Result(ResultPart):
+    """run.json, whatever was measured; repeated with its seed it is the same but for times."""
+
+    weights: WeightsPart | None
+    """None: no network took part, as with synthetic vectors."""
+    schema_version: Literal[2] = SCHEMA
+    kind: str
+    """What was measured: the command's name."""
+    command: str
+    n: int
+    """The sample size: queries that were scored, or requests."""
+    seed: int
+    metrics: dict[str, Mean]
+    revision: str | None
+    machine: dict[str, str | int]
+    packages: dict[str, str]
+    seconds: dict[str, float | None]
+    """How long the parts of it took."""
+
+    @property
+    def folder(self) -> str:
+        """The name of the result's folder, unique to what was measured."""
+        raise NotImplementedError
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        """What each line of summary.csv begins with, so that several can be joined."""
+        return {"weights": weights_text(self.weights)}
+
+
+def means_of(
+    columns: Mapping[str, ArrayLike], classes: ArrayLike | None, seed: int
+) -> dict[str, Mean]:
+    """The means of some metrics over the queries, as `eval.statistics.summarise` has them."""
+    summary = summarise(columns, classes, seed)
+    return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
+
+
+def percentile_mean(ordered: ArrayLike, percent: float) -> Mean:
+    """A percentile, with its interval by order statistics, under a result's metrics.
+
+    ordered: (n,), ascending.
+    """
+    low, high = percentile_interval(ordered, percent)
+    value = percentile(ordered, percent)
+    return Mean(value=round(value, 3), ci95=(round(low, 3), round(high, 3)))
+
+
+def weights_lead(weights: WeightsPart) -> list[str]:
+    """The first lines of a report: which weights, and what they are worth."""
+    lead = f"Weights: {weights_text(weights)}, fingerprint {weights.fingerprint}."
+    return [lead, weights.note] if weights.note else [lead]
+
+
+def weights_part(name: str, fingerprint: str) -> WeightsPart:
+    """The weights as a result names them. name: as `bogv.weights.Weights` has it."""
+    trained = name != UNTRAINED
+    return WeightsPart(
+        name=name,
+        fingerprint=fingerprint,
+        trained=trained,
+        note=None if trained else UNTRAINED_NOTE,
+    )
+
+
+def weights_text(weights: WeightsPart | None) -> str:
+    """The weights' name; in capitals what must not be overlooked."""
+    if weights is None:
+        return "none"
+    return weights.name if weights.trained else weights.name.upper()
+
+
+def short_hash(identity: Any) -> str:
+    """8 hex digits of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
+
+
+def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report: Report) -> Path:
+    """Write the result's folder below `out`, over an earlier one of the same; gives the folder.
+
+    tables: by the name of the Parquet file. Raises WorkbenchError where it can't be written.
+    """
+    folder = out / result.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN).unlink(missing_ok=True)
+        for name, frame in tables.items():
+            frame.to_parquet(folder / name, index=False)
+        _write_summary(folder / SUMMARY, result)
+        write_report(folder, report)
+        partial = folder / f".{RUN}.{os.getpid()}"
+        partial.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
+        partial.replace(folder / RUN)
+    except OSError as error:
+        raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error
+    return folder
+
+
+def _write_summary(path: Path, result: Result) -> None:
+    """A line a metric; each says what it is of, so that the files of several runs can be joined."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*result.labels, "metric", "value", "ci95_low", "ci95_high"])
+        for name, mean in result.metrics.items():
+            writer.writerow([*result.labels.values(), name, mean.value, *mean.ci95])

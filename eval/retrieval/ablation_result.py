@@ -1,0 +1,83 @@
+"""The ablation in run.json and in the report: what each step to bogv's answer costs.
+
+`eval.retrieval.ablation` measures it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from eval.report.document import Table
+from eval.report.results import ResultPart
+
+StepName = Literal["exact", "post", "milvus", "milvus_sample", "rest"]
+
+
+class MetricLoss(ResultPart):
+    """Value of the step before, less this step's, over the same queries; above 0 it got worse."""
+
+    value: float
+    """In the metric's own unit: 0.01 is a point."""
+    ci95: tuple[float, float]
+    """Paired bootstrap over the queries: where it holds 0, there may be no loss."""
+
+
+class StepMetric(ResultPart):
+    """One metric after one step."""
+
+    value: float
+    loss: MetricLoss | None
+    """None where there is no step before on the same queries and gallery."""
+
+
+class AblationStep(ResultPart):
+    """One step on the way from the embeddings to the service's answer."""
+
+    name: StepName
+    what: str
+    """For people."""
+    queries: int
+    gallery: int
+    metrics: dict[str, StepMetric]
+
+
+class Ablation(ResultPart):
+    """All steps look at the same number of places, so that depth is no loss."""
+
+    depth: int
+    """Places of a ranking, the query included: at most what one search of the service gives."""
+    steps: list[AblationStep]
+    left_out: dict[StepName, str]
+    """Steps that weren't measured, and why."""
+
+
+def ablation_table(ablation: Ablation) -> Table:
+    """The ablation for people: a row for each step, losses in points."""
+    names = list(ablation.steps[0].metrics)
+    columns = [column for name in names for column in (name, f"{name}: loss, points")]
+    rows = []
+    for step in ablation.steps:
+        cells = [cell for name in names for cell in _cells(name, step.metrics[name])]
+        rows.append([step.what, f"{step.queries:,}", f"{step.gallery:,}", *cells])
+    return Table(["after", "queries", "gallery", *columns], rows, " ".join(_notes(ablation)))
+
+
+def _notes(ablation: Ablation) -> list[str]:
+    what = (
+        "A loss is the step before less this one, over the same queries: above 0 it got worse; in"
+        " brackets its 95% interval (paired bootstrap). A point is 0.01; of ns, it is 1."
+    )
+    notes = [
+        what,
+        f"Every step ranks the first {ablation.depth:,} places, the query among them.",
+    ]
+    return notes + [f"Not measured: {name}, for {why}" for name, why in ablation.left_out.items()]
+
+
+def _cells(name: str, metric: StepMetric) -> tuple[str, str]:
+    if metric.loss is None:
+        return f"{metric.value:.4f}", "–"
+    points = 1 if name == "ns" else 100
+    # + 0.0: what rounds to nothing is no minus.
+    loss, low, high = (round(points * v, 2) + 0.0 for v in (metric.loss.value, *metric.loss.ci95))
+    return f"{metric.value:.4f}", f"{loss:+.2f} [{low:+.2f}, {high:+.2f}]"

@@ -1,0 +1,58 @@
+"""hit_rate@k and recall@k for every k, from what a run keeps of each query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from eval.retrieval.scoring import DEEP
+from eval.statistics import Summary, summarise
+
+Curve = NDArray[np.float64]
+"""(k, 3): mean, lower and upper end of its 95% interval."""
+
+STEPS = (*range(1, 11), 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How far down one has to look."""
+
+    ks: list[int]
+    hit_rate: Curve
+    recall: Curve
+    best: NDArray[np.float64]
+    """(k,): recall@k of a perfect ranking, below 1 where a query has more than k to find."""
+
+
+def compute_curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, seed: int) -> Curves:
+    """Both curves, with bootstrap intervals over the queries.
+
+    queries: of per_query.parquet. also: the k that were asked for: there the curves are the metrics
+    of run.json, interval and all. deepest: no ranking is longer; nor do the curves go beyond 100.
+    """
+    ends = {min(k, deepest, DEEP) for k in (*STEPS, *also)}
+    ks = np.array(sorted(ends))
+    first = queries["first_relevant"].to_numpy(np.float64, na_value=np.inf)
+    total = queries["relevant"].to_numpy(np.float64)
+    found = np.stack(
+        [np.searchsorted(places, ks, "right") for places in queries["relevant_places"]]
+    )
+    columns = {f"hit {k}": first <= k for k in ks} | {
+        f"recall {k}": found[:, at] / total for at, k in enumerate(ks)
+    }
+    summary = summarise(columns, None, seed)
+    return Curves(
+        ks=ks.tolist(),
+        hit_rate=np.array([_row(summary[f"hit {k}"]) for k in ks]),
+        recall=np.array([_row(summary[f"recall {k}"]) for k in ks]),
+        best=np.array([np.minimum(k / total, 1).mean() for k in ks]),
+    )
+
+
+def _row(mean: Summary) -> list[float]:
+    return [mean["value"], *mean["ci95"]]

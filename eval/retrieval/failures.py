@@ -1,0 +1,97 @@
+"""The failure gallery: the queries that did worst, as pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from bogv.imaging.decoder import Decoder
+from eval.data.datasets import Dataset
+from eval.data.items import Item
+from eval.report.document import Strip, Tile
+
+ROWS = 8
+FIRST = 3
+"""So many of what came first are shown."""
+SIDE = 160
+"""Pixels of a tile's long side, at most."""
+
+
+def worst_queries(queries: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
+    """The queries that did worst: those that found something right last, or never.
+
+    Of equals the one with the lowest average precision, then the first by its id. A query whose
+    ranking is perfect is none.
+    """
+    failed = queries[queries["map"] < 1]
+    last = failed["first_relevant"].astype("float64").fillna(float("inf"))
+    return (
+        failed.assign(_last=-last)
+        .sort_values(["_last", "map", "query"], kind="stable")
+        .drop(columns="_last")
+        .head(rows)
+    )
+
+
+def failure_strips(queries: pd.DataFrame, dataset: Dataset, decoder: Decoder) -> list[Strip]:
+    """A strip a query: the query, what came first, the first right one and its place.
+
+    Raises OSError and bogv's errors for an image that can't be read any more.
+    """
+    gallery = _Pictures({item.id: item for item in dataset.items}, decoder)
+    return [
+        _strip(number, row, gallery)
+        for number, row in enumerate(worst_queries(queries).to_dict("records"), 1)
+    ]
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    items: dict[str, Item]
+    decoder: Decoder
+
+    def tile(self, name: str, place: str, mark: str) -> Tile:
+        item = self.items[name]
+        caption = " · ".join(part for part in (item.label, place, name) if part)
+        return Tile(make_tile_image(item.read(), self.decoder), caption, mark)
+
+
+def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
+    """An image's bytes as a small JPEG, as bogv sees it: upright, RGB. Raises what decoding does.
+
+    Tiny images (digits has 8 × 8 pixels) are enlarged, so that their pixels can be seen.
+    """
+    thumbnail = decoder.decode(data, thumbnail=True).thumbnail or b""
+    with Image.open(io.BytesIO(thumbnail)) as opened:
+        image = opened.convert("RGB")
+    if times := SIDE // max(image.size) if max(image.size) <= SIDE // 4 else 0:
+        size = image.width * times, image.height * times
+        image = image.resize(size, Image.Resampling.NEAREST)
+    image.thumbnail((SIDE, SIDE))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80, optimize=True)
+    return out.getvalue()
+
+
+def _strip(number: int, row: Mapping[Any, Any], pictures: _Pictures) -> Strip:
+    first = None if pd.isna(row["first_relevant"]) else int(row["first_relevant"])
+    tiles = [pictures.tile(row["query"], "", "query")]
+    places = set(row["relevant_places"])
+    top = zip(row["top_ids"][:FIRST], row["top_scores"][:FIRST], strict=True)
+    for at, (name, score) in enumerate(top, 1):
+        mark = "right" if at in places else "wrong"
+        tiles.append(pictures.tile(name, f"place {at} · cosine {score:.4f}", mark))
+    if first is not None and first > FIRST:
+        place = f"place {first:,} · cosine {row['first_relevant_score']:.4f}"
+        tiles.append(pictures.tile(row["first_relevant_id"], place, "right"))
+    where = f"at place {first:,}" if first else "nowhere in the ranking"
+    caption = (
+        f"{number}. The first right one stands {where};"
+        f" average precision {row['map']:.4f}, {row['relevant']:,} to find."
+    )
+    return Strip(f"worst-{number}", tiles, caption)

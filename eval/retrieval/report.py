@@ -1,0 +1,224 @@
+"""The report of a run."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bogv.imaging.decoder import Decoder
+from eval.report.document import Block, Report, Section, Table
+from eval.report.provenance import provenance_section
+from eval.report.results import Mean, weights_lead
+from eval.retrieval.ablation_result import ablation_table
+from eval.retrieval.curves import compute_curves
+from eval.retrieval.failures import failure_strips
+from eval.retrieval.measure import RetrievalOutcome, leak_note
+from eval.retrieval.plots import (
+    class_figure,
+    curve_figure,
+    median,
+    rank_classes,
+    similarity_figure,
+)
+from eval.retrieval.result import Run, query_table
+from eval.retrieval.similarities import Similarities
+
+EXPLAINED = {
+    "hit_rate@": "share of queries with something right in {places}",
+    "recall@": "share of all that is right that is found in {places}",
+    "precision@": "how much of {places} is right",
+    "ndcg@": "gain of {places}, the higher the more, as a share of the best possible",
+    "r_precision": "how much of the first R is right; R: as many as there are to find",
+    "map@r": "average precision over the first R",
+    "map_trapezoid": "average precision over the whole ranking, in trapezoids",
+    "map": "average precision over the whole ranking, in rectangles",
+    "mrr": "1 / place of the first right one",
+    "ns": "how many of a group of four are in the first four, the query included",
+}
+PROTOCOLS = {
+    "leave-one-out": "each image searches all others; right is what bears its label",
+    "query-gallery": "queries search a gallery; right is what bears their label",
+    "revisited": "queries search a gallery; junk is taken out before counting",
+    "copy": "an edited copy searches for its original",
+    "groups-of-four": "each image searches all others, three of which show the same",
+}
+OVERLAPS = {
+    "images": "CAUTION: this dataset shares images with ImageNet-1k, on which the usual weights"
+    " were trained. Where they made a figure, it flatters: the network has seen some of them.",
+    "classes": "CAUTION: this dataset shares classes with ImageNet-1k, on which the usual weights"
+    " were trained. Where they made a figure, expect less of classes that the network never saw.",
+    "unknown": "Whether this dataset overlaps ImageNet-1k, on which the usual weights were trained,"
+    " is not known.",
+    "none": "The dataset shares nothing known with ImageNet-1k, on which the usual weights were"
+    " trained.",
+}
+
+
+def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
+    """What a run found, for people. decoder: makes the pictures of the failure gallery.
+
+    Raises OSError and bogv's errors for an image that can't be read any more.
+    """
+    run, queries = outcome.run, query_table(outcome.query_results)
+    sections = [
+        _metrics(run),
+        None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
+        _depth(outcome, queries),
+        _classes(run, queries),
+        _similarities(run, outcome.similarities),
+        _failures(outcome, queries, decoder),
+        _dataset(outcome),
+        provenance_section(run),
+    ]
+    return Report(
+        f"{run.dataset.name}: {run.dataset.headline}",
+        _lead(run),
+        [section for section in sections if section is not None],
+    )
+
+
+def _lead(run: Run) -> list[str]:
+    name, headline = run.dataset.headline, run.headline
+    lead = weights_lead(run.weights)
+    lead.append(
+        f"{name} is {headline.value:.4f}, 95% interval {_interval(headline)}, over {run.n:,}"
+        f" queries ({explain(name)})."
+    )
+    sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
+    lead.append(
+        f"Dataset: {run.dataset.name}{sample}. Protocol {run.dataset.protocol}:"
+        f" {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend}, {_deep(run)}; engine"
+        f" {run.engine}."
+    )
+    lead.append(f"Settings: {run.settings.text}.")
+    if run.settings.post != "none":
+        lead.append("PCA was fitted on the gallery itself, which flatters these figures slightly.")
+    lead += [
+        f"To compare, {anchor.status}: {anchor.metric} {anchor.value:g} ({anchor.setting};"
+        f" {anchor.source})."
+        for anchor in run.anchors
+        if anchor.metric == name
+    ]
+    return lead
+
+
+def explain(metric: str) -> str:
+    """What a metric is, in a line; '' for one that isn't known here.
+
+    >>> explained("hit_rate@5")
+    'share of queries with something right in the first 5 places'
+    """
+    name, at, k = metric.partition("@")
+    if metric in EXPLAINED:
+        return EXPLAINED[metric]
+    places = "the first place" if k == "1" else f"the first {k} places"
+    return EXPLAINED.get(name + at, "").format(places=places)
+
+
+def _deep(run: Run) -> str:
+    return "the whole gallery" if run.depth is None else f"the first {run.depth:,} places"
+
+
+def _interval(mean: Mean) -> str:
+    return f"[{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]"
+
+
+def _metrics(run: Run) -> Section:
+    names = [name for name in run.metrics if not name.endswith("_per_class")]
+    by_class = any(f"{name}_per_class" in run.metrics for name in names)
+    columns = ["metric", "mean", "interval"]
+    columns += ["by class", "interval"] if by_class else []
+    rows = []
+    for name in names:
+        row = [f"{name} ◀" if name == run.dataset.headline else name]
+        for key in (name, f"{name}_per_class") if by_class else (name,):
+            row += [f"{run.metrics[key].value:.4f}", _interval(run.metrics[key])]
+        rows.append([*row, explain(name)])
+    caption = (
+        "◀ marks the headline, by which this dataset is known. Intervals: bootstrap, 95%. By"
+        " class: the mean of the classes' means."
+    )
+    blocks: list[Block] = [Table([*columns, "what it is"], rows, caption)]
+    if run.depth is not None:
+        blocks.append(
+            f"A ranking ends after {run.depth:,} places: map, map_trapezoid, map@r, r_precision and"
+            " mrr count what lies deeper as not found."
+        )
+    return Section("Metrics", [*blocks, *_anchors(run)])
+
+
+def _anchors(run: Run) -> list[Block]:
+    rows = [
+        [
+            anchor.metric,
+            f"{anchor.value:.4f}",
+            f"{run.metrics[anchor.metric].value:.4f}" if anchor.metric in run.metrics else "–",
+            *(anchor.status, anchor.setting, anchor.source),
+        ]
+        for anchor in run.anchors
+    ]
+    columns = ["metric", "published", "this run", "status", "setting", "source"]
+    return [Table(columns, rows, "Figures to compare with")] if rows else []
+
+
+def _depth(outcome: RetrievalOutcome, queries: pd.DataFrame) -> Section:
+    run, dataset = outcome.run, outcome.dataset
+    longest = run.depth or run.counts.gallery
+    searches_itself = bool(set(dataset.queries) & set(dataset.gallery))
+    found = compute_curves(queries, run.k, max(1, longest - searches_itself), run.seed)
+    return Section("How far down to look", [curve_figure(found)])
+
+
+def _classes(run: Run, queries: pd.DataFrame) -> Section | None:
+    found = rank_classes(queries, run.dataset.headline, run.seed)
+    if found is None:
+        return None
+    blocks: list[Block] = [class_figure(found, run.dataset.headline)]
+    if found.between:
+        blocks.append(
+            f"The {len(found.best)} best and the {len(found.worst)} worst of"
+            f" {len(found.best) + len(found.between) + len(found.worst):,} classes; the others lie"
+            f" between {min(found.between):.4f} and {max(found.between):.4f}. Of classes with equal"
+            " means, the first by name come first."
+        )
+    return Section("Class by class", blocks)
+
+
+def _similarities(run: Run, found: Similarities) -> Section:
+    text = (
+        f"Each query with each image that it was ranked against. Median cosine: relevant"
+        f" {median(found.relevant)}, irrelevant {median(found.irrelevant)}. A relevant pair is more"
+        f" alike than an irrelevant one in {found.auc:.1%} of all comparisons (area under the ROC"
+        " curve; chance is 50%). The plot leaves out the outermost 0.1% on each side."
+    )
+    if run.depth is not None:
+        text += f" Only the first {run.depth:,} places of each ranking are counted."
+    return Section("How alike pairs are", [similarity_figure(found), text])
+
+
+def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder) -> Section:
+    strips = failure_strips(queries, outcome.dataset, decoder)
+    text = (
+        "Every query ranked all that is right first: there is no failure to show."
+        if not strips
+        else "The queries that found something right last, then those with the lowest average"
+        " precision: the query, what came first, and the first right one."
+    )
+    return Section("What it found worst", [text, *strips])
+
+
+def _dataset(outcome: RetrievalOutcome) -> Section:
+    run = outcome.run
+    counts = run.counts
+    rows = [
+        ["images", f"{counts.images:,}"],
+        ["classes", f"{counts.classes:,}"],
+        ["gallery", f"{counts.gallery:,}"],
+        ["queries scored", f"{run.n:,}"],
+        ["queries left out, with nothing to find", f"{counts.queries_without_relevant:,}"],
+        ["queries with a duplicate in the gallery", f"{counts.queries_with_duplicate:,}"],
+        ["digest", run.dataset.digest],
+    ]
+    blocks: list[Block] = [Table(["", run.dataset.id], rows)]
+    note = leak_note(outcome.duplicates)
+    blocks.append(note or "No query is in the gallery under another id, byte for byte.")
+    return Section("The dataset", [*blocks, OVERLAPS[run.dataset.overlaps_imagenet]])

@@ -1,0 +1,122 @@
+"""Scoring: from rankings to a result for each query that has something to find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.data.catalogue import Metric
+from eval.data.datasets import Dataset
+from eval.metrics import count_relevant, judge, score_query, ukbench_ns
+from eval.retrieval.search import Ranking
+from eval.retrieval.similarities import Similarities
+from eval.vectors import Indices
+
+TOP = 10
+"""So many of the first found are kept for each query."""
+DEEP = 100
+"""So far down it is kept which places held a relevant image."""
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """How one query did."""
+
+    query: str
+    """The item's id."""
+    label: str | None
+    first_relevant: int | None
+    """Place of the first relevant image, counted from 1; None: not in the ranking."""
+    first_relevant_id: str | None
+    first_relevant_score: float | None
+    relevant: int
+    """How many relevant images there are to find."""
+    relevant_places: list[int]
+    """Places of those among the first 100; with `relevant` and `first_relevant` this is enough for
+    recall@k and hit_rate@k at any k up to there."""
+    top_ids: list[str]
+    """What came first, without the query and junk; at most ten."""
+    top_scores: list[float]
+    scores: dict[Metric, float]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A query and an image of the gallery that are the same bytes under two ids."""
+
+    query: str
+    gallery: str
+
+
+def has_relevant(dataset: Dataset, query: int) -> bool:
+    """Whether there is anything to find; without, a query says nothing and is left out."""
+    return count_relevant(dataset.relevant(query), query, dataset.junk(query)) > 0
+
+
+def score(
+    dataset: Dataset,
+    rankings: Iterable[Ranking],
+    ks: Sequence[int],
+    similarities: Similarities | None = None,
+) -> Iterator[QueryResult]:
+    """A result for each ranking of a query that has a relevant image.
+
+    similarities: counts the pairs of these queries and what they found, where it is given.
+    """
+    for ranking in rankings:
+        if has_relevant(dataset, ranking.query):
+            yield _score_ranking(dataset, ranking, ks, similarities)
+
+
+def _score_ranking(
+    dataset: Dataset, ranking: Ranking, ks: Sequence[int], similarities: Similarities | None
+) -> QueryResult:
+    query = ranking.query
+    relevant, junk = dataset.relevant(query), dataset.junk(query)
+    rel = judge(ranking.found, relevant, query, junk)
+    total = count_relevant(relevant, query, junk)
+    metrics = score_query(rel, total, ks)
+    if dataset.spec.protocol == "groups-of-four":
+        metrics["ns"] = ukbench_ns(rel)
+    judged_items = drop_query_and_junk(ranking.found, query, junk)
+    scores = ranking.scores[np.isin(ranking.found, judged_items)]
+    if similarities is not None:
+        similarities.add(scores, rel)
+    ranks = np.flatnonzero(rel)
+    first = int(ranks[0]) if ranks.size else None
+    return QueryResult(
+        query=dataset.items[query].id,
+        label=dataset.items[query].label,
+        first_relevant=None if first is None else first + 1,
+        first_relevant_id=None if first is None else dataset.items[int(judged_items[first])].id,
+        first_relevant_score=None if first is None else round(float(scores[first]), 6),
+        relevant=total,
+        relevant_places=(ranks[ranks < DEEP] + 1).tolist(),
+        top_ids=[dataset.items[index].id for index in judged_items[:TOP].tolist()],
+        top_scores=[round(float(value), 6) for value in scores[:TOP]],
+        scores=metrics,
+    )
+
+
+def drop_query_and_junk(found: Indices, query: int, junk: Indices) -> Indices:
+    """The ranking without the query and without junk: what `judge` judges, in its order."""
+    return found[~np.isin(found, [query, *junk.tolist()])]
+
+
+def find_duplicates(dataset: Dataset, digests: Sequence[str]) -> list[Duplicate]:
+    """Queries that the gallery holds under another id: finding that one is no achievement.
+
+    digests: of each item's bytes. A query and itself, under its own id, are no duplicates.
+    """
+    holders: dict[str, list[int]] = {}
+    for index in dataset.gallery:
+        holders.setdefault(digests[index], []).append(index)
+    pairs = (
+        Duplicate(dataset.items[query].id, dataset.items[other].id)
+        for query in dataset.queries
+        for other in holders.get(digests[query], ())
+        if other != query
+    )
+    return sorted(pairs, key=lambda pair: (pair.query, pair.gallery))

@@ -1,0 +1,155 @@
+"""Rankings: the gallery as each query finds it, by exact search or by bogv's own Milvus store.
+
+`rank_exactly` ranks the whole gallery. `rank_in_milvus` gives what the service would: the nearest
+1000 at most, from the index that bogv makes, in a gallery of its own in a temporary folder.
+
+Ties go by the item's id, as text, so that the order of the files changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bogv.records import Vectors
+from bogv.service import MAX_LIMIT
+from bogv.store import MilvusStore
+from eval.data.datasets import Dataset
+from eval.errors import WorkbenchError
+from eval.harness.galleries import ROWS, rows_of, synthetic_record
+from eval.metrics import order
+from eval.vectors import Indices, distinct, normalise
+
+Backend = Literal["exact", "milvus"]
+Scores = NDArray[np.float64]
+
+CELLS = 1 << 23
+"""Scores held at once, 8 bytes each."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one query found, best first. The query itself and junk are still in it."""
+
+    query: int
+    """Index into the dataset's items."""
+    found: Indices
+    """Indices into the dataset's items."""
+    scores: Scores
+    """Cosine similarity of each."""
+
+
+def rank(
+    dataset: Dataset, vectors: Vectors, backend: Backend, fingerprint: str
+) -> Iterator[Ranking]:
+    """A ranking for each of the dataset's queries, ordered by the queries' ids.
+
+    vectors: (n, dimension) float32 of unit length, one for each item. fingerprint: of the weights.
+    """
+    if backend == "exact":
+        return rank_exactly(dataset, vectors)
+    return rank_in_milvus(dataset, vectors, fingerprint)
+
+
+def ranking_depth(backend: Backend, gallery: int) -> int | None:
+    """How many places a ranking has at most, the query included; None: the whole gallery."""
+    return min(MAX_LIMIT, gallery) if backend == "milvus" else None
+
+
+def check_ranking_depth(backend: Backend, k: int) -> None:
+    """Raise WorkbenchError for a k that the backend can't reach once the query is taken out."""
+    if backend == "milvus" and k >= MAX_LIMIT:
+        raise WorkbenchError(
+            f"Milvus gives {MAX_LIMIT} hits at most, the query among them: k = {k} is too many."
+            f" Use --backend exact, or a k below {MAX_LIMIT}."
+        )
+
+
+def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
+    """The whole gallery, by the cosines of all pairs in double precision.
+
+    Double, because cosines lie close together: untrained weights put clothing's between 0.991 and
+    1, and float32 products, 6e-7 off there, gave 32 of its 372 queries another first eleven.
+
+    A product's last bit depends on where in the matrix it stands. So equal embeddings are scored
+    once, which makes duplicates a tie, and rows and columns stand in an order of their own, which
+    makes the scores the same whatever the order of the files.
+    """
+    ranks = id_ranks(dataset)
+    queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
+    different, which = distinct(vectors[gallery])
+    columns = normalise(different).T
+    rows = max(1, CELLS // max(1, len(gallery)))
+    for start in range(0, len(queries), rows):
+        chunk = queries[start : start + rows]
+        cosines = (
+            normalise(vectors[chunk]) @ columns
+        )  # (rows, d) x (d, distinct) -> (rows, distinct)
+        for query, row in zip(chunk.tolist(), cosines, strict=True):
+            scores = row[which]
+            best = order(scores, ranks[gallery])
+            yield Ranking(query, gallery[best], scores[best])
+
+
+def load_faiss_for_one_thread() -> None:
+    """Have Milvus Lite's index built by one thread, in one order: the same each time it is asked.
+
+    Several threads link images as they come by, and of 1000 neighbours some are others each time.
+    faiss reads the variable while it is loaded; where it is loaded already, this does nothing.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        importlib.import_module("faiss")
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
+    """The nearest 1000 at most, by the store's put and search, in Milvus Lite, from its index."""
+    ranks = id_ranks(dataset)
+    queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
+    limit = ranking_depth("milvus", len(gallery)) or 1
+    with (
+        tempfile.TemporaryDirectory(prefix="bogv-eval-") as folder,
+        closing(MilvusStore.lite(Path(folder), "eval")) as store,
+    ):
+        store.open(fingerprint, vectors.shape[1])
+        for start in range(0, len(gallery), ROWS):
+            part = gallery[start : start + ROWS]
+            # The store breaks ties by id, so ids go by the items' ranks.
+            store.put([synthetic_record(number) for number in ranks[part].tolist()], vectors[part])
+        # Until it is whole, Milvus compares a query with every row, and the index isn't measured.
+        store.rebuild_index()
+        at = np.empty(len(ranks), np.intp)  # rank -> index
+        at[ranks] = np.arange(len(ranks))
+        for query in queries.tolist():
+            hits = store.search(vectors[query], limit)
+            found = at[rows_of(hits)]
+            yield Ranking(query, found, np.array([hit.score for hit in hits]))
+
+
+def id_ranks(dataset: Dataset) -> Indices:
+    """(n,): each item's rank among all ids, sorted as text; compares faster than the ids."""
+    names = np.array([item.id for item in dataset.items])
+    ranks = np.empty(len(names), np.intp)
+    ranks[np.argsort(names)] = np.arange(len(names))
+    return ranks
+
+
+def sort_by_id(indices: list[int], ranks: Indices) -> Indices:
+    """The indices, ordered by their items' ids."""
+    array = np.array(indices, np.intp)
+    ordered: Indices = array[np.argsort(ranks[array])]
+    return ordered

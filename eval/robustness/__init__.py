@@ -1,0 +1,1 @@
+"""`robustness`: how often an edited image finds its original."""

@@ -1,0 +1,1 @@
+"""`scale`: how a gallery grows with its rows."""

@@ -1,0 +1,102 @@
+"""What `scale` does with Milvus, by bogv's own store, each time in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+
+from bogv.records import Vectors
+from bogv.store import OWN_INDEX, ROWS, MilvusStore
+from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
+from eval.harness.processes import resident_mib
+
+
+@dataclass(frozen=True)
+class TimedQueries:
+    """Queries, what they found, and how long it took."""
+
+    queries: list[int]
+    """Which ones, in their order; some of them again where there was time."""
+    found: list[list[int]]
+    """Rows of the gallery that each found, best first."""
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class FilledGallery:
+    """A gallery that was made."""
+
+    put_seconds: float
+    build_seconds: float
+    """From the last put until the index covered all rows, while searches went on."""
+    meanwhile: TimedQueries
+    """What was asked in that time: at least one query."""
+
+
+@dataclass(frozen=True)
+class ReopenedGallery:
+    """A gallery that was there, in a fresh process."""
+
+    restart_seconds: float
+    """From opening to the first answer; imports left out."""
+    memory_mib: float | None
+    """What the process grew by meanwhile. None on a server, and where there is no /proc."""
+    asked: TimedQueries
+
+
+def fill(location: GalleryLocation, k: int) -> FilledGallery:
+    """Put all vectors, in batches of ROWS as a bulk load does; search until all are indexed."""
+    queries = np.load(location.queries)
+    with location.opened(OWN_INDEX) as store:
+        start = time.perf_counter()
+        put_vectors(store, location.batches(ROWS))
+        put = time.perf_counter()
+        with ThreadPoolExecutor(1) as thread:
+            building = thread.submit(_wait, store)
+            meanwhile = _ask(store, queries, _until_done(building, len(queries)), k)
+            return FilledGallery(put - start, building.result() - put, meanwhile)
+
+
+def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
+    """Open the gallery, ask once; warm up; then ask all queries."""
+    queries = np.load(location.queries)
+    before = resident_mib()
+    start = time.perf_counter()
+    with location.opened(OWN_INDEX) as store:
+        store.search(queries[0], k)
+        restart = time.perf_counter() - start
+        _ask(store, queries, iter(range(min(warm_up, len(queries)))), k)
+        memory = None
+        if before is not None and location.lite:
+            memory = (resident_mib() or before) - before
+        return ReopenedGallery(restart, memory, _ask(store, queries, iter(range(len(queries))), k))
+
+
+def _wait(store: MilvusStore) -> float:
+    """When the index covered all rows."""
+    store.wait_for_index()
+    return time.perf_counter()
+
+
+def _until_done(building: Future[float], count: int) -> Iterator[int]:
+    """Numbers of queries, in turns; at least one."""
+    for number in cycle(range(count)):
+        yield number
+        if building.done():
+            return
+
+
+def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -> TimedQueries:
+    asked = TimedQueries([], [], [])
+    for number in numbers:
+        start = time.perf_counter()
+        hits = store.search(queries[number], k)
+        asked.seconds.append(time.perf_counter() - start)
+        asked.queries.append(number)
+        asked.found.append(rows_of(hits))
+    return asked

@@ -1,0 +1,1 @@
+"""`speed`: how fast each stage is, and what it could be."""

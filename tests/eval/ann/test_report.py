@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from eval.ann.report import ann_report, pareto
+from eval.ann.result import POINTS, Ann, points_table
+from eval.report.document import html, markdown
+from eval.report.results import write
+
+
+def test_the_frontier_is_what_no_other_point_beats() -> None:
+    points = [(0.9, 100.0), (0.8, 50.0), (1.0, 20.0), (0.9, 90.0), (0.5, 300.0), (1.0, 20.0)]
+    assert pareto(points) == [4, 0, 2]
+
+
+def test_a_result_is_written_with_its_points_and_its_report(found: Ann, tmp_path: Path) -> None:
+    table = points_table(found)
+    folder = write(tmp_path, found, {POINTS: table}, ann_report(found))
+    assert json.loads((folder / "run.json").read_text())["kind"] == "ann"
+    rows = pd.read_parquet(folder / POINTS)
+    assert rows["label"].tolist() == [point.label for point in found.points]
+    assert rows["search_nprobe"].tolist()[2:] == [1, 6]
+    assert {path.name for path in (folder / "figures").iterdir()} >= {
+        "frontier.png",
+        "build-time.png",
+    }
+    assert "ann_recall@5" in (folder / "summary.csv").read_text()
+
+
+def test_the_report_says_first_that_the_vectors_are_made_up(found: Ann) -> None:
+    lines = markdown(ann_report(found)).splitlines()
+    assert lines[2].startswith("Weights: none took part. The vectors are synthetic")
+    assert "bogv's own index, HNSW M 16" in lines[4]
+    assert "with the points that no other beats." in html(ann_report(found))
+
+
+def test_without_a_figure_for_memory_there_is_no_plot_of_it(found: Ann) -> None:
+    points = [
+        point.model_copy(update={"cost": point.cost.model_copy(update={"memory_mib": None})})
+        for point in found.points
+    ]
+    report = markdown(ann_report(found.model_copy(update={"points": points})))
+    assert "memory.png" not in report
+    assert "Its memory can't be told here." in report

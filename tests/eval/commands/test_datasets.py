@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.retrieval import Eval
+
+
+def test_list_says_what_there_is_and_what_is_here(
+    run_eval: Eval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "clothing").mkdir()
+    monkeypatch.setenv("BOGV_DATASETS", str(tmp_path))
+    assert run_eval("list", "--json") == 0
+    here = {each["id"]: each["here"] for each in json.loads(capsys.readouterr().out)}
+    assert (here["digits"], here["clothing"], here["cifar10"]) == (True, True, False)
+    assert run_eval("list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line for line in lines if line.startswith("digits")).endswith("yes")
+
+
+def test_fetch_says_what_needs_nothing_and_what_cannot_be_had(run_eval: Eval, capsys: Any) -> None:
+    assert run_eval("fetch", "digits") == 0
+    assert capsys.readouterr().out == "digits needs no files.\n"
+    assert run_eval("fetch", "nonesuch") == 2

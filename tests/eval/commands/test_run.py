@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bogv.embedder import Embedder
+from bogv.weights import UNTRAINED, Weights
+from eval.commands import run as run_command
+from eval.retrieval.measure import leak_note
+from tests.fakes import FakeEngine
+from tests.running import ROOT
+from tests.support.retrieval import Eval, measured
+
+
+def test_a_folder_is_measured_and_written(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("run", "--dataset", "folder", "--root", folder, "--k", "1,3", "--out", tmp_path)
+    assert run_eval(*arguments) == 0
+    out, err = capsys.readouterr()
+    assert "Embedding: 100%" in err
+    assert "Searching: 100%" in err
+    assert out.startswith("Weights:  custom, fingerprint fake0000\n")
+    written = Path(out.splitlines()[-1])
+    assert written.name.startswith("folder-custom-exact-16-")
+    assert {path.name for path in written.iterdir()} == {
+        "figures",
+        "run.json",
+        "per_query.parquet",
+        "report.html",
+        "report.md",
+        "summary.csv",
+    }
+    run = json.loads((written / "run.json").read_text())
+    assert run["schema_version"] == 2
+    assert run["metrics"]["hit_rate@1"] == {"value": 1.0, "ci95": [1.0, 1.0]}
+    assert run["metrics"]["recall@3_per_class"]["value"] == 1.0
+    assert run["metrics"]["precision@3"]["value"] == pytest.approx(1)
+    assert (run["n"], run["k"], run["depth"], run["backend"]) == (16, [1, 3], None, "exact")
+    assert run["counts"] == {
+        "images": 16,
+        "classes": 4,
+        "queries": 16,
+        "gallery": 16,
+        "queries_without_relevant": 0,
+        "queries_with_duplicate": 0,
+    }
+    assert run["command"].startswith("python -m eval run --dataset folder --root")
+    assert run["packages"]["bogv"]
+    assert run["machine"]["cores"] >= 1
+    parts = {"load", "embed", "embed_per_new_image", "search_and_score", "losses"}
+    assert set(run["seconds"]) == parts
+    assert run["settings"] == {
+        "pooling": "gap",
+        "size": 224,
+        "crop": "center",
+        "tta": "none",
+        "post": "none",
+    }
+    assert [step["name"] for step in run["losses"]["steps"]] == ["exact", "milvus", "rest"]
+    assert "## Loss account" in (written / "report.md").read_text()
+    assert "\nLoss account\n" in out
+
+
+def test_untrained_weights_are_called_that_on_the_console(
+    run_eval: Eval,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    untrained = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: untrained)
+    arguments = ("--root", folder, "--out", tmp_path, "--no-losses")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("UNTRAINED weights: the network has learnt nothing.")
+    assert out.startswith("Weights:  UNTRAINED, fingerprint feed")
+
+
+VARIANT = ("--crop", "pad", "--size", "448", "--tta", "flip", "--post", "whiten:3")
+
+
+@pytest.mark.parametrize("more", [(), ("--backend", "milvus"), VARIANT])
+def test_a_run_repeated_gives_the_same_but_for_seconds(
+    run_eval: Eval, folder: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    texts = []
+    for _ in range(2):
+        arguments = ("--limit", "12", "--seed", "3", "--out", tmp_path / "results", *more)
+        assert run_eval("run", "--dataset", "folder", "--root", folder, *arguments) == 0
+        [written] = (tmp_path / "results").iterdir()
+        run = json.loads((written / "run.json").read_text())
+        del run["seconds"]
+        assert run["losses"]["steps"]
+        texts.append((json.dumps(run), pd.read_parquet(written / "per_query.parquet").to_json()))
+    assert texts[0] == texts[1]
+
+
+def test_json_is_what_was_written(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--root", folder, "--out", tmp_path / "results", "--json", "--no-losses")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
+    [written] = (tmp_path / "results").iterdir()
+    assert json.loads(capsys.readouterr().out) == json.loads((written / "run.json").read_text())
+
+
+def test_the_same_bytes_under_two_ids_are_told(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = (folder / "class 0" / "q95.jpg").read_bytes()
+    (folder / "class 1" / "copy.jpg").write_bytes(copied)
+    outcome = measured(tmp_path, "folder", root=folder)
+    assert [(pair.query, pair.gallery) for pair in outcome.duplicates] == [
+        ("class 0/q95.jpg", "class 1/copy.jpg"),
+        ("class 1/copy.jpg", "class 0/q95.jpg"),
+    ]
+    assert outcome.run.counts.queries_with_duplicate == 2
+    arguments = ("--root", folder, "--out", tmp_path, "--no-losses")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
+    assert "DUPLICATES: 2 of the queries" in capsys.readouterr().err
+    assert leak_note([]) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "nonesuch"], "Dataset nonesuch: there is none of that name; there are"),
+        (["--dataset", "clothing"], "Dataset clothing: name its folder with --root"),
+        (["--dataset", "folder", "--root", "/nowhere"], "There is no folder '/nowhere'."),
+        (["--dataset", "digits", "--weights", "/no/file.pth"], "weights '/no/file.pth' can't be"),
+        (["--dataset", "digits", "--backend", "milvus", "--k", "1000"], "Use --backend exact"),
+        (["--dataset", "digits", "--limit", "20", "--post", "pca:20"], "ask for 19 at most"),
+    ],
+)
+def test_an_error_is_one_line_and_status_2(
+    run_eval: Eval, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_eval("run", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith("eval: ")
+    assert message in last
+
+
+@pytest.mark.parametrize("k", ["", "0,1", "one", "1.5"])
+def test_a_k_that_counts_no_places_is_refused(run_eval: Eval, k: str) -> None:
+    assert run_eval("run", "--dataset", "digits", "--k", k) == 2
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"],
+)
+def test_a_setting_that_there_is_not_is_refused(run_eval: Eval, setting: str) -> None:
+    assert run_eval("run", "--dataset", "digits", setting) == 2
+
+
+def test_a_damaged_image_is_named_and_status_2(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "class 2" / "bad.jpg").write_bytes(b"no image")
+    assert run_eval("run", "--dataset", "folder", "--root", folder, "--out", tmp_path) == 2
+    assert "the image 'class 2/bad.jpg' can't be used" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module_with_real_untrained_weights(tmp_path: Path) -> None:
+    """The one test with the network itself; offline, as `untrained` needs no download."""
+    arguments = ["run", "--dataset", "digits", "--limit", "12", "--weights", "untrained"]
+    done = subprocess.run(
+        [sys.executable, "-m", "eval", *arguments, "--json", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "BOGV_DATA_DIR": str(tmp_path / "data")},
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["weights"]["name"] == "untrained"
+    assert "UNTRAINED" in done.stderr
+    assert run["command"] == f"python -m eval {' '.join(arguments)} --json --out {tmp_path}"
+    assert list((tmp_path / "data" / "cache" / "eval").glob("*.sqlite"))

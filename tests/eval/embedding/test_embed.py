@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bogv.embedder import Embedder
+from bogv.imaging.decoder import Decoder
+from bogv.records import Pixels, Vectors
+from bogv.weights import Weights
+from eval.data.catalogue import DatasetError
+from eval.data.datasets import Dataset
+from eval.data.items import Item
+from eval.embedding import embed as embedding
+from eval.embedding.embed import Embedded, embed
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.errors import WorkbenchError
+from eval.selftest import made_up
+from tests.fakes import FakeEngine, fake_embedder, png
+
+DECODER = Decoder(100_000, 1_000_000)
+
+
+def images(*readers: Callable[[], bytes]) -> Dataset:
+    items = [Item(f"{n}.png", "label", read) for n, read in enumerate(readers)]
+    dataset = made_up(["label"] * len(items))
+    return Dataset(dataset.spec, None, items, dataset.queries, dataset.gallery)
+
+
+def pictures(count: int) -> Dataset:
+    return images(*((lambda seed=seed: png(seed)) for seed in range(count)))
+
+
+def embedded(
+    dataset: Dataset,
+    cache: Path,
+    engine: FakeEngine,
+    fingerprint: str = "fake0000",
+    settings: EmbeddingSettings = OWN_SETTINGS,
+) -> Embedded:
+    embedder = Embedder(Weights("custom", None, fingerprint), engine)
+    return embed(dataset, embedder, DECODER, cache, settings=settings, progress=False)
+
+
+def test_embeddings_are_the_embedders_own(tmp_path: Path) -> None:
+    found = embedded(pictures(5), tmp_path, FakeEngine())
+    pixels = np.stack([DECODER.decode(png(seed)).pixels for seed in range(5)])
+    assert np.array_equal(found.vectors, fake_embedder().embed(pixels))
+    assert found.new == 5
+    assert len(set(found.digests)) == 5
+
+
+def test_what_is_on_disk_is_not_embedded_again(tmp_path: Path) -> None:
+    first = embedded(pictures(5), tmp_path, FakeEngine())
+    engine = FakeEngine()
+    again = embedded(pictures(5), tmp_path, engine)
+    assert (engine.batches, again.new) == ([], 0)
+    assert again.vectors.tobytes() == first.vectors.tobytes()
+    assert again.digests == first.digests
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "BATCH", 4)
+
+    class Interrupted(FakeEngine):
+        def features(self, pixels: Pixels) -> Vectors:
+            if len(self.batches) == 2:
+                raise KeyboardInterrupt
+            return super().features(pixels)
+
+    with pytest.raises(KeyboardInterrupt):
+        embedded(pictures(11), tmp_path, Interrupted())
+    engine = FakeEngine()
+    resumed = embedded(pictures(11), tmp_path, engine)
+    assert (engine.batches, resumed.new) == ([3], 3)
+    whole = embedded(pictures(11), tmp_path / "other", FakeEngine())
+    assert resumed.vectors.tobytes() == whole.vectors.tobytes()
+
+
+def test_other_weights_and_other_engines_have_embeddings_of_their_own(tmp_path: Path) -> None:
+    class Other(FakeEngine):
+        name = "other"
+
+    assert embedded(pictures(2), tmp_path, FakeEngine()).new == 2
+    assert embedded(pictures(2), tmp_path, FakeEngine(), fingerprint="feed").new == 2
+    assert embedded(pictures(2), tmp_path, Other()).new == 2
+
+
+def test_variants_have_embeddings_of_their_own(tmp_path: Path) -> None:
+    for settings in (
+        OWN_SETTINGS,
+        EmbeddingSettings(crop="pad"),
+        EmbeddingSettings(pooling="gem"),
+        EmbeddingSettings(size=448),
+    ):
+        assert embedded(pictures(2), tmp_path, FakeEngine(), settings=settings).new == 2
+    # What follows the network is worked out anew.
+    assert (
+        embedded(pictures(2), tmp_path, FakeEngine(), settings=EmbeddingSettings(post="pca:1")).new
+        == 0
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "fake0000-fake.sqlite",
+        "fake0000-fake-pad.sqlite",
+        "fake0000-fake-gem.sqlite",
+        "fake0000-fake-448.sqlite",
+    }
+
+
+def test_a_flip_is_the_mean_with_the_mirrors_embedding_of_length_one(tmp_path: Path) -> None:
+    plain = embedded(pictures(3), tmp_path, FakeEngine())
+    engine = FakeEngine()
+    found = embedded(pictures(3), tmp_path, engine, settings=EmbeddingSettings(tta="flip"))
+    assert (engine.batches, found.new) == ([3], 3)  # the mirrors alone; the rest is on disk
+    pixels = np.stack([DECODER.decode(png(seed)).pixels[:, ::-1] for seed in range(3)])
+    mean = plain.vectors + fake_embedder().embed(pixels)
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    assert np.abs(found.vectors - expected).max() < 1e-6
+    assert np.abs(found.vectors - plain.vectors).max() > 1e-3
+    again = embedded(pictures(3), tmp_path, FakeEngine(), settings=EmbeddingSettings(tta="flip"))
+    assert again.new == 0
+    assert again.vectors.tobytes() == found.vectors.tobytes()
+
+
+def test_an_image_and_its_mirror_count_as_one_new_image(tmp_path: Path) -> None:
+    assert (
+        embedded(pictures(3), tmp_path, FakeEngine(), settings=EmbeddingSettings(tta="flip")).new
+        == 3
+    )
+
+
+def test_equal_bytes_are_embedded_once_and_a_lone_image_goes_in_twice(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    found = embedded(images(lambda: png(1), lambda: png(1), lambda: png(1)), tmp_path, engine)
+    assert (engine.batches, found.new) == ([2], 1)
+    assert found.vectors[0].tobytes() == found.vectors[2].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("read", "reason"),
+    [
+        (lambda: png(1)[:200], "damaged or cut short"),
+        (lambda: b"no image", "no image of a known format"),
+        (lambda: b"", "The file is empty"),
+        (Path("/nowhere/at/all.png").read_bytes, "No such file"),
+    ],
+)
+def test_an_item_that_cannot_be_used_is_named(
+    tmp_path: Path, read: Callable[[], bytes], reason: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"made-up: the image '1.png' can't be used: .*{reason}"):
+        embedded(images(lambda: png(0), read), tmp_path, FakeEngine())
+
+
+def test_a_vector_of_the_wrong_length_on_disk_is_made_again(tmp_path: Path) -> None:
+    first = embedded(pictures(3), tmp_path, FakeEngine())
+    cache = embedding.Cache(tmp_path, "fake0000", "fake")
+    cache.put({first.digests[1]: np.zeros(7, np.float32)})
+    cache.close()
+    again = embedded(pictures(3), tmp_path, FakeEngine())
+    assert again.new == 1
+    assert again.vectors.tobytes() == first.vectors.tobytes()
+
+
+def test_a_cache_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "fake0000-fake.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(WorkbenchError, match=r"The cache '.*fake0000-fake\.sqlite' can't be used"):
+        embedded(pictures(1), tmp_path, FakeEngine())
+
+
+def test_a_cache_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WorkbenchError, match="name another folder with --cache"):
+        embedded(pictures(1), tmp_path / "file" / "cache", FakeEngine())

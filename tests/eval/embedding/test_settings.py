@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from bogv.engines import OWN as OWN_NETWORK
+from bogv.imaging.decode import network_input
+from bogv.imaging.decoder import Decoder
+from eval.embedding import settings as variants
+from eval.embedding.settings import (
+    OWN_SETTINGS,
+    PADDING,
+    EmbeddingSettings,
+    network_of,
+    padded,
+    prepare_input,
+)
+from tests.fakes import encoded, picture
+
+DECODER = Decoder(20 << 20, 64_000_000)
+HALVES = Image.new("RGB", (800, 400), "red")
+HALVES.paste((0, 0, 255), (400, 0, 800, 400))
+
+
+def near(pixel: Any, colour: tuple[int, ...]) -> bool:
+    return bool(np.abs(np.asarray(pixel, int) - colour).max() <= 1)
+
+
+def test_the_defaults_are_bogvs_own_decoder_and_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(picture(1), "JPEG")
+    assert network_of(OWN_SETTINGS) == OWN_NETWORK
+    assert OWN_SETTINGS.is_own
+    own = DECODER.decode(data).pixels
+    # What a variant is made of is not even touched.
+    for name in ("network_input", "padded", "_resized"):
+        monkeypatch.setattr(variants, name, None)
+    monkeypatch.setattr(Decoder, "decode", lambda *_: type("Picture", (), {"pixels": own}))
+    assert prepare_input(data, DECODER, OWN_SETTINGS) is own
+    assert (
+        prepare_input(data, DECODER, EmbeddingSettings(pooling="gem", tta="flip", post="pca:4"))
+        is own
+    )
+
+
+@pytest.mark.parametrize("size", [224, 448])
+def test_each_crop_shows_what_it_says(size: Any) -> None:
+    data = encoded(HALVES)
+    middle, squashed, whole = (
+        prepare_input(data, DECODER, EmbeddingSettings(size=size, crop=crop))
+        for crop in ("center", "squash", "pad")
+    )
+    assert {each.shape for each in (middle, squashed, whole)} == {(size, size, 3)}
+    for pixels in (middle, squashed):
+        assert near(pixels[2, 2], (255, 0, 0))
+        assert near(pixels[-3, -3], (0, 0, 255))
+    top, left = size // 4, size // 2
+    assert near(whole[top - 3, left], PADDING)
+    assert near(whole[-(top - 3), left], PADDING)
+    assert near(whole[top + 3, 2], (255, 0, 0))
+    assert near(whole[size - top - 3, -3], (0, 0, 255))
+
+
+def test_the_middle_and_the_whole_differ_at_the_edges() -> None:
+    """A border of green, 80 pixels wide: the middle 7/8 of the short side leaves it out."""
+    framed = Image.new("RGB", (1400, 700), (0, 128, 0))
+    framed.paste("white", (80, 40, 1320, 660))
+    data = encoded(framed)
+    assert near(
+        prepare_input(data, DECODER, EmbeddingSettings(crop="center"))[112, 2], (255, 255, 255)
+    )
+    for crop in ("squash", "pad"):
+        assert near(prepare_input(data, DECODER, EmbeddingSettings(crop=crop))[112, 2], (0, 128, 0))
+
+
+def test_448_is_the_middle_of_512() -> None:
+    image = picture(3, (900, 600))
+    expected = np.asarray(
+        image.resize((768, 512), Image.Resampling.BILINEAR).crop((160, 32, 608, 480))
+    ).astype(int)
+    assert np.abs(network_input(image, 448) - expected).max() <= 1
+
+
+def test_a_large_jpeg_loses_no_resolution_at_448() -> None:
+    """Lines of 3 of 1100 pixels: a JPEG decoded to half the size would have blurred them away."""
+    stripes = np.zeros((1100, 1100, 3), np.uint8)
+    stripes[:, ::6] = stripes[:, 1::6] = stripes[:, 2::6] = 255
+    data = encoded(Image.fromarray(stripes), "JPEG", quality=98, subsampling=0)
+    whole, _ = DECODER.upright(data, draft_side=1024)
+    assert whole.size == (1100, 1100)
+    assert DECODER.upright(data)[0].size == (550, 550)
+    for crop in ("center", "squash", "pad"):
+        seen = prepare_input(data, DECODER, EmbeddingSettings(size=448, crop=crop))
+        own = prepare_input(data, DECODER, EmbeddingSettings(size=224, crop=crop))
+        assert seen[200].std() > 2 * own[100].std()
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (1, 1)])
+def test_a_strip_can_be_padded(size: tuple[int, int]) -> None:
+    assert padded(Image.new("RGB", size, "red"), 224).shape == (224, 224, 3)
+
+
+def test_a_mirror_is_the_picture_turned_left_to_right() -> None:
+    data = encoded(HALVES)
+    mirrored = prepare_input(data, DECODER, OWN_SETTINGS, mirror=True)
+    assert np.array_equal(mirrored, prepare_input(data, DECODER, OWN_SETTINGS)[:, ::-1])
+    assert near(mirrored[112, 2], (0, 0, 255))
+
+
+def test_names_tell_variants_apart() -> None:
+    settings = EmbeddingSettings(pooling="gem", size=448, crop="pad", tta="flip", post="whiten:64")
+    assert (settings.view, settings.tag) == ("gem-448-pad", "gem-448-pad-flip-whiten64")
+    assert (OWN_SETTINGS.view, OWN_SETTINGS.tag) == ("", "")
+    assert "bogv's own" in OWN_SETTINGS.text
+    assert "bogv's own" not in settings.text
+
+
+@pytest.mark.parametrize("post", ["pca", "pca:0", "pca:-1", "white:4", "whiten:1.5", "", "pca:4\n"])
+def test_a_post_that_means_nothing_is_refused(post: str) -> None:
+    with pytest.raises(ValidationError):
+        EmbeddingSettings(post=post)

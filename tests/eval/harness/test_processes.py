@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eval.errors import WorkbenchError
+from eval.harness.processes import BackgroundLoad, run_in_process
+
+
+def test_work_is_done_in_another_process_with_its_own_environment() -> None:
+    assert run_in_process(_said, "BOGV_TEST", BOGV_TEST="yes") == "yes"
+    assert _said("BOGV_TEST") is None
+
+
+def test_a_process_that_dies_is_an_error_in_one_line() -> None:
+    with pytest.raises(WorkbenchError, match=r"process of the measurement died \(_die\)"):
+        run_in_process(_die)
+
+
+def _said(name: str) -> str | None:
+    import os
+
+    return os.environ.get(name)
+
+
+def _die() -> None:
+    import os
+
+    os._exit(9)
+
+
+def test_others_have_a_share_of_the_processors_or_none() -> None:
+    others = BackgroundLoad()
+    while (share := others.share()) is None and Path("/proc/stat").exists():
+        sum(range(1000))  # until the system's clock has ticked
+    assert share is None or 0 <= share <= 1

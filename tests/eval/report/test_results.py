@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from bogv.embedder import Embedder
+from bogv.weights import UNTRAINED, Weights
+from eval.errors import WorkbenchError
+from eval.report.results import PER_QUERY, write
+from eval.retrieval.measure import RetrievalOptions, measure
+from eval.retrieval.report import run_report
+from eval.retrieval.result import query_table
+from tests.fakes import FakeEngine
+from tests.support.retrieval import DECODER, measured
+
+
+def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) -> None:
+    embedder = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
+    options = RetrievalOptions("folder", folder, progress=False)
+    outcome = measure(options, embedder, DECODER, tmp_path / "cache")
+    written = write(
+        tmp_path,
+        outcome.run,
+        {PER_QUERY: query_table(outcome.query_results)},
+        run_report(outcome, DECODER),
+    )
+    rows = list(csv.DictReader((written / "summary.csv").read_text().splitlines()))
+    assert {(row["weights"], row["dataset"], row["queries"]) for row in rows} == {
+        ("UNTRAINED", "folder", "16")
+    }
+    assert [row["metric"] for row in rows] == list(outcome.run.metrics)
+    assert next(iter(json.loads((written / "run.json").read_text()))) == "weights"
+    assert "UNTRAINED" in (written / "run.json").read_text()[:200]
+
+
+def test_results_that_cannot_be_written_are_an_error(folder: Path, tmp_path: Path) -> None:
+    outcome = measured(tmp_path, "folder", root=folder)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WorkbenchError, match="The results can't be written"):
+        write(
+            tmp_path / "file",
+            outcome.run,
+            {PER_QUERY: query_table(outcome.query_results)},
+            run_report(outcome, DECODER),
+        )

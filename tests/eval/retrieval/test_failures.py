@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from eval.report.document import Strip, markdown
+from eval.retrieval.failures import failure_strips, make_tile_image, worst_queries
+from eval.retrieval.report import run_report
+from eval.retrieval.result import query_table
+from tests.fakes import encoded
+from tests.support.retrieval import DECODER
+from tests.support.retrieval_report import blocks, measured
+
+
+def test_the_worst_are_those_that_found_last_or_never() -> None:
+    queries = pd.DataFrame(
+        {
+            "query": ["d", "b", "a", "c", "e", "perfect"],
+            "first_relevant": pd.array([7, None, 1, 7, None, 1], "Int64"),
+            "map": [0.1, 0.0, 0.9, 0.05, 0.0, 1.0],
+        }
+    )
+    assert worst_queries(queries)["query"].tolist() == ["b", "e", "c", "d", "a"]
+    assert worst_queries(queries, rows=2)["query"].tolist() == ["b", "e"]
+
+
+def test_a_failure_is_shown_as_query_what_came_first_and_the_first_right_one(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    outcome = measured(class_folders, tmp_path)
+    strips = failure_strips(query_table(outcome.query_results), outcome.dataset, DECODER)
+    assert len(strips) == 8
+    first = strips[0]
+    query, *found = first.tiles
+    # The picture of the next class: it finds that class' images first.
+    assert query.mark == "query"
+    own = re.fullmatch(r"class (\d) · (class \1/q45\.jpg)", query.caption)
+    assert own is not None
+    following = (int(own[1]) + 1) % 4
+    assert [tile.mark for tile in found] == ["wrong", "wrong", "wrong", "right"]
+    assert re.fullmatch(
+        rf"class {following} · place 1 · cosine [01]\.\d{{4}} · class {following}/q\d\d\.jpg",
+        found[0].caption,
+    )
+    query_result = next(each for each in outcome.query_results if each.query == own[2])
+    place = query_result.first_relevant
+    assert found[3].caption.startswith(f"class {own[1]} · place {place} · cosine ")
+    assert found[3].caption.endswith(f" · {query_result.first_relevant_id}")
+    assert f"stands at place {place};" in first.caption
+    for tile in first.tiles:
+        with Image.open(io.BytesIO(tile.image)) as image:
+            assert (image.format, image.mode, max(image.size)) == ("JPEG", "RGB", 160)
+
+
+def test_where_nothing_failed_the_gallery_says_so(class_folders: Path, tmp_path: Path) -> None:
+    for path in class_folders.rglob("q45.jpg"):
+        path.unlink()
+    report = run_report(measured(class_folders, tmp_path), DECODER)
+    assert not blocks(report, Strip)
+    assert "there is no failure to show" in markdown(report)
+
+
+def test_tiles_are_upright_and_tiny_images_are_enlarged() -> None:
+    sideways = Image.new("RGB", (300, 100), "red")
+    sideways.paste("blue", (0, 0, 150, 100))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise: blue comes to the top
+    with Image.open(
+        io.BytesIO(make_tile_image(encoded(sideways, "JPEG", exif=exif), DECODER))
+    ) as tile:
+        assert tile.size == (53, 160)
+        red, _, blue = tile.convert("RGB").getpixel((26, 20))  # type: ignore[misc]
+    assert blue > 200
+    assert red < 50
+    with Image.open(io.BytesIO(make_tile_image(encoded(Image.new("L", (8, 6))), DECODER))) as tile:
+        assert (tile.size, tile.mode) == ((160, 120), "RGB")

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.data.catalogue import DatasetError, catalogue_entry
+from eval.data.datasets import load
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.report.results import PER_QUERY, write
+from eval.retrieval import measure as running
+from eval.retrieval.ablation import AblationSample
+from eval.retrieval.report import run_report
+from eval.retrieval.result import query_table, read_run
+from tests.fakes import png
+from tests.support.retrieval import DECODER, first_is_junk, measured
+
+
+@pytest.mark.parametrize(
+    "chosen", [OWN_SETTINGS, EmbeddingSettings(crop="pad", tta="flip", post="whiten:3")]
+)
+def test_the_order_of_the_files_changes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: EmbeddingSettings
+) -> None:
+    found = []
+    plain = load("folder", folder)
+    for order in (range(16), np.random.default_rng(5).permutation(16).tolist()):
+        items = [plain.items[index] for index in order]
+        monkeypatch.setattr(
+            running, "load", lambda *_, items=items, **__: replace(plain, items=items)
+        )
+        outcome = measured(
+            tmp_path / str(order),
+            "folder",
+            root=folder,
+            settings=chosen,
+            ablation=AblationSample(queries=6),
+        )
+        run = outcome.run.model_dump()
+        del run["seconds"]
+        found.append((run, outcome.query_results))
+    assert found[0] == found[1]
+
+
+def test_an_account_takes_milvus_own_answers_where_the_run_has_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.retrieval.ablation.rank_in_milvus", None)
+    run = measured(tmp_path, "folder", root=folder, backend="milvus", ablation=AblationSample()).run
+    assert run.losses is not None
+    [_, milvus, _] = run.losses.steps
+    assert milvus.metrics["map"].value == pytest.approx(run.metrics["map"].value)
+
+
+def test_exact_search_and_milvus_agree_on_a_small_gallery(folder: Path, tmp_path: Path) -> None:
+    exact = measured(tmp_path, "folder", root=folder).run
+    milvus = measured(tmp_path, "folder", root=folder, backend="milvus").run
+    assert milvus.metrics == exact.metrics
+    assert (exact.depth, milvus.depth) == (None, 16)
+    assert exact.folder != milvus.folder
+
+
+def test_digits_are_measured_without_any_files(tmp_path: Path) -> None:
+    run = measured(tmp_path, "digits", limit=200).run
+    assert (run.n, run.counts.classes, run.dataset.limit) == (200, 10, 200)
+    assert 0.5 < run.headline.value < 1
+    low, high = run.headline.ci95
+    assert low < run.headline.value < high
+
+
+def test_the_headlines_own_k_is_always_counted(folder: Path, tmp_path: Path) -> None:
+    run = measured(tmp_path, "folder", root=folder, ks=(4,)).run
+    assert run.k == [1, 4]
+    assert run.headline == run.metrics["hit_rate@1"]
+
+
+def test_a_query_with_nothing_to_find_is_counted_and_left_out(folder: Path, tmp_path: Path) -> None:
+    (folder / "alone").mkdir()
+    (folder / "alone" / "only.png").write_bytes(png(99))
+    outcome = measured(tmp_path, "folder", root=folder)
+    assert (outcome.run.n, outcome.run.counts.queries) == (16, 17)
+    assert outcome.run.counts.queries_without_relevant == 1
+    assert "alone/only.png" not in {query_result.query for query_result in outcome.query_results}
+    assert any("alone/only.png" in query_result.top_ids for query_result in outcome.query_results)
+
+
+def test_an_unlabelled_folder_is_refused_before_anything_is_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "flat"
+    root.mkdir()
+    for seed in range(3):
+        (root / f"{seed}.png").write_bytes(png(seed))
+    monkeypatch.setattr(running, "embed", None)
+    with pytest.raises(DatasetError, match="no query has a relevant image to find"):
+        measured(tmp_path, "folder", root=root)
+
+
+def test_groups_of_four_have_their_score(folder: Path, tmp_path: Path) -> None:
+    ukbench = catalogue_entry("ukbench")
+    spec = catalogue_entry("folder").model_copy(
+        update={"protocol": ukbench.protocol, "headline": ukbench.headline}
+    )
+    run = measured(tmp_path, spec, root=folder).run
+    assert ukbench.headline == "ns"
+    assert run.headline.value == 4.0
+    assert "ns" not in measured(tmp_path, "folder", root=folder).run.metrics
+
+
+def test_junk_is_taken_out_of_what_is_scored_and_of_what_is_shown(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = load("folder", folder)
+    truth = first_is_junk(plain)
+    monkeypatch.setattr(running, "load", lambda *_, **__: replace(plain, truth=truth))
+    [query_result, *_] = measured(tmp_path, "folder", root=folder).query_results
+    assert query_result.query == "class 0/q20.jpg"
+    assert "class 0/q45.jpg" not in query_result.top_ids
+    assert query_result.first_relevant_id == query_result.top_ids[0]
+    assert set(query_result.top_ids[:2]) == {"class 0/q70.jpg", "class 0/q95.jpg"}
+    assert query_result.scores["map"] == 1.0
+
+
+def test_queries_without_labels_that_find_nothing_are_written_all_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    outcome = measured(tmp_path, "folder", root=folder)
+    lost = [
+        replace(query_result, label=None, first_relevant=None, first_relevant_id=None)
+        for query_result in outcome.query_results
+    ]
+    _, queries = read_run(
+        write(
+            tmp_path / "results",
+            outcome.run,
+            {PER_QUERY: query_table(lost)},
+            run_report(outcome, DECODER),
+        )
+    )
+    assert len(queries) == 16
+    assert queries[["label", "first_relevant", "first_relevant_id"]].isna().all().all()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from eval.embedding.settings import EmbeddingSettings
+from eval.report.results import PER_QUERY, write
+from eval.retrieval.report import run_report
+from eval.retrieval.result import query_table, read_run
+from tests.support.retrieval import DECODER, measured
+
+
+def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
+    outcome = measured(tmp_path, "folder", root=folder)
+    run, queries = read_run(
+        write(
+            tmp_path / "results",
+            outcome.run,
+            {PER_QUERY: query_table(outcome.query_results)},
+            run_report(outcome, DECODER),
+        )
+    )
+    assert run == outcome.run
+    assert queries["query"].is_monotonic_increasing
+    first = queries.iloc[0]
+    assert (first["query"], first["label"]) == ("class 0/q20.jpg", "class 0")
+    assert first["first_relevant"] == 1
+    assert first["first_relevant_id"] == first["top_ids"][0]
+    assert first["top_ids"][0].startswith("class 0/")
+    assert len(first["top_ids"]) == len(first["top_scores"]) == 10
+    assert "class 0/q20.jpg" not in first["top_ids"]
+    assert list(first["top_scores"]) == sorted(first["top_scores"], reverse=True)
+    assert set(run.metrics) >= {name for name in queries.columns if name.startswith("hit_rate")}
+    assert queries["map"].mean() == pytest.approx(run.metrics["map"].value)
+
+
+def test_a_variant_is_named_in_its_folder_and_its_summary(folder: Path, tmp_path: Path) -> None:
+    settings = EmbeddingSettings(crop="squash", post="pca:3")
+    outcome = measured(tmp_path, "folder", root=folder, settings=settings)
+    report = run_report(outcome, DECODER)
+    written = write(tmp_path, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
+    assert written.name.startswith("folder-custom-squash-pca3-exact-16-")
+    assert read_run(written)[0].settings == settings
+    [row, *_] = csv.DictReader((written / "summary.csv").read_text().splitlines())
+    assert row["settings"] == "squash-pca3"
+    assert any("post pca:3" in line for line in report.lead)
+    assert any("fitted on the gallery itself" in line for line in report.lead)
+    assert outcome.run.losses is None
+
+
+def test_other_settings_go_into_folders_of_their_own(folder: Path, tmp_path: Path) -> None:
+    runs = [
+        measured(tmp_path, "folder", root=folder, **more).run
+        for more in (
+            *({}, {"ks": (1, 2)}, {"seed": 1}, {"limit": 12}, {"limit": 12, "seed": 1}),
+            *(
+                {"settings": EmbeddingSettings(crop="pad")},
+                {"settings": EmbeddingSettings(tta="flip")},
+            ),
+        )
+    ]
+    assert len({run.folder for run in runs}) == 7

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from eval.report.document import html, markdown
+from eval.scale.report import _table, scale_report
+from tests.support.scale import made
+
+
+def test_the_report_has_every_figure_and_says_that_no_weights_took_part() -> None:
+    report = scale_report(made())
+    text = markdown(report)
+    assert "The vectors are synthetic" in text.splitlines()[2]
+    assert "others had 40%" in text
+    assert "0.8750" in text
+    assert "0.9980" in text
+    assert "| 200 |" in text  # disk
+    assert "data:image/png" in html(report)
+
+
+def test_a_server_keeps_its_memory_and_disk_to_itself() -> None:
+    rows = _table(made(lite=False)).rows
+    assert [row[9:11] for row in rows] == [["", ""], ["", ""]]

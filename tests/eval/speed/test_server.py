@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from eval.harness.load import Request
+from eval.speed.result import Line
+from eval.speed.server import _search_lines, _torch_line
+
+
+def test_torch_in_any_of_the_starts_is_told() -> None:
+    assert _torch_line([False, False]).reached is True
+    assert _torch_line([False, True]).reached is False
+    assert _torch_line([False, None]).reached is None
+
+
+def requests(latency: float, count: int, at_once: int = 1) -> list[Request]:
+    """As many as `at_once` at a time, each so long."""
+    starts = [latency * (number // at_once) for number in range(count)]
+    return [Request("a", 1, start, start, start + latency, None, {}) for start in starts]
+
+
+def by_name(lines: list[Line]) -> dict[str, Line]:
+    return {each.what.split(",")[0]: each for each in lines}
+
+
+def test_a_search_is_compared_with_the_usual_way_and_with_its_bare_steps() -> None:
+    sent = {1: requests(0.016, 99), 8: requests(0.1, 80, 8), 16: requests(0.1, 160, 16)}
+    sent[8][0] = replace(sent[8][0], ended=0.4)  # one of 80 is slow: p99 is the slowest
+    lines = by_name(_search_lines(sent, [0.096, 0.096, 0.5], [0.004, 0.003, 0.2], gallery=10_000))
+    search = lines["one search over REST"]
+    assert (search.baseline, search.bogv, search.ratio) == (96, 16, 6)
+    assert search.reached is True
+    assert lines["REST and service above decode + embed + search"].bogv == pytest.approx(4)
+    tail = lines["p99 / p50 with 8 clients"]
+    assert (tail.bogv, tail.reached) == (4, False)
+    crowd = lines["searches a second"]
+    assert (crowd.baseline, crowd.bogv) == (62.5, 160)
+    assert crowd.reached is True
+
+
+def test_a_small_gallery_is_measured_and_not_judged() -> None:
+    sent = {clients: requests(0.016, 4) for clients in (1, 8, 16)}
+    search = by_name(_search_lines(sent, [0.8], [0.004], gallery=2_000))["one search over REST"]
+    assert search.ratio == 50
+    assert search.reached is None
