@@ -24,17 +24,17 @@ from tqdm import tqdm
 from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.config import read_settings
+from bogv.embedding.quantize import LEAST
+from bogv.embedding.quantize import quantize as make_int8
+from bogv.embedding.weights import fetch, resolve
 from bogv.errors import BogvError
-from bogv.folders import KeyFrom, find_images, new_images
 from bogv.imaging.decoder import Decoder
-from bogv.listening import listen
-from bogv.quantize import LEAST
-from bogv.quantize import quantize as make_int8
 from bogv.records import Added, Record
-from bogv.samples import make_samples
 from bogv.service import ImageSearch
-from bogv.sources import read_file
-from bogv.weights import fetch, resolve
+from bogv.sources.folders import KeyFrom, find_images, new_images
+from bogv.sources.samples import make_samples
+from bogv.sources.sources import read_file
+from bogv.web.listening import listen
 
 app = typer.Typer(
     help="Search images by image. Settings come from the environment: see README.md.",

@@ -17,15 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bogv.canary import Canary
 from bogv.config import Settings
-from bogv.embedder import Embedder, load_embedder
+from bogv.embedding.embedder import Embedder, load_embedder
+from bogv.embedding.weights import UNTRAINED_WARNING, resolve
 from bogv.errors import BogvError, StorageUnavailable
-from bogv.folders import import_folder
 from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
-from bogv.sources import Sources
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
-from bogv.weights import UNTRAINED_WARNING, resolve
+from bogv.sources.folders import import_folder
+from bogv.sources.sources import Sources
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -92,11 +92,11 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """
     from fastapi import FastAPI
 
-    from bogv.api import create_api
-    from bogv.headers import BehindProxy, HangUp, SecurityHeaders, TrustedProxies
-    from bogv.late import LateApp
-    from bogv.limits import Door
     from bogv.logs import RequestLog
+    from bogv.web.access import Door
+    from bogv.web.api import create_api
+    from bogv.web.headers import BehindProxy, HangUp, SecurityHeaders, TrustedProxies
+    from bogv.web.lazy_app import LateApp
 
     def make_demo() -> FastAPI:
         from bogv.ui import mount_demo  # imports gradio, which takes seconds
@@ -143,7 +143,7 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
     """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
-    from bogv.connections import AcceptFilter, Connections, raise_file_limit
+    from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
 
     connections = Connections.of(settings, raise_file_limit())
     logging.getLogger("asyncio").addFilter(AcceptFilter())

@@ -17,11 +17,10 @@ import numpy as np
 
 from bogv import __version__
 from bogv.batching import Batcher
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import DIMENSION
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
 from bogv.imaging.decoder import Decoder
-from bogv.logins import without_login
-from bogv.paging import MAX_ROWS
 from bogv.records import (
     ID_BITS,
     Added,
@@ -38,9 +37,10 @@ from bogv.records import (
     image_id,
     md5_of,
 )
-from bogv.store import FILEPATH_BYTES, KEY_BYTES, ROWS, MilvusStore
-from bogv.thumbnails import Thumbnails
-from bogv.weights import DIMENSION
+from bogv.redaction import without_login
+from bogv.storage.milvus import FILEPATH_BYTES, KEY_BYTES, ROWS, MilvusStore
+from bogv.storage.paging import MAX_ROWS
+from bogv.storage.thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
 

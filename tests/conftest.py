@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 from fastapi.testclient import TestClient
 
-from bogv.samples import make_samples
 from bogv.service import ImageSearch
+from bogv.sources.samples import make_samples
 from tests.milvus_server import MilvusServer, available
 
 # No test is timed: a busy machine fails none.

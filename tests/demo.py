@@ -12,10 +12,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from bogv.config import Settings
-from bogv.limits import Door
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
 from bogv.ui import mount_demo
+from bogv.web.access import Door
 
 API = "/gradio_api"
 

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 
 from bogv.bootstrap import make_search
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import DIMENSION, Weights
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.weights import DIMENSION, Weights
+from bogv.storage.milvus import MilvusStore
 
 
 class FakeEngine:

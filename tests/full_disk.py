@@ -17,10 +17,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.api import create_api
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
 from bogv.service import ImageSearch
+from bogv.web.api import create_api
 from tests.fakes import lite_search, png
 
 MEBIBYTE = 1 << 20

@@ -22,8 +22,8 @@ from bogv.errors import GalleryInUse
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, image_id, md5_of
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from tests.fakes import encoded, fake_embedder, picture
 
 THREADS = 4

@@ -13,13 +13,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
-from bogv.limits import Door
 from bogv.records import md5_of
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.access import Door
+from bogv.web.api import create_api
 from tests.fakes import lite_search, png
 from tests.web import reply, serving
 

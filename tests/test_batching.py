@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bogv.batching import Batcher
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import DIMENSION, Weights
 from bogv.errors import EngineFailed
 from bogv.records import Pixels, Vectors
-from bogv.weights import DIMENSION, Weights
 
 
 class GatedWork:

@@ -12,13 +12,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.api import create_api
 from bogv.canary import HITS, Canary, Verdict
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
 from bogv.records import Hit, NewImage
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.api import create_api
 from tests.fakes import lite_search, png
 
 

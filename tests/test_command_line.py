@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from bogv.records import md5_of
-from bogv.samples import make_samples
-from bogv.store import MilvusStore
+from bogv.sources.samples import make_samples
+from bogv.storage.milvus import MilvusStore
 from tests.fakes import png
 from tests.running import ROOT, running
 

@@ -19,9 +19,9 @@ import httpx
 import pytest
 import uvicorn
 
-from bogv import connections
 from bogv.config import Settings
-from bogv.connections import AcceptFilter, Connections, raise_file_limit
+from bogv.web import connections
+from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
 from tests.running import running
 
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -17,8 +17,8 @@ from bogv.errors import StorageUnavailable
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, Record
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from tests.fakes import fake_embedder, lite_search, png
 from tests.milvus_server import MilvusServer
 

@@ -22,8 +22,8 @@ from starlette.routing import Mount
 
 from bogv import bootstrap
 from bogv.config import Settings
-from bogv.late import LateApp
 from bogv.logs import RequestLog
+from bogv.web.lazy_app import LateApp
 from tests.fakes import lite_search, png
 
 TOKEN = "s3cret-t0ken"

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.embedder import Embedder, load_embedder
-from bogv.engines import MEAN, STD
+from bogv.embedding.embedder import Embedder, load_embedder
+from bogv.embedding.engines import MEAN, STD
+from bogv.embedding.weights import Weights, resolve
 from bogv.errors import WeightsUnavailable
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
-from bogv.weights import Weights, resolve
 
 DECODER = Decoder(20 << 20, 64_000_000)
 CANONICAL = Path(__file__).parent / "canonical.png"
@@ -112,8 +112,8 @@ def test_canonical_embedding_pins_the_network(engine: str, request: pytest.Fixtu
 
 def test_the_second_start_imports_no_torch(openvino: Embedder, cache: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from bogv.weights import resolve;"
-        "from bogv.embedder import load_embedder;"
+        "import sys; from pathlib import Path; from bogv.embedding.weights import resolve;"
+        "from bogv.embedding.embedder import load_embedder;"
         "load_embedder(resolve('untrained'), 'openvino', Path(sys.argv[1]));"
         "print('torch' in sys.modules)"
     )

@@ -18,15 +18,15 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.api import create_api
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
 from bogv.errors import BogvError, DatabaseUnavailable, GalleryMismatch, StorageUnavailable
 from bogv.imaging.decoder import Decoder
-from bogv.pending import Pending
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.storage.intent_log import Pending
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
+from bogv.web.api import create_api
 from tests.fakes import fake_embedder, lite_search, png
 from tests.killing import Place, is_refused, kill_many, told_by
 from tests.proxy import Proxy

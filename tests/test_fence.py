@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from bogv.limits import Door
 from bogv.service import ImageSearch
-from bogv.ui.fence import GradioFence
+from bogv.ui.middleware import GradioFence
 from bogv.ui.uploads import UploadParser
+from bogv.web.access import Door
 from tests.demo import API, upload
 from tests.fakes import FakeClock, lite_search, png
 

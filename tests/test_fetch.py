@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bogv import sources as module
-from bogv.addresses import is_public
 from bogv.errors import FetchFailed, InvalidUrl, TooLarge, UrlNotAllowed
-from bogv.sources import Sources
+from bogv.sources import sources as module
+from bogv.sources.addresses import is_public
+from bogv.sources.sources import Sources
 from tests.web import reply, serving
 
 LIMIT = 1000

@@ -16,9 +16,9 @@ import pytest
 from gradio_client import Client, handle_file
 
 from bogv.errors import PathNotAllowed
+from bogv.ui.components import cached, uploaded
 from bogv.ui.files import COOKIE, FileNames
-from bogv.ui.parts import cached, uploaded
-from bogv.ui.words import WORDS
+from bogv.ui.strings import WORDS
 from tests.demo import API
 from tests.fakes import png
 from tests.running import Server, running

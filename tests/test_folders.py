@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bogv import folders
-from bogv.folders import find_images, import_folder, new_images
 from bogv.records import md5_of
 from bogv.service import ImageSearch
+from bogv.sources import folders
+from bogv.sources.folders import find_images, import_folder, new_images
 from tests.fakes import lite_search, png
 
 

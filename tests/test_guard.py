@@ -11,11 +11,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.api import create_api
 from bogv.config import Settings
-from bogv.limits import Door
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.access import Door
+from bogv.web.api import create_api
 from tests.fakes import FakeClock, lite_search, png
 
 SIM = "/api/image/sim"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bogv import guesses as guesses_module
-from bogv import rates
 from bogv.errors import TooManyRequests
-from bogv.guesses import COOKIE, FORGOTTEN_AFTER, LONGEST_PAUSE, Guesses
-from bogv.limits import Door
+from bogv.web import guesses as guesses_module
+from bogv.web import rates
+from bogv.web.access import Door
+from bogv.web.guesses import COOKIE, FORGOTTEN_AFTER, LONGEST_PAUSE, Guesses
 from tests.fakes import FakeClock
 
 HOUR = 3600

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from bogv.headers import BehindProxy, HangUp, PagePolicy, SecurityHeaders, TrustedProxies
+from bogv.web.headers import BehindProxy, HangUp, PagePolicy, SecurityHeaders, TrustedProxies
 
 PROXY = "10.0.0.9"
 FORGED = {

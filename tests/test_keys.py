@@ -18,16 +18,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bogv import __main__ as command_line
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import InvalidValue
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
-from bogv.sources import Sources
-from bogv.store import FILEPATH_BYTES, KEY_BYTES, MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.sources.sources import Sources
+from bogv.storage.milvus import FILEPATH_BYTES, KEY_BYTES, MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from bogv.ui.delete import names_in
+from bogv.web.api import create_api
 from tests.fakes import fake_embedder, lite_search, png
 from tests.milvus_server import MilvusServer
 

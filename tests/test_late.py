@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from bogv.late import LateApp
+from bogv.web.lazy_app import LateApp
 
 
 def hello(events: list[str]) -> FastAPI:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bogv import rates
 from bogv.errors import TooManyRequests
-from bogv.limits import Door, client_of
-from bogv.rates import RateLimit
+from bogv.web import rates
+from bogv.web.access import Door, client_of
+from bogv.web.rates import RateLimit
 from tests.fakes import FakeClock
 
 

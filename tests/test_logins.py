@@ -13,17 +13,17 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pymilvus import MilvusException
 
-from bogv import store as store_module
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable, StorageUnavailable
-from bogv.logins import redacted, split_login, without_login
 from bogv.records import NewImage
+from bogv.redaction import redacted, split_login, without_login
 from bogv.service import ImageSearch
-from bogv.sources import Sources
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.sources.sources import Sources
+from bogv.storage import milvus as store_module
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from bogv.ui import header_html
+from bogv.web.api import create_api
 from tests.fakes import lite_search, png
 
 # gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.

@@ -16,9 +16,9 @@ from starlette.routing import Mount
 
 from bogv import logs
 from bogv.config import LogFormat
-from bogv.envelope import Answers, Unexpected, handle_errors
 from bogv.errors import NotAnImage
 from bogv.logs import HEADER, RequestFilter, RequestInfo, RequestLog
+from bogv.web.envelope import Answers, Unexpected, handle_errors
 
 log = logging.getLogger(__name__)
 

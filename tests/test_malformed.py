@@ -13,7 +13,7 @@ import uvicorn
 
 from bogv import bootstrap
 from bogv.config import Settings
-from bogv.malformed import EnvelopeProtocol
+from bogv.web.malformed import EnvelopeProtocol
 from tests.fakes import lite_search
 
 HEAD = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"

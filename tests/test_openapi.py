@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.generation import GenerationMode
 
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import FetchFailed
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.api import create_api
 from tests.fakes import lite_search, png
 
 TOKEN = "s3cret"

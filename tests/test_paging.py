@@ -15,12 +15,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bogv import paging
 from bogv.errors import InvalidValue
-from bogv.paging import Pager
 from bogv.records import Cursor, Record
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
+from bogv.storage import paging
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.paging import Pager
 from tests.fakes import lite_search, png
 from tests.milvus_server import MilvusServer
 

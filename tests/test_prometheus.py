@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
 from bogv.records import NewImage
 from bogv.service import BATCH, ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.api import create_api
 from tests.fakes import lite_search, png
 
 BASE = "/api/image/sim"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from bogv.config import Settings
-from bogv.embedder import load_embedder
-from bogv.engines import openvino_model
+from bogv.embedding.embedder import load_embedder
+from bogv.embedding.engines import openvino_model
+from bogv.embedding.quantize import quantize
+from bogv.embedding.weights import int8_path, resolve
 from bogv.errors import EngineFailed, GalleryMismatch, InvalidValue, WeightsUnavailable
 from bogv.imaging.decoder import Decoder
-from bogv.quantize import quantize
-from bogv.weights import int8_path, resolve
 from tests.running import ROOT
 
 pytest.importorskip("openvino")

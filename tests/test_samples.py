@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from PIL import Image
 
-from bogv.samples import EDITS, SAMPLE_QUERIES, make_samples
+from bogv.sources.samples import EDITS, SAMPLE_QUERIES, make_samples
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,7 +112,7 @@ def test_another_process_makes_the_same_bytes_and_imports_none_of_the_packages(
     made: Path, tmp_path: Path
 ) -> None:
     script = (
-        "import sys, pathlib; from bogv.samples import make_samples;"
+        "import sys, pathlib; from bogv.sources.samples import make_samples;"
         "make_samples(pathlib.Path(sys.argv[1]));"
         "print({'sklearn', 'skimage', 'matplotlib', 'numpy'} & set(sys.modules))"
     )

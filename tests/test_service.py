@@ -31,8 +31,8 @@ from bogv.errors import (
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, Record, Vectors, image_id, md5_of
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
 from tests.milvus_server import MilvusServer
 
@@ -513,7 +513,7 @@ def test_an_index_that_is_not_built_in_time_is_told(
 ) -> None:
     store = MilvusStore.server(*milvus_server.address, f"images_{uuid4().hex}")
     store.open("fingerprint", 4)
-    monkeypatch.setattr("bogv.store._BUILD_SECONDS", 0.0)
+    monkeypatch.setattr("bogv.storage.milvus._BUILD_SECONDS", 0.0)
     with pytest.raises(DatabaseUnavailable, match="has not indexed"):
         store.wait_for_index()
     store.drop()
@@ -533,7 +533,7 @@ def test_arrow_allocates_with_the_systems_allocator(entry: str) -> None:
 def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     script = (
-        "import sys; from pathlib import Path; from bogv.store import MilvusStore;"
+        "import sys; from pathlib import Path; from bogv.storage.milvus import MilvusStore;"
         "MilvusStore.lite(Path(sys.argv[1]), 'images')"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

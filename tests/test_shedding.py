@@ -15,15 +15,16 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
-from bogv import health, load
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
-from bogv.health import Health
-from bogv.load import Load
 from bogv.records import SearchResult, Stats
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web import capacity as load
+from bogv.web import health
+from bogv.web.api import create_api
+from bogv.web.capacity import Load
+from bogv.web.health import Health
 from tests.fakes import lite_search, png
 
 SEARCH = "/image/sim/search/file"

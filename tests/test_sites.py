@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bogv.errors import ForeignSite
-from bogv.sites import Sites, agree, is_private
+from bogv.web.csrf import Sites, agree, is_private
 
 
 def scope(method: str = "POST", **headers: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bogv.errors import (
     PathNotAllowed,
     TooLarge,
 )
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
 
 LIMIT = 1000
 

@@ -15,12 +15,12 @@ from fastapi.testclient import TestClient
 
 from bogv import __main__ as command_line
 from bogv import bootstrap
-from bogv.api import create_api
 from bogv.config import Settings
 from bogv.errors import StorageUnavailable, Unavailable
-from bogv.listening import listen
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.api import create_api
+from bogv.web.listening import listen
 from tests.fakes import lite_search, png
 from tests.running import ROOT
 from tests.test_faults import own_mounts

@@ -19,13 +19,13 @@ from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, NotAnImage
 from bogv.logs import HEADER, RequestFilter, RequestLog
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
 from bogv.ui import SESSIONS, header_html, mount_demo
 from bogv.ui.add import AddTab, pace
+from bogv.ui.components import Shared, cached, card, explain, guarded, readable, uploaded
 from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
-from bogv.ui.parts import Shared, cached, card, explain, guarded, readable, uploaded
-from bogv.ui.words import ERRORS, LOG_IN, WORDS, count_of, labels, language_of, say, why
+from bogv.ui.strings import ERRORS, LOG_IN, WORDS, count_of, labels, language_of, say, why
 from tests.demo import API, call, demo_client, upload
 from tests.fakes import lite_search, png
 

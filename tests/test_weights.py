@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bogv.embedding.weights import IMAGENET, UNTRAINED, URL, fetch, resolve
 from bogv.errors import GalleryMismatch, WeightsUnavailable
-from bogv.weights import IMAGENET, UNTRAINED, URL, fetch, resolve
 from tests.web import reply, serving
 
 BODY = b"weights " * 10_000
@@ -30,7 +30,7 @@ def test_the_url_is_torchvisions() -> None:
 def test_the_cache_is_torch_hubs(hub: Path) -> None:
     import torch
 
-    from bogv.weights import hub_folder
+    from bogv.embedding.weights import hub_folder
 
     assert hub_folder() == hub == Path(torch.hub.get_dir()) / "checkpoints"
 

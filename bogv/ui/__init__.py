@@ -15,21 +15,21 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
 
 from bogv.config import Settings
-from bogv.headers import PagePolicy
-from bogv.limits import Door
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
+from bogv.ui.components import PRIVATE, Shared, Updates, guarded, i18n, label, language
 from bogv.ui.delete import DeleteTab
 from bogv.ui.endpoints import add_endpoints
-from bogv.ui.fence import FencedBlocks, GradioFence
 from bogv.ui.files import FileNames, VisitorFiles
 from bogv.ui.gallery import GalleryTab
-from bogv.ui.parts import PRIVATE, Shared, Updates, guarded, i18n, label, language
+from bogv.ui.middleware import FencedBlocks, GradioFence
 from bogv.ui.search import SearchTab
+from bogv.ui.strings import LOG_IN, WORDS, Language, count_of, say
 from bogv.ui.theme import theme
 from bogv.ui.uploads import install
-from bogv.ui.words import LOG_IN, WORDS, Language, count_of, say
+from bogv.web.access import Door
+from bogv.web.headers import PagePolicy
 
 HERE = Path(__file__).parent
 HOUR = 3600  # seconds

@@ -12,10 +12,10 @@ from typing import Any
 import gradio as gr
 
 from bogv.errors import FileMissing
-from bogv.folders import find_images
 from bogv.records import Added, NewImage, Status
-from bogv.sources import read_file, without_links
-from bogv.ui.parts import (
+from bogv.sources.folders import find_images
+from bogv.sources.sources import read_file, without_links
+from bogv.ui.components import (
     PRIVATE,
     Shared,
     Updates,
@@ -28,7 +28,7 @@ from bogv.ui.parts import (
     thumbnail,
     uploaded,
 )
-from bogv.ui.words import Language, say
+from bogv.ui.strings import Language, say
 
 SHOWN = 200
 COLUMNS = ("picture", "verdict", "key", "id", "filepath", "reason")

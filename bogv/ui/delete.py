@@ -11,7 +11,7 @@ import gradio as gr
 
 from bogv.errors import InvalidValue
 from bogv.records import ID_BITS, Record
-from bogv.ui.parts import (
+from bogv.ui.components import (
     PRIVATE,
     Shared,
     Updates,
@@ -22,7 +22,7 @@ from bogv.ui.parts import (
     picture_grid,
     pictures,
 )
-from bogv.ui.words import Language, count_of, say
+from bogv.ui.strings import Language, count_of, say
 
 SHOWN = 60
 NAMED = 10

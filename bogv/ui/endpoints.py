@@ -16,8 +16,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bogv.errors import BogvError, InvalidValue
 from bogv.records import Cursor
 from bogv.service import ImageSearch
-from bogv.sources import read_file, without_links
-from bogv.ui.parts import uploaded
+from bogv.sources.sources import read_file, without_links
+from bogv.ui.components import uploaded
 
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 

@@ -22,9 +22,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv.envelope import path_of
 from bogv.errors import BogvError, PathNotAllowed
-from bogv.sources import read_file, without_links
+from bogv.sources.sources import read_file, without_links
+from bogv.web.envelope import path_of
 
 COOKIE = "bogv-visitor"
 VISITOR = "bogv.visitor"  # in the ASGI scope

@@ -9,7 +9,7 @@ from html import escape
 import gradio as gr
 
 from bogv.records import Cursor, Record
-from bogv.ui.parts import (
+from bogv.ui.components import (
     PRIVATE,
     RecordPanel,
     Shared,
@@ -22,7 +22,7 @@ from bogv.ui.parts import (
     picture_grid,
     pictures,
 )
-from bogv.ui.words import Language, count_of, say
+from bogv.ui.strings import Language, count_of, say
 
 PAGE_SIZES = (12, 24, 48, 96)
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
-from bogv.samples import SAMPLE_QUERIES
-from bogv.sources import read_file, without_links
-from bogv.ui.parts import (
+from bogv.sources.samples import SAMPLE_QUERIES
+from bogv.sources.sources import read_file, without_links
+from bogv.ui.components import (
     PRIVATE,
     RecordPanel,
     Shared,
@@ -35,7 +35,7 @@ from bogv.ui.parts import (
     thumbnail,
     uploaded,
 )
-from bogv.ui.words import Language, count_of, say
+from bogv.ui.strings import Language, count_of, say
 
 EXAMPLE_SIZE = 128  # pixels
 

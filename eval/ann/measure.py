@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
-from bogv.store import OWN_INDEX, Index
+from bogv.storage.milvus import OWN_INDEX, Index
 from eval.ann import worker
 from eval.ann.result import Ann, AnnPoint, IndexCost, VectorsPart
 from eval.ann.sweep import Sweep

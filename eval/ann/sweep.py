@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bogv.store import OWN_INDEX
+from bogv.storage.milvus import OWN_INDEX
 from eval.errors import WorkbenchError
 
 LITE: Final = ("FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8", "AUTOINDEX")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bogv.records import Vectors
-from bogv.store import Index, MilvusStore
+from bogv.storage.milvus import Index, MilvusStore
 from eval.harness.galleries import ROWS, GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 

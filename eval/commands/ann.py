@@ -11,9 +11,9 @@ import numpy as np
 import typer
 
 from bogv.config import Engine, Settings
-from bogv.embedder import load_embedder
+from bogv.embedding.embedder import load_embedder
+from bogv.embedding.weights import DIMENSION, resolve
 from bogv.imaging.decoder import Decoder
-from bogv.weights import DIMENSION, resolve
 from eval.ann.measure import AnnOptions, VectorSource, measure
 from eval.ann.report import ann_report
 from eval.ann.result import POINTS, Ann, points_table

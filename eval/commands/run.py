@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from bogv.config import Engine, Settings
-from bogv.embedder import Embedder, load_embedder
+from bogv.embedding.embedder import Embedder, load_embedder
+from bogv.embedding.weights import resolve
 from bogv.imaging.decoder import Decoder
-from bogv.weights import resolve
 from eval.commands.shared import (
     Json,
     Out,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bogv.config import Settings
-from bogv.weights import DIMENSION
+from bogv.embedding.weights import DIMENSION
 from eval.commands.shared import Json, Out, print_json, typed_command, weights_line
 from eval.report.results import write
 from eval.scale.measure import ScaleOptions, measure

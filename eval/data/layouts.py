@@ -196,7 +196,7 @@ def copydays(root: Path) -> RawDataset:
 
 
 def _images(root: Path) -> list[Path]:
-    from bogv.folders import find_images
+    from bogv.sources.folders import find_images
 
     try:
         found = find_images([root])

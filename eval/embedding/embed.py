@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import DIMENSION
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
-from bogv.weights import DIMENSION
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from bogv.engines import MEAN, Network
+from bogv.embedding.engines import MEAN, Network
 from bogv.imaging.decode import INPUT_SIZE, RESIZE_SIZE, network_input
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels

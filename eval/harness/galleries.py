@@ -13,7 +13,7 @@ import numpy as np
 
 from bogv.config import Settings
 from bogv.records import Hit, Record, Vectors
-from bogv.store import Index, MilvusStore
+from bogv.storage.milvus import Index, MilvusStore
 
 ROWS = 5_000
 """Rows handed to Milvus at once; each is a Record of its own."""

@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
+from bogv.embedding.weights import DIMENSION
 from bogv.records import Vectors
-from bogv.weights import DIMENSION
 
 BLOCK = 1024
 """Vectors that are made at once, each block from a seed of its own."""

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from bogv.folders import find_images
-from bogv.samples import make_samples
+from bogv.sources.folders import find_images
+from bogv.sources.samples import make_samples
 from eval.errors import WorkbenchError
 from eval.harness.load import (
     Image,

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from bogv.bootstrap import make_search
 from bogv.config import Engine, Precision, Settings
-from bogv.embedder import load_embedder
+from bogv.embedding.embedder import load_embedder
+from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
-from bogv.folders import new_images
 from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.weights import resolve
+from bogv.sources.folders import new_images
+from bogv.storage.milvus import MilvusStore
 from eval.errors import WorkbenchError
 from eval.harness.load import Image, Reply
 from eval.harness.rest_target import TargetInfo

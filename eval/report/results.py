@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
-from bogv.weights import UNTRAINED
+from bogv.embedding.weights import UNTRAINED
 from eval.errors import WorkbenchError
 from eval.report.document import Report
 from eval.report.document import write as write_report
@@ -111,7 +111,7 @@ def weights_lead(weights: WeightsPart) -> list[str]:
 
 
 def weights_part(name: str, fingerprint: str) -> WeightsPart:
-    """The weights as a result names them. name: as `bogv.weights.Weights` has it."""
+    """The weights as a result names them. name: as `bogv.embedding.weights.Weights` has it."""
     trained = name != UNTRAINED
     return WeightsPart(
         name=name,

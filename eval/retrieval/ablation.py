@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT

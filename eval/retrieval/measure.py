@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load

@@ -15,15 +15,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tqdm import tqdm
 
-from bogv.api import create_api
 from bogv.bootstrap import make_search
 from bogv.config import Settings
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import MAX_LIMIT
-from bogv.sources import Sources
-from bogv.store import MilvusStore
+from bogv.sources.sources import Sources
+from bogv.storage.milvus import MilvusStore
+from bogv.web.api import create_api
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
 from eval.retrieval.search import Ranking, id_ranks, sort_by_id

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
-from bogv.store import MilvusStore
+from bogv.storage.milvus import MilvusStore
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
 from eval.harness.galleries import ROWS, rows_of, synthetic_record

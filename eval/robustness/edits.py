@@ -22,7 +22,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from bogv.samples import CAPTIONS, draw_text
+from bogv.sources.samples import CAPTIONS, draw_text
 from eval.errors import WorkbenchError
 
 EditFunction = Callable[[Image.Image, Generator], Image.Image]

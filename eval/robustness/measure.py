@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import Spec
 from eval.data.datasets import dataset_digest, load

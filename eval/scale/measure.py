@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bogv.weights import DIMENSION
+from bogv.embedding.weights import DIMENSION
 from eval.errors import WorkbenchError
 from eval.harness.galleries import GalleryLocation, temporary_gallery
 from eval.harness.processes import BackgroundLoad, run_in_process

@@ -11,7 +11,7 @@ from itertools import cycle
 import numpy as np
 
 from bogv.records import Vectors
-from bogv.store import OWN_INDEX, ROWS, MilvusStore
+from bogv.storage.milvus import OWN_INDEX, ROWS, MilvusStore
 from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from pymilvus import DataType, MilvusClient
 
+from bogv.embedding.weights import DIMENSION, Weights
 from bogv.records import Vectors
-from bogv.weights import DIMENSION, Weights
 
 THUMBNAIL = 384
 ROWS = 500

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 from tqdm import tqdm
 
-from bogv.folders import find_images
-from bogv.samples import make_samples
+from bogv.sources.folders import find_images
+from bogv.sources.samples import make_samples
 from eval.errors import WorkbenchError
 
 SMALL = (640, 480)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bogv.bootstrap import make_search
 from bogv.config import Engine, Precision, Settings
-from bogv.embedder import Embedder, load_embedder
+from bogv.embedding.embedder import Embedder, load_embedder
+from bogv.embedding.weights import IMAGENET, UNTRAINED, Weights, resolve
 from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.weights import IMAGENET, UNTRAINED, Weights, resolve
+from bogv.storage.milvus import MilvusStore
 from eval.harness.galleries import CALL_SECONDS
 
 

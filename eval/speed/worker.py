@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bogv.folders import new_images
+from bogv.embedding.weights import DIMENSION
 from bogv.imaging.decoder import Decoder
 from bogv.records import Added, Record, Vectors, image_id, md5_of
 from bogv.service import BATCH
-from bogv.sources import read_file
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
-from bogv.weights import DIMENSION
+from bogv.sources.folders import new_images
+from bogv.sources.sources import read_file
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from eval.errors import WorkbenchError
 from eval.harness.galleries import ROWS, put_vectors, rows_of
 from eval.harness.synthetic import Clustered

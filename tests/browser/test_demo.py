@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bogv.samples import make_samples
+from bogv.sources.samples import make_samples
 from tests.running import running
 
 pytestmark = pytest.mark.browser

@@ -19,8 +19,8 @@ from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
-from bogv.store import Index, MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.storage.milvus import Index, MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from tests.corpus import mutated
 from tests.fakes import fake_embedder
 from tests.memory import MEBIBYTE, peak

@@ -8,11 +8,11 @@ from __future__ import annotations
 from bogv.bootstrap import serve
 from bogv.config import Settings
 from bogv.imaging.decoder import Decoder
-from bogv.listening import listen
 from bogv.logs import configure
 from bogv.service import ImageSearch
-from bogv.store import MilvusStore
-from bogv.thumbnails import Thumbnails
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
+from bogv.web.listening import listen
 from tests.fakes import fake_embedder
 
 

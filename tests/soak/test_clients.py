@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from bogv.records import md5_of
-from bogv.store import MilvusStore
+from bogv.storage.milvus import MilvusStore
 from bogv.ui import SESSIONS
 from tests.fakes import encoded, picture
 from tests.milvus_server import MilvusServer

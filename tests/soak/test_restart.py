@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.api import create_api
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
+from bogv.web.api import create_api
 from tests.fakes import png
 from tests.killing import Place
 from tests.milvus_server import MilvusServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bogv.store import OWN_INDEX
+from bogv.storage.milvus import OWN_INDEX
 from eval.ann.measure import AnnOptions, VectorSource
 from eval.ann.sweep import Sweep
 from eval.harness.synthetic import Clustered

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from bogv.weights import UNTRAINED
+from bogv.embedding.weights import UNTRAINED
 from eval.latency.measure import LatencyOptions, LatencyOutcome, measure_server
 
 TIMING = "decode;dur=4.000, embed;dur=7.5, search;dur=2.25, serialise;dur=0.25"

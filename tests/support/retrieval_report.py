@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
 from eval.report.document import Report
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure
 from tests.fakes import fake_embedder

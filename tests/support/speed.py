@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
 from eval.report.results import weights_part
 from eval.speed.result import Goal, Speed, Stages, make_line
 from eval.speed.setting import Setting

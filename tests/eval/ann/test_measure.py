@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bogv.records import Record, Vectors
-from bogv.store import OWN_INDEX, Index, MilvusStore
+from bogv.storage.milvus import OWN_INDEX, Index, MilvusStore
 from eval.ann.measure import measure
 from eval.ann.result import Ann
 from eval.errors import WorkbenchError

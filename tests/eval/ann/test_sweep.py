@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bogv.store import OWN_INDEX
+from bogv.storage.milvus import OWN_INDEX
 from eval.ann.sweep import LITE, SERVER, sweeps
 from eval.errors import WorkbenchError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bogv.embedder import Embedder
-from bogv.weights import UNTRAINED, Weights
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import UNTRAINED, Weights
 from eval.commands import run as run_command
 from eval.retrieval.measure import leak_note
 from tests.fakes import FakeEngine

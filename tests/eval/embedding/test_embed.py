@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import Weights
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Vectors
-from bogv.weights import Weights
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item

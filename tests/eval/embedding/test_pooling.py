@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bogv.embedder import load_embedder
-from bogv.engines import OWN as OWN_NETWORK
+from bogv.embedding.embedder import load_embedder
+from bogv.embedding.engines import OWN as OWN_NETWORK
+from bogv.embedding.weights import resolve
 from bogv.imaging.decode import network_input
 from bogv.records import Pixels
-from bogv.weights import resolve
 from eval.embedding.settings import EmbeddingSettings, network_of
 from tests.fakes import picture
 
@@ -19,7 +19,7 @@ def feature_map(pixels: Pixels) -> Any:
     """(n, 2048, h, w), as the network has it before it pools."""
     import torch
 
-    from bogv.engines import MEAN, STD, _network
+    from bogv.embedding.engines import MEAN, STD, _network
 
     network = _network(resolve("untrained"), OWN_NETWORK)
     network.avgpool = torch.nn.Identity()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bogv.config import Settings
-from bogv.weights import UNTRAINED
+from bogv.embedding.weights import UNTRAINED
 from eval.errors import WorkbenchError
 from eval.harness.load import Image, Reply
 from eval.latency import measure as measuring

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bogv.embedder import Embedder
-from bogv.weights import UNTRAINED, Weights
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import UNTRAINED, Weights
 from eval.errors import WorkbenchError
 from eval.report.results import PER_QUERY, write
 from eval.retrieval.measure import RetrievalOptions, measure

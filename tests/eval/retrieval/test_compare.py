@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bogv.embedding.weights import Weights
 from bogv.records import Vectors
-from bogv.weights import Weights
 from eval import __main__ as command_line
 from eval.data.datasets import Dataset
 from eval.embedding.embed import Embedded

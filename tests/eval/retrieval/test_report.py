@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bogv.embedder import Embedder
-from bogv.weights import UNTRAINED, Weights
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
 from eval.report.document import Figure, Table, html, markdown, write
 from eval.retrieval.report import EXPLAINED, explain, run_report

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bogv.records import Vectors
-from bogv.store import MilvusStore
+from bogv.storage.milvus import MilvusStore
 from eval.errors import WorkbenchError
 from eval.retrieval import search
 from eval.retrieval.search import check_ranking_depth, rank_exactly, rank_in_milvus, ranking_depth

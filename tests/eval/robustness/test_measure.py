@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bogv.embedder import Embedder
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import DIMENSION, Weights
 from bogv.records import Pixels, Vectors
-from bogv.weights import DIMENSION, Weights
 from eval.errors import WorkbenchError
 from eval.retrieval.search import rank
 from eval.robustness.edits import CONTROL, EDITS, EditVariant

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bogv.embedder import Embedder
-from bogv.weights import UNTRAINED, Weights
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import UNTRAINED, Weights
 from eval.robustness.edits import CONTROL, EDITS, EditVariant, edit_variants
 from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bogv.weights import Weights
+from bogv.embedding.weights import Weights
 from eval.speed.setting import Setting
 from tests.fakes import encoded, picture
 from tests.support.speed import FakeSetting

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bogv.weights import DIMENSION, resolve
+from bogv.embedding.weights import DIMENSION, resolve
 from eval.speed.baseline import Baseline
 from tests.fakes import encoded, picture
 

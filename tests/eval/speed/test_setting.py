@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bogv.config import Settings
-from bogv.weights import Weights
+from bogv.embedding.weights import Weights
 from eval.speed.setting import Setting
 
 

@@ -9,10 +9,10 @@ from concurrent.futures import Future
 from dataclasses import asdict
 
 from bogv.canary import Canary
+from bogv.embedding.weights import UNTRAINED_WARNING
 from bogv.errors import BogvError, DatabaseUnavailable
 from bogv.records import Stats
 from bogv.service import ImageSearch
-from bogv.weights import UNTRAINED_WARNING
 
 PATIENCE = 1.0  # s that an answer waits for the database
 SILENCE = 15.0  # s without an answer to a question, after which what was said last counts no more

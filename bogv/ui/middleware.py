@@ -18,15 +18,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv.envelope import path_of
 from bogv.errors import BogvError, PathNotAllowed, Unauthorized
-from bogv.guard import body_within, check_declared, retry_after
-from bogv.guesses import Guess
-from bogv.limits import Door
 from bogv.logs import HEADER, handling
+from bogv.ui.components import language
 from bogv.ui.files import VISITOR, FileNames
-from bogv.ui.parts import language
-from bogv.ui.words import LOG_IN, language_of, say, why
+from bogv.ui.strings import LOG_IN, language_of, say, why
+from bogv.web.access import Door
+from bogv.web.envelope import path_of
+from bogv.web.guard import body_within, check_declared, retry_after
+from bogv.web.guesses import Guess
 
 GRADIO = "/gradio_api/"
 # The routes that the page and gradio_client ask for. Gradio has others: a proxy, screen recording,

@@ -19,19 +19,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from bogv import __version__
 from bogv.canary import Canary
 from bogv.config import Settings
-from bogv.envelope import MESSAGES, Answers, Unexpected, handle_errors, route_of, success
 from bogv.errors import InvalidValue, NotFound
-from bogv.guard import Guard
-from bogv.headers import PagePolicy
-from bogv.health import Health
-from bogv.integers import Integer, integer
-from bogv.limits import Door
-from bogv.load import Load, Shedding
 from bogv.logs import RequestLog
-from bogv.metrics import Metrics, metrics_route
 from bogv.records import Hit
 from bogv.service import MAX_LIMIT, ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.access import Door
+from bogv.web.capacity import Load, Shedding
+from bogv.web.envelope import MESSAGES, Answers, Unexpected, handle_errors, route_of, success
+from bogv.web.guard import Guard
+from bogv.web.headers import PagePolicy
+from bogv.web.health import Health
+from bogv.web.integers import Integer, integer
+from bogv.web.prometheus import Metrics, metrics_route
 
 MAX_ITEMS = 10_000  # ids or keys in one delete
 

@@ -11,9 +11,9 @@ from starlette.types import Message, Scope, Send
 
 from bogv.config import Settings
 from bogv.errors import TooManyRequests
-from bogv.guesses import COOKIE, COOKIE_SECONDS, Guess, Guesses
-from bogv.rates import Clock, RateLimit
-from bogv.sites import Sites
+from bogv.web.csrf import Sites
+from bogv.web.guesses import COOKIE, COOKIE_SECONDS, Guess, Guesses
+from bogv.web.rates import Clock, RateLimit
 
 
 def client_of(scope: Scope) -> str:
@@ -63,7 +63,7 @@ class Door:
         """Whether a request brings the token in its header, or none is asked for.
 
         Raises TooManyRequests for a client that has to wait after wrong ones, right or not: see
-        `bogv.guesses`. A request without a token is no guess.
+        `bogv.web.guesses`. A request without a token is no guess.
         """
         if self.token is None or not _given(scope):
             return self.token is None

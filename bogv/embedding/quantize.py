@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from bogv.embedder import Embedder, load_embedder
-from bogv.engines import openvino_model, save_model
+from bogv.embedding.embedder import Embedder, load_embedder
+from bogv.embedding.engines import openvino_model, save_model
+from bogv.embedding.weights import Weights, int8_path, with_int8
 from bogv.errors import InvalidValue
 from bogv.records import Pixels, Vectors
-from bogv.weights import Weights, int8_path, with_int8
 
 HELD_OUT = 5
 """One image in so many is kept from calibration, and the result is measured on these."""

@@ -16,7 +16,7 @@ from typing import Literal
 from bogv.imaging.decode import SUFFIXES
 from bogv.records import Added, NewImage, md5_of
 from bogv.service import ImageSearch
-from bogv.sources import read_file, without_links
+from bogv.sources.sources import read_file, without_links
 
 log = logging.getLogger(__name__)
 

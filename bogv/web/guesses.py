@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from bogv.errors import TooManyRequests
-from bogv.rates import Clock, RateLimit, keep
+from bogv.web.rates import Clock, RateLimit, keep
 
 FREE_FAILURES = 5  # wrong tokens before the first pause
 LONGEST_PAUSE = 30.0  # seconds

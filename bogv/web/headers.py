@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from bogv.sites import is_private
+from bogv.web.csrf import is_private
 
 log = logging.getLogger(__name__)
 

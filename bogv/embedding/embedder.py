@@ -11,10 +11,18 @@ import numpy as np
 from bogv.batching import Batcher
 from bogv.config import Engine as EngineName
 from bogv.config import Precision
-from bogv.engines import OWN, Engine, Network, OpenVinoEngine, TorchEngine, has_gpu, has_openvino
+from bogv.embedding.engines import (
+    OWN,
+    Engine,
+    Network,
+    OpenVinoEngine,
+    TorchEngine,
+    has_gpu,
+    has_openvino,
+)
+from bogv.embedding.weights import DIMENSION, Weights
 from bogv.errors import EngineFailed
 from bogv.records import Pixels, Vectors
-from bogv.weights import DIMENSION, Weights
 
 
 class Embedder:

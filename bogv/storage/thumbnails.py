@@ -15,8 +15,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from bogv.errors import StorageUnavailable, reason
-from bogv.logins import redacted
-from bogv.pending import Left, Pending
+from bogv.redaction import redacted
+from bogv.storage.intent_log import Left, Pending
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import math
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv.envelope import Answers, path_of
 from bogv.errors import BogvError, TooLarge, TooManyRequests, Unauthorized
-from bogv.limits import Door
+from bogv.web.access import Door
+from bogv.web.envelope import Answers, path_of
 
 OPEN = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # no gallery data in these
 

@@ -23,8 +23,8 @@ from PIL import Image
 from bogv.errors import BogvError, PathNotAllowed
 from bogv.records import Record
 from bogv.service import ImageSearch
-from bogv.sources import Sources
-from bogv.ui.words import Language, labels, language_of, say, why
+from bogv.sources.sources import Sources
+from bogv.ui.strings import Language, labels, language_of, say, why
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from bogv.config import Settings
-from bogv.limits import client_of
-from bogv.malformed import EnvelopeProtocol
+from bogv.web.access import client_of
+from bogv.web.malformed import EnvelopeProtocol
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bogv.config import Precision
+from bogv.embedding.weights import DIMENSION, Weights
 from bogv.errors import EngineFailed, StorageUnavailable, WeightsUnavailable
 from bogv.imaging.decode import INPUT_SIZE
 from bogv.records import Pixels, Vectors
-from bogv.weights import DIMENSION, Weights
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ import json
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bogv.envelope import MESSAGES
 from bogv.errors import InvalidRequest
+from bogv.web.envelope import MESSAGES
 
 
 class EnvelopeProtocol(H11Protocol):

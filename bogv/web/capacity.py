@@ -16,8 +16,8 @@ from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv.envelope import Answers, path_of
 from bogv.errors import Overloaded
+from bogv.web.envelope import Answers, path_of
 
 P = ParamSpec("P")
 R = TypeVar("R")

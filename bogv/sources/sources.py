@@ -17,7 +17,6 @@ from typing import TypeVar
 
 import httpx
 
-from bogv.addresses import is_public
 from bogv.errors import (
     BogvError,
     FetchFailed,
@@ -30,6 +29,7 @@ from bogv.errors import (
     UrlNotAllowed,
     reason,
 )
+from bogv.sources.addresses import is_public
 
 FETCH_SECONDS = 20.0
 MAX_REDIRECTS = 5

@@ -18,12 +18,12 @@ from prometheus_client import (
 
 from bogv.canary import Canary, Verdict
 from bogv.errors import Unavailable
-from bogv.health import Health
-from bogv.load import Load
 from bogv.logs import RequestInfo
 from bogv.records import Stats
 from bogv.service import ImageSearch
-from bogv.sources import Sources
+from bogv.sources.sources import Sources
+from bogv.web.capacity import Load
+from bogv.web.health import Health
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

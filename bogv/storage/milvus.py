@@ -21,7 +21,6 @@ import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 from pymilvus.client.types import Status
 
-from bogv import lite as lite_folder
 from bogv.batching import Batcher
 from bogv.errors import (
     DatabaseUnavailable,
@@ -31,9 +30,10 @@ from bogv.errors import (
     NotFound,
     StorageUnavailable,
 )
-from bogv.logins import split_login
-from bogv.paging import MAX_ROWS, Pager
 from bogv.records import Cursor, Hit, Record, Vectors
+from bogv.redaction import split_login
+from bogv.storage import milvus_lite as lite_folder
+from bogv.storage.paging import MAX_ROWS, Pager
 
 log = logging.getLogger(__name__)
 # Each error is raised and told by bogv; the rest is Milvus Lite's traceback for each call that

@@ -1,0 +1,1 @@
+"""Pictures to embeddings: the network, its engines and its weights."""

@@ -1,0 +1,1 @@
+"""Where images come from: paths, URLs, Base64, folders, samples."""

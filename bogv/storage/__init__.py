@@ -1,0 +1,1 @@
+"""What a gallery is kept in: Milvus, thumbnails, the intent log."""

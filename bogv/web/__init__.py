@@ -1,0 +1,1 @@
+"""HTTP: the REST API and all that stands before it and the demo."""
