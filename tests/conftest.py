@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from bogv.service import ImageSearch
 from bogv.sources.samples import make_samples
-from tests.milvus_server import MilvusServer, available
+from tests.support.milvus_server import MilvusServer, available
 
 # No test is timed: a busy machine fails none.
 hypothesis.settings.register_profile("bogv", deadline=None)
@@ -72,7 +72,7 @@ def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """Opens clients of the demo on the module's own `search`, with these settings."""
-    from tests.demo import demo_client  # imports gradio, which takes seconds
+    from tests.support.demo import demo_client  # imports gradio, which takes seconds
 
     with ExitStack() as opened:
         yield lambda *args, **settings: opened.enter_context(

@@ -19,7 +19,7 @@ from bogv.records import Hit, NewImage
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.web.api import create_api
-from tests.fakes import lite_search, png
+from tests.support.fakes import lite_search, png
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import pytest
 from bogv.records import md5_of
 from bogv.sources.samples import make_samples
 from bogv.storage.milvus import MilvusStore
-from tests.fakes import png
-from tests.running import ROOT, running
+from tests.support.fakes import png
+from tests.support.running import ROOT, running
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

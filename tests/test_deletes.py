@@ -19,8 +19,8 @@ from bogv.records import NewImage, Record
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from tests.fakes import fake_embedder, lite_search, png
-from tests.milvus_server import MilvusServer
+from tests.support.fakes import fake_embedder, lite_search, png
+from tests.support.milvus_server import MilvusServer
 
 IMAGES = 80
 PATIENCE = 2.0  # s for another server to look up what this one is about to delete

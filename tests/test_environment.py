@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from bogv.config import Settings, read_settings
 from bogv.environment import forget
-from tests.running import ROOT, running
+from tests.support.running import ROOT, running
 
 SECRETS = {"TOKEN": "token", "MILVUS_PASSWORD": "milvus_password", "MILVUS_TOKEN": "milvus_token"}
 

@@ -27,10 +27,10 @@ from bogv.storage.intent_log import Pending
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from bogv.web.api import create_api
-from tests.fakes import fake_embedder, lite_search, png
-from tests.killing import Place, is_refused, kill_many, told_by
-from tests.proxy import Proxy
-from tests.running import ROOT
+from tests.support.fakes import fake_embedder, lite_search, png
+from tests.support.killing import Place, is_refused, kill_many, told_by
+from tests.support.proxy import Proxy
+from tests.support.running import ROOT
 
 SIM = "/api/image/sim"
 PATIENCE = 60  # s until something must have come back
@@ -453,7 +453,7 @@ def test_a_full_disk_is_told_and_searches_go_on_and_adds_work_again(tmp_path: Pa
     namespace = own_mounts()
     if namespace is None:
         pytest.skip("no right to make mount namespaces (`unshare`)")
-    command = [*namespace, sys.executable, "-m", "tests.full_disk", str(tmp_path)]
+    command = [*namespace, sys.executable, "-m", "tests.support.full_disk", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     seen, after = map(json.loads, done.stdout.splitlines())

@@ -33,8 +33,8 @@ from bogv.records import NewImage, Record, Vectors, image_id, md5_of
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from tests.fakes import FakeEngine, encoded, fake_embedder, picture, png
-from tests.milvus_server import MilvusServer
+from tests.support.fakes import FakeEngine, encoded, fake_embedder, picture, png
+from tests.support.milvus_server import MilvusServer
 
 OpenStore = Callable[[], MilvusStore]
 

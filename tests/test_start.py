@@ -21,8 +21,8 @@ from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.web.api import create_api
 from bogv.web.listening import listen
-from tests.fakes import lite_search, png
-from tests.running import ROOT
+from tests.support.fakes import lite_search, png
+from tests.support.running import ROOT
 from tests.test_faults import own_mounts
 
 

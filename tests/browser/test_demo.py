@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bogv.sources.samples import make_samples
-from tests.running import running
+from tests.support.running import running
 
 pytestmark = pytest.mark.browser
 

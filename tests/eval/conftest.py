@@ -11,7 +11,7 @@ import pytest
 
 from eval import __main__ as command_line
 from eval.commands import run as run_command
-from tests.fakes import encoded, fake_embedder, picture, png
+from tests.support.fakes import encoded, fake_embedder, picture, png
 from tests.support.latency import HEALTH, Answer
 from tests.support.retrieval import Eval
 

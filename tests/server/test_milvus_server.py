@@ -10,7 +10,7 @@ import grpc
 import pytest
 from pymilvus import MilvusClient, MilvusException
 
-from tests.milvus_server import HEALTH_PORT, MILVUS_PORT, MilvusServer
+from tests.support.milvus_server import HEALTH_PORT, MILVUS_PORT, MilvusServer
 
 pytestmark = pytest.mark.server
 

@@ -21,9 +21,9 @@ from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.storage.milvus import Index, MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from tests.corpus import mutated
-from tests.fakes import fake_embedder
-from tests.memory import MEBIBYTE, peak
+from tests.support.corpus import mutated
+from tests.support.fakes import fake_embedder
+from tests.support.memory import MEBIBYTE, peak
 
 ADDRESS_SPACE = 16 << 30  # bytes; a bomb ends this process and not the machine
 CHUNK = 512

@@ -13,7 +13,7 @@ from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from bogv.web.listening import listen
-from tests.fakes import fake_embedder
+from tests.support.fakes import fake_embedder
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ import pytest
 from bogv.records import md5_of
 from bogv.storage.milvus import MilvusStore
 from bogv.ui import SESSIONS
-from tests.fakes import encoded, picture
-from tests.milvus_server import MilvusServer
-from tests.running import Server, running
+from tests.support.fakes import encoded, picture
+from tests.support.milvus_server import MilvusServer
+from tests.support.running import Server, running
 
 SECONDS = float(os.environ.get("BOGV_SOAK_SECONDS", "60"))
 CLIENTS = 64

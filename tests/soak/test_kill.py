@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.killing import Place, kill_many
-from tests.milvus_server import MilvusServer
+from tests.support.killing import Place, kill_many
+from tests.support.milvus_server import MilvusServer
 
 pytestmark = pytest.mark.soak
 

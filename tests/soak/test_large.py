@@ -11,10 +11,10 @@ from PIL import Image
 
 from bogv.imaging.bounds import BYTES_A_PIXEL
 from bogv.imaging.decode import DRAFT_SIDE, Opened, decode
-from tests.corpus import KINDS
-from tests.fakes import encoded, picture
-from tests.memory import forget, peak
-from tests.running import ROOT
+from tests.support.corpus import KINDS
+from tests.support.fakes import encoded, picture
+from tests.support.memory import forget, peak
+from tests.support.running import ROOT
 
 pytestmark = pytest.mark.soak
 

@@ -21,9 +21,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.corpus import mutated
-from tests.running import ROOT, running
-from tests.structures import restructured
+from tests.support.corpus import mutated
+from tests.support.running import ROOT, running
+from tests.support.structures import restructured
 
 pytestmark = pytest.mark.soak
 

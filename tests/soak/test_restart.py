@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
 from bogv.web.api import create_api
-from tests.fakes import png
-from tests.killing import Place
-from tests.milvus_server import MilvusServer
+from tests.support.fakes import png
+from tests.support.killing import Place
+from tests.support.milvus_server import MilvusServer
 
 pytestmark = [pytest.mark.soak, pytest.mark.server]
 

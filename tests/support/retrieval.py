@@ -11,7 +11,7 @@ from eval.data.catalogue import Spec
 from eval.data.datasets import Dataset
 from eval.data.items import Truth
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure
-from tests.fakes import fake_embedder
+from tests.support.fakes import fake_embedder
 
 Eval = Callable[..., int]
 DECODER = Decoder(1_000_000, 1_000_000)

@@ -8,7 +8,7 @@ from typing import Any
 from bogv.embedding.embedder import Embedder
 from eval.report.document import Report
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure
-from tests.fakes import fake_embedder
+from tests.support.fakes import fake_embedder
 from tests.support.retrieval import DECODER
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, measure
-from tests.fakes import fake_embedder
+from tests.support.fakes import fake_embedder
 from tests.support.retrieval import DECODER
 
 

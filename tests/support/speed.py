@@ -6,7 +6,7 @@ from bogv.embedding.embedder import Embedder
 from eval.report.results import weights_part
 from eval.speed.result import Goal, Speed, Stages, make_line
 from eval.speed.setting import Setting
-from tests.fakes import fake_embedder
+from tests.support.fakes import fake_embedder
 
 
 class FakeSetting(Setting):

@@ -11,8 +11,8 @@ from bogv.storage.milvus import OWN_INDEX, Index, MilvusStore
 from eval.ann.measure import measure
 from eval.ann.result import Ann
 from eval.errors import WorkbenchError
-from tests.fakes import lite_search
 from tests.support.ann import CELLS, FLAT, QUERIES, SMALL, K, options, source
+from tests.support.fakes import lite_search
 
 
 def test_flat_finds_all_and_few_cells_find_less(found: Ann) -> None:

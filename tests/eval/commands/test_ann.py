@@ -33,7 +33,7 @@ def test_a_datasets_embeddings_can_be_searched(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from eval.commands import ann as ann_command
-    from tests.fakes import fake_embedder, png
+    from tests.support.fakes import fake_embedder, png
 
     for number in range(8):
         (tmp_path / "mine").mkdir(exist_ok=True)

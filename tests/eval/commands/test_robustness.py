@@ -12,7 +12,7 @@ from eval.commands import robustness as command
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import load
 from eval.retrieval.measure import check_answerable
-from tests.fakes import fake_embedder, png
+from tests.support.fakes import fake_embedder, png
 
 Eval = Callable[..., int]
 

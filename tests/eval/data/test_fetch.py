@@ -17,7 +17,7 @@ from eval.data.catalogue import DatasetError, Folder, read_catalogue
 from eval.data.datasets import load
 from eval.data.fetch import fetch
 from tests.support.datasets import spec
-from tests.web import reply, serving
+from tests.support.web import reply, serving
 
 Server = Callable[[BaseHTTPRequestHandler], None]
 

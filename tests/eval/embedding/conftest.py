@@ -7,7 +7,7 @@ import pytest
 
 from bogv.imaging.decode import network_input
 from bogv.records import Pixels
-from tests.fakes import picture
+from tests.support.fakes import picture
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from eval.embedding.embed import Embedded, embed
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.selftest import made_up
-from tests.fakes import FakeEngine, fake_embedder, png
+from tests.support.fakes import FakeEngine, fake_embedder, png
 
 DECODER = Decoder(100_000, 1_000_000)
 

@@ -12,7 +12,7 @@ from bogv.embedding.weights import resolve
 from bogv.imaging.decode import network_input
 from bogv.records import Pixels
 from eval.embedding.settings import EmbeddingSettings, network_of
-from tests.fakes import picture
+from tests.support.fakes import picture
 
 
 def feature_map(pixels: Pixels) -> Any:

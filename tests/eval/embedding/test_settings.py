@@ -19,7 +19,7 @@ from eval.embedding.settings import (
     padded,
     prepare_input,
 )
-from tests.fakes import encoded, picture
+from tests.support.fakes import encoded, picture
 
 DECODER = Decoder(20 << 20, 64_000_000)
 HALVES = Image.new("RGB", (800, 400), "red")

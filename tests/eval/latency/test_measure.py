@@ -27,7 +27,7 @@ from eval.latency.report import latency_report
 from eval.latency.result import REMAINDER
 from eval.latency.service_target import ServiceSetup
 from eval.report.document import markdown
-from tests.fakes import fake_embedder, png
+from tests.support.fakes import fake_embedder, png
 from tests.support.latency import OPTIONS, found, measured
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from bogv.errors import NotAnImage
 from eval.harness.load import Image
 from eval.latency.service_target import ServiceTarget
-from tests.fakes import lite_search
+from tests.support.fakes import lite_search
 
 
 def test_an_image_that_cannot_be_searched_is_an_error_of_its_kind(tmp_path: Path) -> None:

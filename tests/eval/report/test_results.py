@@ -13,7 +13,7 @@ from eval.report.results import PER_QUERY, write
 from eval.retrieval.measure import RetrievalOptions, measure
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
-from tests.fakes import FakeEngine
+from tests.support.fakes import FakeEngine
 from tests.support.retrieval import DECODER, measured
 
 

@@ -23,7 +23,7 @@ from eval.retrieval.ablation_result import (
 )
 from eval.retrieval.search import Ranking, rank_exactly
 from eval.selftest import made_up
-from tests.fakes import fake_embedder
+from tests.support.fakes import fake_embedder
 from tests.support.retrieval import DECODER
 
 

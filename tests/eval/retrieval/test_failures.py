@@ -11,7 +11,7 @@ from eval.report.document import Strip, markdown
 from eval.retrieval.failures import failure_strips, make_tile_image, worst_queries
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
-from tests.fakes import encoded
+from tests.support.fakes import encoded
 from tests.support.retrieval import DECODER
 from tests.support.retrieval_report import blocks, measured
 

@@ -14,7 +14,7 @@ from eval.retrieval import measure as running
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
-from tests.fakes import png
+from tests.support.fakes import png
 from tests.support.retrieval import DECODER, first_is_junk, measured
 
 

@@ -8,7 +8,7 @@ import pytest
 from eval.report.document import Figure, markdown
 from eval.retrieval.plots import rank_classes
 from eval.retrieval.report import run_report
-from tests.fakes import encoded, picture
+from tests.support.fakes import encoded, picture
 from tests.support.retrieval import DECODER
 from tests.support.retrieval_report import blocks, measured
 

@@ -10,7 +10,7 @@ from bogv.embedding.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
 from eval.report.document import Figure, Table, html, markdown, write
 from eval.retrieval.report import EXPLAINED, explain, run_report
-from tests.fakes import FakeEngine
+from tests.support.fakes import FakeEngine
 from tests.support.retrieval import DECODER
 from tests.support.retrieval_report import blocks, measured
 

@@ -12,7 +12,7 @@ from eval.embedding.embed import Embedded
 from eval.errors import WorkbenchError
 from eval.retrieval.rest_path import rank_over_rest
 from eval.retrieval.search import rank_exactly
-from tests.fakes import encoded, fake_embedder, picture
+from tests.support.fakes import encoded, fake_embedder, picture
 from tests.support.retrieval import DECODER
 
 

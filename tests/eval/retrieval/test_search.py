@@ -15,7 +15,7 @@ from eval.errors import WorkbenchError
 from eval.retrieval import search
 from eval.retrieval.search import check_ranking_depth, rank_exactly, rank_in_milvus, ranking_depth
 from eval.selftest import made_up
-from tests.running import ROOT
+from tests.support.running import ROOT
 
 
 def unit(rows: Sequence[Sequence[float]] | np.typing.NDArray[np.float64]) -> Vectors:

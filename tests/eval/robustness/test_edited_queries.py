@@ -12,7 +12,7 @@ from eval.data.datasets import load
 from eval.robustness.edited_queries import make_edited_queries
 from eval.robustness.edits import CONTROL, apply_edit, edit_variants
 from eval.robustness.result import notes
-from tests.fakes import encoded, picture, png
+from tests.support.fakes import encoded, picture, png
 from tests.support.retrieval import DECODER
 from tests.support.robustness import measured, values
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from eval.errors import WorkbenchError
 from eval.robustness.edits import EDITS, EditVariant, apply_edit, edit_variants, working_size
-from tests.fakes import picture
+from tests.support.fakes import picture
 
 ALL = edit_variants()
 

@@ -9,7 +9,7 @@ from bogv.embedding.weights import UNTRAINED, Weights
 from eval.robustness.edits import CONTROL, EDITS, EditVariant, edit_variants
 from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult
-from tests.fakes import FakeEngine
+from tests.support.fakes import FakeEngine
 from tests.support.retrieval import DECODER
 from tests.support.robustness import measured
 

@@ -8,7 +8,7 @@ import pytest
 
 from bogv.embedding.weights import Weights
 from eval.speed.setting import Setting
-from tests.fakes import encoded, picture
+from tests.support.fakes import encoded, picture
 from tests.support.speed import FakeSetting
 
 

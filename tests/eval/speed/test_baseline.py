@@ -7,7 +7,7 @@ import numpy as np
 
 from bogv.embedding.weights import DIMENSION, resolve
 from eval.speed.baseline import Baseline
-from tests.fakes import encoded, picture
+from tests.support.fakes import encoded, picture
 
 
 def test_the_usual_way_finds_an_image_that_it_added(tmp_path: Path) -> None:

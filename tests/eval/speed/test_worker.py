@@ -15,7 +15,7 @@ from eval.speed import worker as speed_work
 from eval.speed.inputs import make_inputs
 from eval.speed.setting import Setting
 from eval.speed.worker import add_images, fill_gallery, full_size_decoder, measure_stages
-from tests.fakes import encoded, picture
+from tests.support.fakes import encoded, picture
 
 
 def test_full_size_decoding_uses_every_pixel() -> None:

@@ -1,0 +1,117 @@
+"""The notebooks run from top to bottom, on small data, in the interpreter that runs the tests."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+from tests.support.running import ROOT
+
+FOLDER = ROOT / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def code_cells(path: Path) -> list[Any]:
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder for both: the network is made ready for it once."""
+    return tmp_path_factory.mktemp("notebooks")
+
+
+def executed(path: Path, data: Path) -> list[Any]:
+    """The code cells with what they put out; raises what a cell raises."""
+    notebook = nbformat.read(path, as_version=4)
+    # No folder of kernels: what a user has installed there as "python3" may be another Python.
+    specs = KernelSpecManager(kernel_dirs=[])
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    client = NotebookClient(
+        notebook, km=manager, timeout=900, resources={"metadata": {"path": str(FOLDER)}}
+    )
+    environment = {
+        **os.environ,
+        "BOGV_DATA_DIR": str(data),
+        "BOGV_WEIGHTS": "untrained",
+        "IPYTHONDIR": str(data / "ipython"),
+    }
+    client.execute(env=environment, cleanup_kc=True)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(cells: list[Any]) -> str:
+    """All text that the cells put out, but for errors and progress."""
+    outputs = [output for cell in cells for output in cell.outputs]
+    streams = [o.text for o in outputs if o.output_type == "stream" and o.name == "stdout"]
+    results = [o.data.get("text/plain", "") for o in outputs if "data" in o]
+    return "\n".join(streams + results)
+
+
+def pictures(cells: list[Any]) -> int:
+    return sum("image/png" in o.get("data", {}) for cell in cells for o in cell.outputs)
+
+
+def test_quickstart_adds_searches_and_shows(data: Path) -> None:
+    cells = executed(FOLDER / "quickstart.ipynb", data)
+    text = printed(cells)
+    assert "UNTRAINED" in text
+    assert "'failed': 0" in text
+    assert "1.0000  cat-cropped" in text
+    assert "检索图片成功!" in text
+    assert pictures(cells) == 1
+
+
+def test_compare_settings_makes_two_runs_and_gives_a_verdict(data: Path) -> None:
+    cells = executed(FOLDER / "compare_settings.ipynb", data)
+    text = printed(cells)
+    assert "UNTRAINED" in text
+    assert "hit_rate@1: B is not shown to be worse than A. B - A = " in text
+    assert pictures(cells) == 3
+    assert len(list((data / "compare_settings").glob("*/report.html"))) == 2
+
+
+@each_notebook
+def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
+    assert path.stat().st_size < 20_000
+    for cell in code_cells(path):
+        assert not cell.outputs
+        assert cell.execution_count is None
+
+
+@each_notebook
+def test_a_notebook_defines_nothing_of_its_own(path: Path) -> None:
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    for cell in code_cells(path):
+        tree = compile(
+            cell.source, path.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        )
+        assert not [node for node in ast.walk(tree) if isinstance(node, definitions)]
+
+
+@each_notebook
+def test_a_notebook_says_in_both_languages_what_it_is_for(path: Path) -> None:
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    headline = first.source.splitlines()[0]
+    assert headline.startswith("# ")
+    assert headline[2].isascii()
+    assert any("\u4e00" <= character <= "\u9fff" for character in headline)
+
+
+def test_there_are_the_notebooks_that_the_readme_names() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for path in NOTEBOOKS:
+        assert f"notebooks/{path.name}" in readme
+    assert len(NOTEBOOKS) == 2

@@ -1,0 +1,212 @@
+"""A URL's login is used, and is neither told nor stored."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pymilvus import MilvusException
+
+from bogv.config import Settings
+from bogv.errors import DatabaseUnavailable, StorageUnavailable
+from bogv.records import NewImage
+from bogv.redaction import redacted, split_login, without_login
+from bogv.service import ImageSearch
+from bogv.sources.sources import Sources
+from bogv.storage import milvus as store_module
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
+from bogv.ui import header_html
+from bogv.web.api import create_api
+from tests.support.fakes import lite_search, png
+
+# gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
+
+SECRETS = ("s3cret", "s3%63ret", "somebody")
+WITH_LOGIN = [
+    "http://somebody:s3cret@host.example/a.png",
+    "HTTPS://somebody:s3cret@host.example:8443/a.png?x=a@b",
+    "  http://s3cret@host.example/",
+    "http://:s3cret@host.example/",
+    "http://somebody:s3%63ret%40@[::1]/a@b",
+    "http://somebody:s3@cret:s3cret@host.example",
+    "http://some body:s3cret\\@host.example/a",
+    "http://somebody:s3cret@@host.example",
+    "http://somebody:s3cret@猫.example/猫.png",
+]
+
+
+@pytest.mark.parametrize("url", WITH_LOGIN)
+def test_a_url_loses_its_login_and_nothing_else(url: str) -> None:
+    told = without_login(url)
+    assert not any(secret in told for secret in SECRETS)
+    assert told.partition("://")[2].startswith(("host.example", "[::1]", "猫.example"))
+    for end in ("/a.png", "?x=a@b", "/a@b", "猫.png"):
+        assert told.endswith(end) == url.endswith(end)
+    if " " not in url.strip():
+        assert redacted(f"It failed: {url}.") == f"It failed: {told}."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host.example/a@b",
+        "https://host.example?to=a@b",
+        "http://host.example#a@b",
+        "/images/a@b.png",
+        "a@b.png",
+        "",
+        "猫@b",
+        "s3://bucket/a@b",
+    ],
+)
+def test_what_has_none_stays_as_it_was_written(url: str) -> None:
+    assert without_login(url) == url
+    assert redacted(url) == url
+
+
+def test_a_login_is_taken_out_of_a_url_whole() -> None:
+    assert split_login("http://a:b%40c@host:1/db") == ("http://host:1/db", "a", "b@c")
+    assert split_login("https://a%3Ab@[::1]:1") == ("https://[::1]:1", "a:b", "")
+    assert split_login("http://host:1") == ("http://host:1", "", "")
+
+
+# The database's address
+
+
+class Client:
+    """Stands for pymilvus' and fails as it does, telling what it was given."""
+
+    given: list[tuple[str, dict[str, Any]]]
+
+    def __init__(self, uri: str, **options: Any) -> None:
+        self.given.append((uri, options))
+        self.uri = uri
+
+    def has_collection(self, *_: Any, **__: Any) -> bool:
+        raise MilvusException(message=f"Fail connecting to server on {self.uri}")
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    Client.given = []
+    monkeypatch.setattr(store_module, "MilvusClient", Client)
+    return Client.given
+
+
+@pytest.mark.parametrize(
+    ("host", "uri", "login"),
+    [
+        ("http://somebody:s3cret@db:1", "http://db:1", {"user": "somebody", "password": "s3cret"}),
+        ("https://somebody:s3%63ret@db", "https://db", {"user": "somebody", "password": "s3cret"}),
+        ("somebody:s3cret@db", "http://db:19530", {"user": "somebody", "password": "s3cret"}),
+        ("http://s3cret@db:1/name", "http://db:1/name", {"token": "s3cret"}),
+    ],
+)
+def test_the_databases_login_is_used_and_not_told(
+    given: list[tuple[str, dict[str, Any]]], host: str, uri: str, login: dict[str, str]
+) -> None:
+    store = MilvusStore.server(host, 19530, "images", user="", password="", token="")
+    assert given[0][0] == uri
+    assert login.items() <= given[0][1].items()
+    assert store.database == f"Milvus server {uri}"
+    with pytest.raises(DatabaseUnavailable) as caught:
+        store.begun_with()
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(store))
+    assert not any(secret in shown for secret in SECRETS)
+
+
+def test_a_login_of_its_own_goes_before_the_one_in_the_address(
+    given: list[tuple[str, dict[str, Any]]],
+) -> None:
+    MilvusStore.server("http://a:s3cret@db", 1, "images", user="", password="", token="t")
+    assert given[0][1]["token"] == "t"
+    assert "user" not in given[0][1] or not given[0][1]["user"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://somebody:s3cret/x@db:1",
+        "http://somebody:1?s3cret@db",
+        "http://somebody:1#s3cret@db",
+        "http://somebody:1/s3cret@db",
+        "http://db:s3cret",
+        "http://[s3cret",
+        "a:s3cret/b@db",
+        "http://somebody:s3cret@db:99999",
+    ],
+)
+def test_an_address_that_can_not_be_read_is_a_clear_error_that_does_not_show_it(
+    given: list[tuple[str, dict[str, Any]]], host: str
+) -> None:
+    with pytest.raises(DatabaseUnavailable, match="MILVUS_HOST") as caught:
+        MilvusStore.server(host, 19530, "images")
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    assert not given
+
+
+def test_thumbnails_that_can_not_be_kept_tell_no_login() -> None:
+    with pytest.raises(StorageUnavailable) as caught:
+        Thumbnails("unknown://somebody:s3cret@host/folder")
+    assert "s3cret" not in str(caught.value)
+    assert "host/folder" in str(caught.value)
+
+
+# Where an image came from
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Iterator[ImageSearch]:
+    service = lite_search(tmp_path / "gallery")
+    yield service
+    service.close()
+
+
+class Fetching(Sources):
+    """Fetches nothing: each URL is a picture."""
+
+    async def fetch(self, url: str) -> bytes:
+        return png(len(url))
+
+
+def test_the_login_of_a_url_is_not_stored_told_nor_logged(
+    search: ImageSearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI()
+    app.mount("/api", create_api(Settings(), search, Fetching([tmp_path], 100_000)))
+    client = TestClient(app)
+    caplog.set_level(logging.DEBUG, "bogv")
+    for url in WITH_LOGIN:
+        answer = client.post("/api/image/sim/add/url", json={"url": url})
+        assert answer.status_code == 200
+        new = NewImage(lambda: png(1), key=f"many {url[-9:]}", origin=url)
+        [added] = search.add_many([new], {})
+        assert not any(secret in added.filepath for secret in SECRETS)
+    stored = [record.filepath for record in search.page(None, 100).records]
+    assert len(stored) > len(WITH_LOGIN)
+    assert not any(secret in path for path in stored for secret in SECRETS)
+    assert not any(secret in caplog.text for secret in SECRETS)
+
+
+def test_the_header_of_the_demo_and_health_tell_the_address_alone(
+    search: ImageSearch,
+    given: list[tuple[str, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MilvusStore.server("http://somebody:s3cret@db:1", 1, "images")
+    monkeypatch.setattr(search._store, "database", store.database)
+    assert "http://db:1" in header_html(search, "en")
+    assert "s3cret" not in header_html(search, "en")
+    app = FastAPI()
+    app.mount("/api", create_api(Settings(), search, Sources([], 1)))
+    health = TestClient(app).get("/api/health").text
+    assert "http://db:1" in health
+    assert "s3cret" not in health

@@ -1,0 +1,284 @@
+"""More requests than bogv takes, and what answers meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message
+
+from bogv.config import Settings
+from bogv.errors import DatabaseUnavailable
+from bogv.records import SearchResult, Stats
+from bogv.service import ImageSearch
+from bogv.sources.sources import Sources
+from bogv.web import capacity as load
+from bogv.web import health
+from bogv.web.api import create_api
+from bogv.web.capacity import Load
+from bogv.web.health import Health
+from tests.support.fakes import lite_search, png
+
+SEARCH = "/image/sim/search/file"
+STATS = Stats(3, "Milvus Lite", "images", "custom", "f", "fake", "0")
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
+    service = lite_search(tmp_path_factory.mktemp("shedding"))
+    yield service
+    service.close()
+
+
+class Gate:
+    """A search that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.open = threading.Event()
+
+    def search(self, *_: object) -> SearchResult:
+        self.begun.release()
+        assert self.open.wait(30)
+        return SearchResult([], {})
+
+
+@pytest.fixture
+def gate(search: ImageSearch, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    gate = Gate()
+    monkeypatch.setattr(search, "search", gate.search)
+    return gate
+
+
+def api(search: ImageSearch, tmp_path: Path, **settings: Any) -> FastAPI:
+    return create_api(Settings(**settings), search, Sources([tmp_path], 100_000))
+
+
+def client(app: FastAPI) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+
+async def until_begun(gate: Gate, count: int) -> None:
+    for _ in range(count):
+        await asyncio.to_thread(gate.begun.acquire, timeout=30)
+
+
+async def metric(asked: httpx.AsyncClient, name: str) -> float:
+    text = (await asked.get("/metrics")).text
+    [line] = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+def test_beyond_its_places_bogv_says_come_again_and_then_goes_on(
+    search: ImageSearch, gate: Gate, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with client(api(search, tmp_path, max_queue=2)) as asked:
+            files = {"file": ("a.png", png(1))}
+            under_way = [asyncio.create_task(asked.post(SEARCH, files=files)) for _ in range(2)]
+            await until_begun(gate, 2)
+            assert await metric(asked, "bogv_queue_depth") == 2
+            assert await metric(asked, "bogv_requests_at_work") == 2
+
+            shed = await asked.post(SEARCH, files=files)
+            body = shed.json()
+            assert (shed.status_code, body["error"]["type"]) == (503, "overloaded")
+            assert (body["msg"], body["code"], body["data"]) == ("检索图片失败!", 500, None)
+            assert int(shed.headers["Retry-After"]) > 0
+            assert (await asked.get("/health")).status_code == 200
+
+            gate.open.set()
+            assert [each.status_code for each in await asyncio.gather(*under_way)] == [200, 200]
+            assert await metric(asked, "bogv_queue_depth") == 0
+            assert (await asked.post(SEARCH, files=files)).status_code == 200
+
+    asyncio.run(story())
+
+
+async def ask(app: FastAPI, receive: Callable[[], Awaitable[Message]]) -> list[Message]:
+    """A search whose body comes from `receive`."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": SEARCH,
+        "query_string": b"",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+    }
+    await app(scope, receive, send)
+    return sent
+
+
+def test_who_is_turned_away_is_so_before_the_body_is_read(
+    search: ImageSearch, gate: Gate, tmp_path: Path
+) -> None:
+    async def unread() -> Message:
+        raise AssertionError("the body was read")
+
+    async def story() -> None:
+        app = api(search, tmp_path, max_queue=1)
+        async with client(app) as asked:
+            held = asyncio.create_task(asked.post(SEARCH, files={"file": ("a.png", png(1))}))
+            await until_begun(gate, 1)
+            assert (await ask(app, unread))[0]["status"] == 503
+            gate.open.set()
+            assert (await held).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_a_body_that_stops_coming_gives_up_its_place(
+    search: ImageSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "BODY_SECONDS", 0.01)
+
+    async def stalled() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def story() -> None:
+        app = api(search, tmp_path, max_queue=1)
+        start, body = await ask(app, stalled)
+        assert start["status"] == 400
+        assert b"The body stopped coming" in body["body"]
+        async with client(app) as asked:
+            assert await metric(asked, "bogv_queue_depth") == 0
+
+    asyncio.run(story())
+
+
+def test_a_request_that_ends_in_a_fault_gives_its_place_back(
+    search: ImageSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(search, "search", broken)
+
+    async def story() -> None:
+        async with client(api(search, tmp_path, max_queue=1)) as asked:
+            for _ in range(3):
+                answer = await asked.post(SEARCH, files={"file": ("a.png", png(1))})
+                assert answer.json()["error"]["type"] == "internal-error"
+
+    asyncio.run(story())
+
+
+def test_requests_take_no_threads_from_the_demo(gate: Gate) -> None:
+    async def story() -> None:
+        api_load = Load(places=100, threads=40)
+        busy = [asyncio.create_task(api_load.run(gate.search)) for _ in range(60)]
+        await until_begun(gate, 40)
+        assert api_load.at_work == 40
+        # What gradio's events and starlette's files are run with.
+        assert await run_in_threadpool(lambda: "at once") == "at once"
+        gate.open.set()
+        await asyncio.gather(*busy)
+        assert api_load.at_work == 0
+
+    asyncio.run(story())
+
+
+class Database:
+    """Counts how often it is asked; says what it is told to, once it may."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.gone = False
+
+    def stats(self) -> Stats:
+        self.asked += 1
+        assert self.may_answer.wait(30)
+        if self.gone:
+            raise DatabaseUnavailable("Milvus doesn't answer.")
+        return STATS
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture
+def asked_health(database: Database) -> Health:
+    return Health(cast(ImageSearch, database), None)
+
+
+def test_health_needs_none_of_the_shared_threads(gate: Gate, asked_health: Health) -> None:
+    async def story() -> None:
+        busy = [asyncio.create_task(run_in_threadpool(gate.search)) for _ in range(50)]
+        await until_begun(gate, 40)
+        assert await asked_health.stats() == STATS
+        gate.open.set()
+        await asyncio.gather(*busy)
+
+    asyncio.run(story())
+
+
+def test_a_flood_of_questions_is_one_for_the_database(
+    database: Database, asked_health: Health
+) -> None:
+    async def story() -> None:
+        database.may_answer.clear()
+        flood = [asyncio.create_task(asked_health.stats()) for _ in range(100)]
+        await asyncio.sleep(0)
+        database.may_answer.set()
+        assert await asyncio.gather(*flood) == [STATS] * 100
+
+    asyncio.run(story())
+    assert database.asked == 1
+
+
+def test_a_slow_database_is_answered_for_with_what_it_said_last_but_not_for_long(
+    database: Database, asked_health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(health, "PATIENCE", 0.01)
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    async def story() -> None:
+        database.may_answer.clear()
+        with pytest.raises(DatabaseUnavailable, match="has not answered for 0 s"):
+            await asked_health.stats()  # it has never answered
+        database.may_answer.set()
+        while await asyncio.to_thread(lambda: asked_health._last) is None:
+            await asyncio.sleep(0.001)
+        database.may_answer.clear()
+        clock[0] = 100  # nobody has asked for long, which is no silence
+        assert await asked_health.stats() == STATS
+        clock[0] = 116
+        with pytest.raises(DatabaseUnavailable, match="has not answered for 16 s"):
+            await asked_health.stats()
+        assert database.asked == 2  # the third question joined the second
+        database.may_answer.set()
+
+    asyncio.run(story())
+
+
+def test_health_hears_of_a_database_that_goes_and_comes(
+    database: Database, asked_health: Health
+) -> None:
+    async def story() -> None:
+        for gone in (False, True, False):
+            database.gone = gone
+            if gone:
+                with pytest.raises(DatabaseUnavailable, match="doesn't answer"):
+                    await asked_health.stats()
+            else:
+                assert await asked_health.stats() == STATS
+
+    asyncio.run(story())

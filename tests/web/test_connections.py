@@ -1,0 +1,274 @@
+"""More connections than files, and clients that keep the server waiting: on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import uvicorn
+
+from bogv.config import Settings
+from bogv.web import connections
+from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
+from tests.support.running import running
+
+HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+# A server whose seconds are milliseconds
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers once it has the body; for ever, where it is asked for events."""
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/events":
+        for _ in range(40):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0.05)
+    if scope["path"] == "/much":
+        for _ in range(1000):
+            body = b"x" * 1_000_000
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
+@contextmanager
+def serving(limits: Connections, **options: Any) -> Iterator[int]:
+    config = uvicorn.Config(
+        app, http=limits.protocol, ws="none", log_config=None, lifespan="off", **options
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "TICK", 0.05)
+    monkeypatch.setattr(connections, "GRACE", 0.5)
+    monkeypatch.setattr(connections, "UNREAD", 0.5)
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the server hangs up; waits for it."""
+    with suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
+    return True
+
+
+def post(length: int = 1000) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("start", "drop"),
+    [
+        (b"", b""),  # silence
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"x"),  # a header that doesn't end
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", b""),
+        (post(), b""),  # a body that doesn't come
+        (post(), b"x"),  # … that comes drop by drop
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"G"),  # a second request that doesn't
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+)
+def test_who_keeps_the_server_waiting_is_hung_up_on(start: bytes, drop: bytes) -> None:
+    """Also one that sends a byte now and then: each resets a time-out for silence."""
+    with serving(Connections(100, 100)) as port, opened(port, 1, start) as [connection]:
+        gone = threading.Event()
+
+        def drip() -> None:
+            with suppress(OSError):
+                while drop and not gone.wait(0.1):
+                    connection.sendall(drop)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        assert closed(connection)
+        gone.set()
+        dripping.join()
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_does_not_take_the_answer_is_hung_up_on() -> None:
+    limits = Connections(100, 100)
+    ask = b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n"
+    with serving(limits) as port, opened(port, 1, ask) as [connection]:
+        assert connection.recv(10)
+        until(lambda: not limits.held)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_takes_its_time_for_a_reason_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that is a stream of events; a body that is slow, but steady."""
+    monkeypatch.setattr(connections, "RATE", 1)
+
+    def body() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b"x"
+            time.sleep(0.1)
+
+    client = httpx.Client(trust_env=False, timeout=60)
+    with serving(Connections(100, 100)) as port, client:
+        assert client.get(f"http://127.0.0.1:{port}/events").text == "x" * 40 + "done"
+        assert client.post(f"http://127.0.0.1:{port}/", content=body()).text == "done"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# As many as there may be
+
+
+@contextmanager
+def opened(port: int, count: int, start: bytes = b"") -> Iterator[list[socket.socket]]:
+    """Connections that have sent no more than this."""
+    with ExitStack() as stack:
+        sockets = []
+        for _ in range(count):
+            each = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            each.sendall(start)
+            sockets.append(each)
+        yield sockets
+
+
+@pytest.mark.parametrize("most", [(10, 100), (100, 10)])
+@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\n"])
+def test_idle_connections_make_room_and_the_oldest_first(
+    most: tuple[int, int],
+    start: bytes,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "GRACE", 1e9)  # none is closed for being slow
+    limits = Connections(*most)
+    with serving(limits) as port:
+        with opened(port, 50, start) as idle:
+            for _ in range(5):
+                answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
+                assert answer.text == "done"
+            assert all(map(closed, idle[:35]))
+            assert len(limits.held) <= 10
+        assert caplog.text.count("Too many connections") == 1
+        until(lambda: not limits.held and not limits.held_by)
+
+
+def test_who_is_at_work_makes_no_room() -> None:
+    limits = Connections(100, 10)
+    with serving(limits) as port, opened(port, 10, post()) as busy:
+        until(lambda: len(limits.held) == 10 and not any(each.idle for each in limits.held))
+        answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "too many connections" in answer.text
+        for each in busy:
+            each.sendall(b"x" * 1000)
+            assert b" 200 " in each.recv(1000)
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60).text == "done"
+
+
+def test_a_proxy_has_the_connections_of_all() -> None:
+    limits = Connections(30, 5, ["127.0.0.0/8"])
+    with serving(limits) as port, opened(port, 25) as idle:
+        until(lambda: len(limits.held) == 25)
+        for each in idle:
+            each.sendall(HEALTH)
+            assert b" 200 " in each.recv(1000)
+
+
+def test_half_of_the_files_at_most_are_connections() -> None:
+    def numbers(files: int, most: int = 1000) -> tuple[int, int]:
+        limits = Connections.of(Settings(max_connections=most), files)
+        assert limits.most + 5 * limits.backlog < files or files < 64
+        return limits.most, limits.by_address
+
+    assert numbers(1_048_576) == (1000, 250)
+    assert numbers(1024) == (512, 128)
+    assert numbers(1024, 100) == (100, 25)
+    assert numbers(64) == (32, 8)
+
+
+def test_the_soft_limit_of_files_is_raised_to_the_hard_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: kept.append(limits))
+    infinite = resource.RLIM_INFINITY
+    for there, files in {
+        (256, 4096): 4096,
+        (1024, 1_048_576): 65_536,
+        (1024, infinite): 65_536,
+        (4096, 4096): 4096,
+        (100_000, 200_000): 100_000,
+        (infinite, infinite): 65_536,
+    }.items():
+        monkeypatch.setattr(resource, "getrlimit", lambda _, there=there: there)
+        assert raise_file_limit() == files
+    assert kept == [(4096, 4096), (65_536, 1_048_576), (65_536, infinite)]
+
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, infinite))
+    assert raise_file_limit() == 256
+
+
+def test_that_files_ran_out_is_one_line_of_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    logger = logging.getLogger("tests.accept")
+    logger.addFilter(AcceptFilter())
+    for _ in range(2):
+        for _ in range(1000):
+            exc = OSError(24, "Too many open files")
+            logger.error("socket.accept() out of system resource\nsocket: …", exc_info=exc)
+        clock.now += 60
+    logger.error("Task exception was never retrieved", exc_info=exc)
+    assert [bool(record.exc_info) for record in caplog.records] == [False, False, True]
+
+
+# The whole server
+
+
+def test_more_idle_connections_than_files_do_not_stop_health(tmp_path: Path) -> None:
+    """Files are 256 here, so that it is cheap; connections 300, and again 300 while it asks."""
+    limited = "import resource as r, runpy; r.setrlimit(r.RLIMIT_NOFILE, (256, 256));"
+    start = f"{limited} runpy.run_path('app.py', run_name='__main__')"
+    with running(tmp_path / "data", "-c", start, BOGV_CANARY_SECONDS="0") as server:
+        port = urlsplit(server.url).port
+        assert port is not None
+        size = server.log.stat().st_size
+        with opened(port, 300), opened(port, 300, b"GET / HT"):
+            for _ in range(20):
+                answer = httpx.get(f"{server.url}/api/health", trust_env=False, timeout=30)
+                assert answer.status_code == 200
+        assert server.log.stat().st_size - size < 20_000
+        assert "out of system resource" not in server.log.read_text()

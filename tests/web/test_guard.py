@@ -1,0 +1,227 @@
+"""What stands before the API: wrong tokens, the rate, and the limits of bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from bogv.config import Settings
+from bogv.service import ImageSearch
+from bogv.sources.sources import Sources
+from bogv.web.access import Door
+from bogv.web.api import create_api
+from tests.support.fakes import FakeClock, lite_search, png
+
+SIM = "/api/image/sim"
+MAX_UPLOAD = 100_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
+    service = lite_search(tmp_path_factory.mktemp("guard"), MAX_UPLOAD)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def client_with(search: ImageSearch, tmp_path: Path) -> Callable[..., TestClient]:
+    def client(door: Door | None = None, **settings: Any) -> TestClient:
+        chosen = Settings(max_upload_mb=MAX_UPLOAD / 1024 / 1024, **settings)
+        app = FastAPI()
+        app.mount("/api", create_api(chosen, search, Sources([tmp_path], MAX_UPLOAD), door))
+        return TestClient(app)
+
+    return client
+
+
+@pytest.fixture
+def client(client_with: Callable[..., TestClient]) -> TestClient:
+    return client_with()
+
+
+def fails(response: Any, status: int, name: str) -> None:
+    """What the envelope of a failure is, test_api.py asks."""
+    body = response.json()
+    assert (response.status_code, body["code"], body["error"]["type"]) == (status, 500, name), body
+
+
+def test_wrong_tokens_are_slowed_down_for_their_client_alone(
+    client_with: Callable[..., TestClient],
+) -> None:
+    clock = FakeClock()
+    client = client_with(Door("right", clock=clock))
+
+    def ask(token: str) -> Any:
+        return client.post(f"{SIM}/del/key", json={"key": "nobody"}, headers={"token": token})
+
+    for _ in range(5):
+        fails(ask("wrong"), 401, "unauthorized")
+    for token in ("wrong", "right"):
+        refused = ask(token)
+        fails(refused, 429, "too-many-requests")
+        assert refused.headers["Retry-After"] == "1"
+    # Health tells more to those who have the token: it is no place to try some, either.
+    assert client.get("/api/health", headers={"token": "x"}).status_code == 429
+    assert client.get("/api/health").status_code == 200
+    clock.now += 1
+    fails(ask("right"), 404, "not-found")
+    fails(ask("wrong"), 401, "unauthorized")
+
+
+def test_guesses_at_health_count(client_with: Callable[..., TestClient]) -> None:
+    client = client_with(Door("right", clock=FakeClock()))
+    answers = [client.get("/api/health", headers={"token": "wrong"}) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+
+
+def test_a_rate_may_be_set_and_health_and_the_docs_do_not_count(
+    client_with: Callable[..., TestClient],
+) -> None:
+    clock = FakeClock()
+    client = client_with(Door(rate="2/minute", clock=clock))
+    for _ in range(5):
+        assert client.get("/api/health").status_code == 200
+        assert client.get("/api/docs").status_code == 200
+    for _ in range(2):
+        fails(client.get("/api/nothing"), 404, "no-such-route")
+    refused = client.post(f"{SIM}/search/file", files={"file": png(1)})
+    fails(refused, 429, "too-many-requests")
+    assert refused.headers["Retry-After"] == "30"
+    clock.now += 30
+    assert client.post(f"{SIM}/search/file", files={"file": png(1)}).status_code == 200
+
+
+def test_a_client_that_reads_code_alone_is_told_to_wait_too(
+    client_with: Callable[..., TestClient],
+) -> None:
+    client = client_with(Door(rate="1/day", clock=FakeClock()), http_status="200")
+    client.get("/api/nothing")
+    refused = client.get("/api/nothing")
+    fails(refused, 200, "too-many-requests")
+    assert refused.headers["Retry-After"] == "86400"
+
+
+def test_a_page_of_another_site_sends_no_form(
+    client_with: Callable[..., TestClient], search: ImageSearch
+) -> None:
+    """Its visitor's browser would, without asking; on plain http, without Sec-Fetch-Site."""
+    client = client_with()
+
+    def add(**headers: str) -> Any:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client.post(f"{SIM}/add/file", files={"file": png(7)}, headers=names)
+
+    for foreign in (
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://testserver:8080", "Sec_Fetch_Site": "same-site"},
+        {"Origin": "http://evil.example", "Host": "evil.example"},  # a name made to lead here
+        {"Host": "evil.example"},
+    ):
+        fails(add(**foreign), 403, "foreign-site")
+    assert search.stats().count == 0
+    assert client.get("/api/health", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+    assert client.get("/api/health", headers={"Host": "172.18.0.5:7000"}).status_code == 200
+    fails(client.get("/api/health", headers={"Host": "evil.example"}), 403, "foreign-site")
+    fails(client.get("/api/metrics", headers={"Host": "evil.example"}), 403, "foreign-site")
+    assert add().status_code == 200
+    assert add(Origin="http://testserver", Sec_Fetch_Site="same-origin").status_code == 200
+    search.delete_ids([record.id for record in search.page().records])
+
+
+def test_with_a_token_any_name_will_do_unless_some_are_named(
+    client_with: Callable[..., TestClient],
+) -> None:
+    def ask(client: TestClient, host: str) -> int:
+        headers = {"Host": host, "token": "t", "Origin": f"https://{host}"}
+        return client.post(f"{SIM}/del/key", json={"key": "x"}, headers=headers).status_code
+
+    assert ask(client_with(token="t"), "images.example") == 404
+    named = client_with(token="t", allowed_hosts="images.example")
+    assert [ask(named, host) for host in ("images.example", "evil.example")] == [404, 403]
+    open_to_all = client_with(allowed_hosts="*")
+    assert ask(open_to_all, "images.example") == 404
+
+
+def test_a_right_token_does_not_wait_for_what_a_neighbour_has_tried(
+    client_with: Callable[..., TestClient],
+) -> None:
+    door = Door("right", clock=FakeClock())
+    client, neighbour = client_with(door), client_with(door)
+
+    def ask(asked: TestClient, token: str) -> int:
+        body = {"key": "nobody"}
+        return asked.post(f"{SIM}/del/key", json=body, headers={"token": token}).status_code
+
+    assert ask(client, "right") == 404
+    assert [ask(neighbour, "wrong") for _ in range(6)] == [401] * 5 + [429]
+    for _ in range(20):
+        assert ask(client, "right") == 404  # remembered, by its cookie
+        assert ask(neighbour, "wrong") == 429  # and that gives the other nothing
+    assert ask(neighbour, "right") == 429
+
+
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+PART = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n1\r\n'
+KEY = b'Content-Disposition: form-data; name="key"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"".join(PART % (b"k%d" % n, b"") for n in range(1100)),  # fields
+        b"".join(PART % (b"file", b'; filename="%d"' % n) for n in range(1100)),  # files
+        b"--b\r\nX: " + b"x" * 50_000 + b"\r\n" + KEY,
+        b"--b\r\n" + b"X: x\r\n" * 1000 + KEY,
+        b"--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n",
+        b"--" + b"b" * 1000,
+    ],
+    ids=["fields", "files", "large header", "many headers", "no name", "no boundary"],
+)
+def test_a_multipart_body_of_too_many_or_too_large_parts_is_refused(
+    client: TestClient, search: ImageSearch, body: bytes
+) -> None:
+    response = client.post(f"{SIM}/add/file", content=body + b"--b--\r\n", headers=MULTIPART)
+    fails(response, 400, "invalid-request")
+    assert search.stats().count == 0
+
+
+@pytest.mark.parametrize("route", ["add/file", "add/url", "del/key"])
+@pytest.mark.parametrize("start", [b"", (PART % (b"key", b""))[:-3], b'{"url": "'])
+def test_no_more_of_a_body_is_read_than_the_limit(
+    client: TestClient, route: str, start: bytes
+) -> None:
+    """Asked as a server asks: each part is taken when the app calls for it."""
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        body = (start if not taken else b"") + b"x" * 10_000
+        taken += len(body)
+        return {"type": "http.request", "body": body, "more_body": True}
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    kind = MULTIPART["Content-Type"] if "file" in route else "application/json"
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"{SIM}/{route}",
+        "query_string": b"",
+        "headers": [(b"content-type", kind.encode()), (b"content-length", b"10")],  # a lie
+        "client": ("192.0.2.1", 1),
+    }
+    app: Any = client.app
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] in {400, 413}
+    assert taken < 300_000
