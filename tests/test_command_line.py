@@ -156,7 +156,8 @@ def test_the_import_at_start_adds_and_moves(images: Path, tmp_path: Path) -> Non
         assert (images / "sub" / "bad.jpg").exists()
         # What is in the pool may be named by path, and is what the record points to.
         body = {"path": str(pool / "p1.png"), "limit": 1}
-        [hit] = httpx.post(f"{server.url}/api/image/sim/search/path", json=body).json()["data"]
+        asked = f"{server.url}/api/image/sim/search/path"
+        [hit] = httpx.post(asked, json=body, timeout=300).json()["data"]
         assert hit["filepath"] == str(pool / "p1.png")
 
 
