@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from gradio import route_utils
+from gradio.utils import get_upload_folder
 
 from bogv.errors import InvalidValue
 from bogv.service import ImageSearch
@@ -143,17 +144,24 @@ def test_an_integer_that_is_no_id_is_nobodys(client: TestClient, number: int) ->
 # Uploads
 
 
-def test_an_upload_without_a_name_is_told(client: TestClient, tmp_path: Path) -> None:
+def kept() -> list[Path]:
+    """The files in gradio's upload folder."""
+    folder = Path(get_upload_folder())
+    assert folder.is_dir()
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_upload_without_a_name_is_told(client: TestClient) -> None:
     field = b'--b\r\nContent-Disposition: form-data; name="files"%s\r\n\r\nx\r\n'
     for body in (field % b"", field % b'; filename="a.png"' + field % b""):
         answer = client.post(f"{API}/upload", content=body + b"--b--\r\n", headers=MULTIPART)
         assert (answer.status_code, "without a name" in answer.json()["detail"]) == (400, True)
-    assert [path for path in (tmp_path / "uploads").iterdir() if path.is_file()] == []
+    assert kept() == []
 
 
 @pytest.mark.parametrize("stage", ["write", "mkdir"])
 def test_an_upload_that_the_disk_does_not_take_is_told(
-    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     def full(*args: Any, **kwargs: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -166,5 +174,4 @@ def test_an_upload_that_the_disk_does_not_take_is_told(
     monkeypatch.undo()
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The files can't be kept: No space left on device."
-    left = (tmp_path / "uploads").glob("*")
-    assert [path for path in left if path.is_file()] == []
+    assert kept() == []
