@@ -178,7 +178,7 @@ def quantize(
 ) -> None:
     """Make the int8 model: several times as fast on CPUs without bf16, and a little less exact.
 
-    Needs nncf (see docs/configuration.md). A gallery made with it is one of its own: see BOGV_PRECISION.
+    Needs nncf. A gallery made with it is one of its own: see docs/configuration.md.
     """
     settings = read_settings()
     base = resolve(settings.weights, precision="fp32")
