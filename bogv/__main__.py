@@ -37,7 +37,7 @@ from bogv.sources.sources import read_file
 from bogv.web.listening import listen
 
 app = typer.Typer(
-    help="Search images by image. Settings come from the environment: see README.md.",
+    help="Search images by image. Settings come from the environment: see docs/configuration.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -178,7 +178,7 @@ def quantize(
 ) -> None:
     """Make the int8 model: several times as fast on CPUs without bf16, and a little less exact.
 
-    Needs nncf (see README.md). A gallery made with it is one of its own: see BOGV_PRECISION.
+    Needs nncf. A gallery made with it is one of its own: see docs/configuration.md.
     """
     settings = read_settings()
     base = resolve(settings.weights, precision="fp32")

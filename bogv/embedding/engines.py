@@ -69,7 +69,7 @@ def has_openvino() -> bool:
 def has_gpu() -> bool:
     """Asks torch only where there may be one: importing it takes seconds."""
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
-    if not apple and not Path("/dev/nvidiactl").exists() and platform.system() != "Windows":
+    if not apple and not Path("/dev/nvidiactl").exists():
         return False
     return _device() != "cpu"
 

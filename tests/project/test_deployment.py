@@ -108,7 +108,7 @@ def test_a_service_has_a_limit_of_each_kind(name: str) -> None:
 
 
 def test_bogv_has_memory_for_as_many_uploads_as_it_takes_at_once() -> None:
-    """README: each request may hold four times its upload."""
+    """docs/operations.md: each request may hold four times its upload."""
     settings = Settings()
     uploads = settings.max_queue * settings.max_upload * 4
     limit = int(expanded(SERVICES["bogv"]["mem_limit"]).removesuffix("g")) * 1024**3
