@@ -34,6 +34,30 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"skipped, but BOGV_REQUIRE_ALL=1: {call.excinfo}"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run in parallel, all tests on the Milvus server are one worker's, which begins with them:
+    they mostly wait, and there is one server."""
+    for item in items:
+        if "milvus_server" in getattr(item, "fixturenames", ()) or item.get_closest_marker(
+            "server"
+        ):
+            item.add_marker(pytest.mark.xdist_group("milvus"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`, a file's tests stay together too: they share its fixtures."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class Scheduling(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return str(super()._split_scope(nodeid)).split("::")[0]
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is set on the machine is not for the tests."""

@@ -39,14 +39,26 @@ from tests.support.milvus_server import MilvusServer
 OpenStore = Callable[[], MilvusStore]
 
 
+@pytest.fixture(scope="module")
+def server_gallery() -> str:
+    """The gallery on the server that all tests here share: making one takes 3 s."""
+    return f"images_{uuid4().hex}"
+
+
 @pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.server)])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    """Opens the gallery of this test; again after it was closed, too."""
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, server_gallery: str
+) -> Iterator[OpenStore]:
+    """Opens the gallery of this test, which is empty; again after it was closed, too."""
     if request.param == "lite":
-        return lambda: MilvusStore.lite(tmp_path / "lite", "images")
+        yield lambda: MilvusStore.lite(tmp_path / "lite", "images")
+        return
     host, port = request.getfixturevalue("milvus_server").address
-    name = f"images_{uuid4().hex}"
-    return lambda: MilvusStore.server(host, port, name)
+    yield lambda: MilvusStore.server(host, port, server_gallery)
+    store = MilvusStore.server(host, port, server_gallery)
+    while left := store.newest(None, 1000):
+        store.delete([record.id for record in left])
+    store.close()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
 # `data:image/png;base64,`, and `data:image/png;` alone, as the documented system has it: Base64 has
 # neither comma nor semicolon, so the image begins behind the last of them.
-_DATA_PREFIX = re.compile(r"\s*data:[^,;]{0,100}(?:[,;][^,;]{0,100}){0,9}[,;]", re.I)
+_DATA_PREFIX = re.compile(r"\s*data:[^,;]{0,100}(?:[,;][^,;]{0,100}){0,9}[,;]", re.IGNORECASE)
 # Of the authority: what is behind the last colon, but of a login or an IPv6 address.
 _PORT = re.compile(r"[^/?#]*//[^/?#]*:([^/?#:@\]]*)(?:[/?#]|$)")
 _DIGITS = re.compile(r"[0-9]{1,9}")

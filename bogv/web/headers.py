@@ -35,8 +35,10 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
 }
-_INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL | re.I)
-_SAME_SITE = re.compile(r"; *samesite=\w+", re.I)
+_INLINE_SCRIPT = re.compile(
+    rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
+)
+_SAME_SITE = re.compile(r"; *samesite=\w+", re.IGNORECASE)
 _ONLY_FROM_PROXIES = re.compile(rb"forwarded|x-forwarded-.*|x-gradio-server")
 
 
@@ -69,7 +71,7 @@ def _cookie(value: bytes, scope: Scope) -> bytes:
     Lax: a link from elsewhere leads to the demo, not to its login.
     """
     cookie = f"{_SAME_SITE.sub('', value.decode('latin-1'))}; SameSite=Lax"
-    is_secure = re.search(r"; *secure\b", cookie, re.I)
+    is_secure = re.search(r"; *secure\b", cookie, re.IGNORECASE)
     if scope["scheme"] == "https" and not is_secure:
         cookie += "; Secure"
     return cookie.encode("latin-1")

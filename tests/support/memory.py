@@ -14,7 +14,9 @@ def peak() -> int:
     """Bytes. On Linux from the kernel's account of this program alone: `ru_maxrss` begins with
     what the process that started it had."""
     status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.M)):
+    if status.exists() and (
+        found := re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+    ):
         return int(found[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == "darwin" else 1024

@@ -32,9 +32,14 @@ MILVUS_PORT = 19530  # inside the namespace, where nothing else can hold it
 HEALTH_PORT = 9091
 MOUNT = ("mount", "-t", "tmpfs", "tmpfs")
 OUTSIDE = ("/run", "/tmp/milvus")  # noqa: S108, where the server writes beside its data folder
-# For so many seconds a server that has crashed is taken for alive by the next one on its data,
-# and until then that one serves no collection. Milvus' own value is 30.
-SESSION = "common.session.ttl=10"
+# Milvus takes its settings from the environment too, in this spelling.
+SETTINGS = {
+    # For so many seconds a server that has crashed is taken for alive by the next one on its data,
+    # and until then that one serves no collection. Milvus' own value is 30.
+    "COMMON_SESSION_TTL": "10",
+    # ms; a question that wants the latest rows waits for the next tick. Milvus' own value is 200.
+    "PROXY_TIMETICKINTERVAL": "50",
+}
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # from linux/sockios.h and linux/if.h
 
 
@@ -195,7 +200,7 @@ def main(listener: int, command: str, data: str) -> None:
         Path(folder).mkdir(exist_ok=True)
         subprocess.run([*MOUNT, folder], check=True)
     server = subprocess.Popen(
-        [command, "--data", data, "--extra-config", SESSION], stdin=subprocess.DEVNULL
+        [command, "--data", data], stdin=subprocess.DEVNULL, env={**os.environ, **SETTINGS}
     )
     asyncio.run(_forward(socket.socket(fileno=listener), server))
 

@@ -115,7 +115,7 @@ def test_warnings_are_set_apart(word: str) -> None:
     assert html(report).count('<p class="warning">') == 2
     assert f"> **{word} first.**" in markdown(report)
     assert "warning" not in re.sub(
-        r"<style>.*</style>", "", html(report_of("HNSW is an index.")), flags=re.S
+        r"<style>.*</style>", "", html(report_of("HNSW is an index.")), flags=re.DOTALL
     )
 
 
