@@ -16,8 +16,8 @@ import numpy as np
 
 from bogv.embedding.weights import DIMENSION
 from bogv.imaging.decoder import Decoder
+from bogv.ingest import BATCH
 from bogv.records import Added, Record, Vectors, image_id, md5_of
-from bogv.service import BATCH
 from bogv.sources.folders import new_images
 from bogv.sources.sources import read_file
 from bogv.storage.milvus import MilvusStore
