@@ -19,7 +19,7 @@ from bogv.imaging.decoder import Decoder
 from bogv.ingest import BATCH
 from bogv.records import Added, Record, Vectors, image_id, md5_of
 from bogv.sources.folders import new_images
-from bogv.sources.sources import read_file
+from bogv.sources.paths import read_file
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from eval.errors import WorkbenchError
