@@ -10,6 +10,7 @@ from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
+from bogv.files import atomic_write
 from bogv.records import Added, NewImage, md5_of
 from bogv.service import ImageSearch
 from bogv.sources.folders import find_images
@@ -59,9 +60,8 @@ def _move(path: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy = target.with_name(f"{target.name}.partial")
-        shutil.copy2(path, copy, follow_symlinks=False)
-        copy.replace(target)
+        with atomic_write(target) as partial:
+            shutil.copy2(path, partial, follow_symlinks=False)
         path.unlink()
 
 
