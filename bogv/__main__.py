@@ -32,8 +32,8 @@ from bogv.imaging.decoder import Decoder
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
+from bogv.sources.paths import read_file
 from bogv.sources.samples import make_samples
-from bogv.sources.sources import read_file
 from bogv.web.listening import listen
 
 app = typer.Typer(

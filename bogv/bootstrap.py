@@ -20,9 +20,9 @@ from bogv.config import Settings
 from bogv.embedding.embedder import Embedder, load_embedder
 from bogv.embedding.weights import UNTRAINED_WARNING, resolve
 from bogv.errors import BogvError, StorageUnavailable
+from bogv.folder_import import import_folder
 from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
-from bogv.sources.folders import import_folder
 from bogv.sources.sources import Sources
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails

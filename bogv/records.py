@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.errors import BogvError
+from bogv.errors import BogvError, InvalidValue
 
 Pixels = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -139,3 +139,13 @@ def image_id(key: str, md5: str) -> int:
     """
     digest = blake2b(f"{md5}{key}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> (64 - ID_BITS)) or 1
+
+
+def check_length(name: str, text: str, limit: int) -> None:
+    """Raises InvalidValue for a text of more than `limit` bytes of UTF-8, or that has none."""
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"The {name} holds half a character (a lone surrogate).") from error
+    if length > limit:
+        raise InvalidValue(f"The {name} has {length} bytes of UTF-8; the limit is {limit}.")

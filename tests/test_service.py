@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from bogv import service as module
+from bogv import ingest as module
 from bogv.canary import Canary
 from bogv.errors import (
     DamagedImage,
@@ -129,10 +129,10 @@ def test_adds_that_meet_are_written_together(
     with ThreadPoolExecutor(len(seeds)) as threads:
         with search._writing:
             adding = [threads.submit(search.add, png(seeds[0]))]
-            while search._writes._waiting or not search._writes._turn.locked():
+            while search._pipeline._writes._waiting or not search._pipeline._writes._turn.locked():
                 time.sleep(0.01)  # until it waits for the lock
             adding += [threads.submit(search.add, png(seed)) for seed in seeds[1:]]
-            while len(search._writes._waiting) < len(seeds) - 1:
+            while len(search._pipeline._writes._waiting) < len(seeds) - 1:
                 time.sleep(0.01)
         statuses = sorted(job.result().status for job in adding)
     assert statuses == ["created"] * 4 + ["unchanged"]
@@ -248,7 +248,7 @@ def test_an_image_deleted_while_it_is_looked_up_is_added_again(search: ImageSear
     images = [NewImage(partial(png, 1 + i), key=f"k{i}") for i in range(module.BATCH)]
     verdicts = search.add_many([*images, NewImage(partial(png, 0), key="k")])
     next(verdicts)
-    search._threads.submit(bool).result()
+    search._pipeline._threads.submit(bool).result()
     assert search.delete_ids([first.id or 0]) == 1
     assert list(verdicts)[-1].status == "created"
     assert search.get([first.id or 0])[0].key == "k"
@@ -370,7 +370,7 @@ def test_pages_cross_long_gaps_and_dense_bursts(
     times = [1_500_000_000_000 + i for i in range(60)] + [1_700_000_000_000 + i for i in range(60)]
     times.append(1_790_000_000_000)
     moments = iter(times)
-    monkeypatch.setattr(search._clock, "now", lambda: next(moments))
+    monkeypatch.setattr(search._pipeline._clock, "now", lambda: next(moments))
     ids = fill(search, len(times))
     search._store._pager._latest = 0  # as after a restart
     for _ in range(2):
@@ -387,7 +387,7 @@ def test_pages_cross_long_gaps_and_dense_bursts(
 def test_rows_of_the_same_millisecond_are_all_paged(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search._clock, "now", lambda: 1_700_000_000_000)
+    monkeypatch.setattr(search._pipeline._clock, "now", lambda: 1_700_000_000_000)
     ids = fill(search, 20)
     first = search.page(size=15)
     second = search.page(first.next, size=15)
@@ -476,6 +476,25 @@ def test_a_thumbnail_that_cannot_be_written_leaves_no_row(
     with pytest.raises(StorageUnavailable):
         search.add(png(1))
     assert search.stats().count == 0
+
+
+def test_an_image_that_comes_twice_and_cannot_be_written_fails_twice(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the gallery has as it is to be is unchanged, all the same."""
+
+    def gone(*_: object) -> None:
+        raise DatabaseUnavailable("Milvus doesn't answer.")
+
+    search.add(png(0), "there", "/there")
+    monkeypatch.setattr(search._store, "put", gone)
+    images = [
+        NewImage(partial(png, seed), path, key)
+        for seed, path, key in [(1, "", "new"), (1, "", "new"), (0, "/there", "there")]
+    ]
+    added = list(search.add_many([*images, NewImage(partial(png, 0), "/moved", "there")]))
+    assert [each.status for each in added] == ["failed", "failed", "unchanged", "failed"]
+    assert search.stats().count == 1
 
 
 def test_a_thumbnail_that_cannot_be_removed_is_no_failed_delete(

@@ -9,7 +9,6 @@ import importlib.util
 import logging
 import platform
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 from bogv.config import Precision
 from bogv.embedding.weights import DIMENSION, Weights
 from bogv.errors import EngineFailed, StorageUnavailable, WeightsUnavailable
+from bogv.files import atomic_write
 from bogv.imaging.decode import INPUT_SIZE
 from bogv.records import Pixels, Vectors
 
@@ -283,13 +283,13 @@ def _converted(network: torch.nn.Module, size: int) -> Any:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """The .xml last: where it is, its .bin is whole. Raises StorageUnavailable."""
+    """Save as `path` (.xml) and a .bin; the .xml last, so that its .bin is complete.
+
+    Raises StorageUnavailable.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            saved = Path(folder) / path.name
-            _openvino().save_model(model, saved, compress_to_fp16=False)
-            saved.with_suffix(".bin").replace(path.with_suffix(".bin"))
-            saved.replace(path)
+        with atomic_write(path) as partial:
+            _openvino().save_model(model, partial, compress_to_fp16=False)
+            partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
     except (OSError, RuntimeError) as error:
         raise StorageUnavailable(f"The model can't be saved to {path}: {error}.") from error

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
-from tqdm import tqdm
 
 from bogv.config import Precision
 from bogv.errors import GalleryMismatch, WeightsUnavailable
+from bogv.files import download, file_digest
 
 log = logging.getLogger(__name__)
 
@@ -144,21 +144,16 @@ def _chosen(
 def fetch(url: str = URL, folder: Path | None = None) -> Path:
     """The file behind `url`, from torch's own download cache or downloaded into it, verified.
 
-    The download shows its progress, goes to a file of another name, and takes its own only once
-    its SHA-256 begins as its name says. Raises WeightsUnavailable.
+    The file's name contains the first digits of its SHA-256. Raises WeightsUnavailable.
     """
     target = (folder or hub_folder()) / url.rsplit("/", 1)[1]
     if target.exists():
         return target
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        _check(target, _download(url, partial))
-        partial.replace(target)
+        download(url, target, lambda partial: _check(target, _digest(partial)), label="Weights")
     except (httpx.HTTPError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise WeightsUnavailable(f"The weights can't be fetched from {url}: {reason}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 
@@ -169,32 +164,11 @@ def hub_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _download(url: str, target: Path) -> str:
-    digest = hashlib.sha256()
-    timeout = httpx.Timeout(30, connect=10)
-    with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as response:
-        response.raise_for_status()
-        total = int(response.headers.get("Content-Length", 0)) or None
-        # Only now: a folder that stays empty would keep Docker from filling a volume there.
-        target.parent.mkdir(parents=True, exist_ok=True)
-        progress = tqdm(desc="Weights", total=total, unit="B", unit_scale=True, unit_divisor=1024)
-        with target.open("wb") as file, progress:
-            for chunk in response.iter_bytes(1 << 20):
-                file.write(chunk)
-                digest.update(chunk)
-                progress.update(len(chunk))
-    return digest.hexdigest()
-
-
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return file_digest(path)
     except OSError as error:
         raise WeightsUnavailable(f"The weights {str(path)!r} can't be read: {error}.") from error
-    return digest.hexdigest()
 
 
 def _check(path: Path, digest: str) -> None:

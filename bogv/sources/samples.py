@@ -20,12 +20,13 @@ import importlib.util
 import io
 import logging
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
+
+from bogv.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -180,10 +181,5 @@ def _load(name: str) -> Image.Image | None:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Write a JPEG under its name only once it is whole, so that an interruption leaves none."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with atomic_write(path) as partial:
         image.save(partial, "JPEG", quality=QUALITY, optimize=True)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import gradio as gr
 from bogv.errors import FileMissing
 from bogv.records import Added, NewImage, Status
 from bogv.sources.folders import find_images
-from bogv.sources.sources import read_file, without_links
+from bogv.sources.paths import open_without_links, read_file
 from bogv.ui.components import (
     PRIVATE,
     Shared,
@@ -122,7 +122,7 @@ class AddTab:
         limit = self.shared.sources.max_bytes
         named = map(uploaded, files)
         return [
-            NewImage(partial(read_file, path, limit, without_links), key=key, origin=name)
+            NewImage(partial(read_file, path, limit, open_without_links), key=key, origin=name)
             for path, name in named
         ]
 
@@ -136,7 +136,7 @@ class AddTab:
             return []
         sources = self.shared.sources
         try:
-            paths = find_images([sources.inside(folder)])
+            paths = find_images([sources.resolve(folder)])
         except FileNotFoundError as error:
             raise FileMissing(f"There is no file or folder {folder!r}.") from error
         # Each file through the fence again: one below the folder can be a link that leads out.

@@ -13,7 +13,6 @@ from datetime import datetime
 from functools import cache, wraps
 from html import escape
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import gradio as gr
@@ -21,6 +20,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from bogv.errors import BogvError, PathNotAllowed
+from bogv.files import atomic_write
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
@@ -108,10 +108,9 @@ def cached(data: bytes, name: str) -> str:
     if path.exists():
         os.utime(path)  # its age is counted anew
         return str(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, delete=False) as part:
-        part.write(data)
-    Path(part.name).replace(path)  # whole or not at all: another reader may be waiting for it
+    with atomic_write(path) as partial:  # a request in another thread may read it
+        partial.touch(0o600)
+        partial.write_bytes(data)
     return str(path)
 
 

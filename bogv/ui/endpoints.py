@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bogv.errors import BogvError, InvalidValue
 from bogv.records import Cursor
 from bogv.service import ImageSearch
-from bogv.sources.sources import read_file, without_links
+from bogv.sources.paths import open_without_links, read_file
 from bogv.ui.components import uploaded
 
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
@@ -29,13 +29,13 @@ def add_endpoints(service: ImageSearch) -> None:
     def search(image: gr.FileData, limit: int = 10, min_score: float = 0.0) -> list[dict[str, Any]]:
         """The most similar images, best first: the record of each, and its score."""
         path, _ = uploaded(dict(image))
-        result = service.search(read_file(path, limit_bytes, without_links), limit, min_score)
+        result = service.search(read_file(path, limit_bytes, open_without_links), limit, min_score)
         return [{**asdict(hit.record), "score": hit.score} for hit in result.hits]
 
     def add(image: gr.FileData, key: str = "", filepath: str = "") -> dict[str, Any]:
         """Add an image: what became of it, its id and its key."""
         path, name = uploaded(dict(image))
-        data = read_file(path, limit_bytes, without_links)
+        data = read_file(path, limit_bytes, open_without_links)
         verdict = service.add(data, key or None, filepath, name)
         return {"status": verdict.status, "id": verdict.id, "key": verdict.key}
 

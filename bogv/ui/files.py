@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.errors import BogvError, PathNotAllowed
-from bogv.sources.sources import read_file, without_links
+from bogv.sources.paths import open_without_links, read_file
 from bogv.web.envelope import path_of
 
 COOKIE = "bogv-visitor"
@@ -146,7 +146,7 @@ class VisitorFiles:
             return PlainTextResponse("Method not allowed", 405, {"Allow": "GET, HEAD"})
         try:
             path = self.names.path(name, visitor)
-            data = await run_in_threadpool(read_file, path, self.max_bytes, without_links)
+            data = await run_in_threadpool(read_file, path, self.max_bytes, open_without_links)
         except BogvError:
             return PlainTextResponse("File not allowed", 403)
         kind = _PICTURES.get(path.suffix.lower())

@@ -16,8 +16,8 @@ from PIL import Image
 
 from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
+from bogv.sources.paths import open_without_links, read_file
 from bogv.sources.samples import SAMPLE_QUERIES
-from bogv.sources.sources import read_file, without_links
 from bogv.ui.components import (
     PRIVATE,
     RecordPanel,
@@ -213,7 +213,7 @@ class SearchTab:
 
     def _by_path(self, path: Path, limit: int, least: float, spoken: Language) -> Updates:
         def look(limit: int, least: float) -> SearchResult:
-            data = read_file(path, self.shared.sources.max_bytes, without_links)
+            data = read_file(path, self.shared.sources.max_bytes, open_without_links)
             return self.shared.search.search(data, limit, least)
 
         return {self.query: Query(path=path), **self._found(look, limit, least, spoken)}

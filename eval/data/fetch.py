@@ -7,7 +7,6 @@ fetched again.
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import stat
 import tarfile
@@ -15,12 +14,13 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
-from tqdm import tqdm
 
+from bogv.files import download, file_digest
 from eval.data import packages
 from eval.data.catalogue import (
     DatasetError,
@@ -34,7 +34,6 @@ from eval.data.catalogue import (
 from eval.data.datasets import load
 from eval.data.items import LayoutError
 
-_BLOCK = 1 << 20
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
@@ -75,13 +74,16 @@ def _fetch_files(spec: Spec, source: Folder, folder: Path, progress: bool) -> No
     for file in source.files:
         path = folder / file.name
         if path.exists():
-            _check(spec, file, *_digests(path))
+            _check(spec, file, path)
         elif file.url is None:
             raise DatasetError(
                 spec.id, f"{file.name} can't be downloaded. {_by_hand(spec)} Put it in {folder}."
             )
         else:
-            _download(spec, file, path, progress)
+            download(
+                file.url, path, partial(_check, spec, file),
+                label=file.name, size=file.size, progress=progress,
+            )  # fmt: skip
             downloaded.append(path)
     archives = [file for file in source.files if file.name.endswith((*_TAR, ".zip"))]
     for file in archives:
@@ -107,59 +109,13 @@ def _by_hand(spec: Spec) -> str:
     return f"{where}({spec.homepage or 'no homepage'}; licence: {spec.licence}; {spec.terms})"
 
 
-# ------------------------------------------------------------------------------ download
-
-
-def _download(spec: Spec, file: File, target: Path, progress: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as hidden:
-        partial = Path(hidden) / file.name
-        _check(spec, file, *_stream(file, partial, progress))
-        partial.replace(target)
-
-
-def _stream(file: File, target: Path, progress: bool) -> tuple[int, str, str]:
-    assert file.url is not None  # noqa: S101 - the caller has looked
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    timeout = httpx.Timeout(60, connect=15)
-    # As it lies there: the checksum is the file's, not that of what a server packs on the way.
-    headers = {"Accept-Encoding": "identity"}
-    with httpx.stream(
-        "GET", file.url, headers=headers, timeout=timeout, follow_redirects=True
-    ) as response:
-        response.raise_for_status()
-        total = file.size or int(response.headers.get("Content-Length", 0)) or None
-        bar = tqdm(
-            desc=file.name, total=total, unit="B", unit_scale=True, unit_divisor=1024,
-            disable=not progress,
-        )  # fmt: skip
-        with target.open("wb") as out, bar:
-            # Raw: some servers call a .tar.gz gzip-encoded, and it would be unpacked.
-            for block in response.iter_raw(_BLOCK):
-                out.write(block)
-                sha256.update(block)
-                md5.update(block)
-                size += len(block)
-                bar.update(len(block))
-    return size, sha256.hexdigest(), md5.hexdigest()
-
-
-def _digests(path: Path) -> tuple[int, str, str]:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            sha256.update(block)
-            md5.update(block)
-    return path.stat().st_size, sha256.hexdigest(), md5.hexdigest()
-
-
-def _check(spec: Spec, file: File, size: int, sha256: str, md5: str) -> None:
-    for what, expected, there in (
-        ("size", file.size, size),
-        ("SHA-256", file.sha256, sha256),
-        ("MD5", file.md5, md5),
+def _check(spec: Spec, file: File, path: Path) -> None:
+    for what, expected, measure in (
+        ("size", file.size, lambda: path.stat().st_size),
+        ("SHA-256", file.sha256, lambda: file_digest(path)),
+        ("MD5", file.md5, lambda: file_digest(path, "md5")),
     ):
-        if expected is not None and there != expected:
+        if expected is not None and (there := measure()) != expected:
             raise DatasetError(
                 spec.id,
                 f"{file.name} is not the file that it should be: its {what} is {there}, not"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
 from bogv.embedding.weights import UNTRAINED
+from bogv.files import atomic_write
 from eval.errors import WorkbenchError
 from eval.report.document import Report
 from eval.report.document import write as write_report
@@ -146,9 +146,8 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
             frame.to_parquet(folder / name, index=False)
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
-        partial = folder / f".{RUN}.{os.getpid()}"
-        partial.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
-        partial.replace(folder / RUN)
+        with atomic_write(folder / RUN) as partial:
+            partial.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
     except OSError as error:
         raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error
     return folder

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bogv.service import BATCH
+from bogv.ingest import BATCH
 from eval.harness.processes import BackgroundLoad, run_in_process, run_in_processes
 from eval.report.machine import describe_environment
 from eval.report.results import Mean, weights_part

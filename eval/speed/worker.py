@@ -16,10 +16,10 @@ import numpy as np
 
 from bogv.embedding.weights import DIMENSION
 from bogv.imaging.decoder import Decoder
+from bogv.ingest import BATCH
 from bogv.records import Added, Record, Vectors, image_id, md5_of
-from bogv.service import BATCH
 from bogv.sources.folders import new_images
-from bogv.sources.sources import read_file
+from bogv.sources.paths import read_file
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from eval.errors import WorkbenchError

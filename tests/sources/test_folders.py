@@ -1,32 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bogv.records import md5_of
-from bogv.service import ImageSearch
-from bogv.sources import folders
-from bogv.sources.folders import find_images, import_folder, new_images
-from tests.support.fakes import lite_search, png
-
-
-@pytest.fixture
-def search(tmp_path: Path) -> Iterator[ImageSearch]:
-    service = lite_search(tmp_path / "data")
-    yield service
-    service.close()
+from bogv.sources.folders import find_images, new_images
+from tests.support.folders import make_folder, make_links_out
 
 
 @pytest.fixture
 def inc(tmp_path: Path) -> Path:
-    folder = tmp_path / "inc"
-    (folder / "shoes").mkdir(parents=True)
-    (folder / "a.png").write_bytes(png(1))
-    (folder / "shoes" / "b.png").write_bytes(png(2))
-    (folder / "bad.jpg").write_bytes(b"no image")
-    return folder
+    return make_folder(tmp_path / "inc")
 
 
 def test_a_walk_takes_images_in_order_and_passes_over_the_rest(tmp_path: Path) -> None:
@@ -55,115 +39,8 @@ def test_the_key_is_made_as_asked(inc: Path, key_from: str, key: str | None) -> 
     assert image.filepath == str(path)
 
 
-def test_an_import_moves_what_is_in_and_leaves_what_failed(
-    search: ImageSearch, inc: Path, tmp_path: Path
-) -> None:
-    pool = tmp_path / "pool"
-    import_folder(search, inc, pool)
-    assert [path.name for path in inc.rglob("*") if path.is_file()] == ["bad.jpg"]
-    assert (pool / "shoes" / "b.png").read_bytes() == png(2)
-    paths = {record.filepath for record in search.page().records}
-    assert paths == {str(pool / "a.png"), str(pool / "shoes" / "b.png")}
-
-
-def test_an_import_overwrites_no_other_image(
-    search: ImageSearch, inc: Path, tmp_path: Path
-) -> None:
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    (pool / "a.png").write_bytes(png(9))
-    import_folder(search, inc, pool)
-    assert (pool / "a.png").read_bytes() == png(9)
-    [beside] = pool.glob("a-*.png")
-    assert beside.read_bytes() == png(1)
-    assert str(beside) in {record.filepath for record in search.page().records}
-
-
-def test_an_import_that_was_interrupted_is_finished_by_the_next(
-    search: ImageSearch, inc: Path, tmp_path: Path
-) -> None:
-    """Added but not moved, or moved by halves: the second run ends where one would have."""
-    pool = tmp_path / "pool"
-    search.add(png(1), filepath=str(pool / "a.png"))
-    pool.mkdir()
-    (pool / "a.png").write_bytes(png(1))
-    import_folder(search, inc, pool)
-    assert not (inc / "a.png").exists()
-    assert search.stats().count == 2
-
-
-def test_without_a_pool_the_images_stay(search: ImageSearch, inc: Path) -> None:
-    for _ in range(2):
-        import_folder(search, inc, None)
-        assert (inc / "a.png").exists()
-        assert search.stats().count == 2
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    """An image that lies elsewhere."""
-    path = tmp_path / "elsewhere" / "secret.png"
-    path.parent.mkdir()
-    path.write_bytes(png(7))
-    return path
-
-
-def links_to(secret: Path, inc: Path) -> None:
-    (inc / "absolute.png").symlink_to(secret)
-    (inc / "relative.png").symlink_to("../elsewhere/secret.png")
-    (inc / "twice.png").symlink_to("absolute.png")
-    (inc / "loop.png").symlink_to("loop.png")
-    (inc / "environ.png").symlink_to("/proc/self/environ")
-    (inc / "folder").symlink_to(secret.parent)
-    (inc / "folder.png").symlink_to(secret.parent)
-
-
-def test_a_walk_follows_no_link_out_of_its_folder(inc: Path, secret: Path) -> None:
-    links_to(secret, inc)
+def test_a_walk_follows_no_link_out_of_its_folder(inc: Path) -> None:
+    make_links_out(inc)
     (inc / "shoes" / "inside.png").symlink_to("../a.png")
     assert [path.name for path in find_images([inc])] == ["a.png", "bad.jpg", "b.png", "inside.png"]
     assert find_images([inc / "absolute.png"]) == [inc / "absolute.png"]
-
-
-def test_an_import_follows_no_link(
-    search: ImageSearch, inc: Path, secret: Path, tmp_path: Path
-) -> None:
-    links_to(secret, inc)
-    pool = tmp_path / "pool"
-    added = import_folder(search, inc, pool)
-    assert [each.status for each in added] == ["created", "failed", "created"]
-    assert not [path for path in pool.rglob("*") if path.is_symlink()]
-    assert md5_of(png(7)) not in {record.md5 for record in search.page().records}
-    assert secret.exists()
-
-
-@pytest.mark.parametrize("changed", ["a.png", "shoes"])
-def test_nor_one_that_comes_after_the_walk(
-    search: ImageSearch,
-    inc: Path,
-    secret: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    changed: str,
-) -> None:
-    (secret.parent / "b.png").write_bytes(png(7))
-    walked = folders.find_images
-
-    def then_exchanged(paths: list[Path]) -> list[Path]:
-        found = walked(paths)
-        (inc / changed).rename(tmp_path / "moved")
-        (inc / changed).symlink_to(secret if changed == "a.png" else secret.parent)
-        return found
-
-    monkeypatch.setattr(folders, "find_images", then_exchanged)
-    import_folder(search, inc, tmp_path / "pool")
-    assert md5_of(png(7)) not in {record.md5 for record in search.page().records}
-
-
-def test_the_folder_to_import_from_may_be_a_link(
-    search: ImageSearch, inc: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "in").symlink_to(inc)
-    import_folder(search, tmp_path / "in", None)
-    paths = {record.filepath for record in search.page().records}
-    assert paths == {str(tmp_path / "in" / "a.png"), str(tmp_path / "in" / "shoes" / "b.png")}

@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
+from bogv.ingest import BATCH
 from bogv.records import NewImage
-from bogv.service import BATCH, ImageSearch
+from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.web.api import create_api
 from tests.support.fakes import lite_search, png

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bogv.imaging.decode import network_input
 from bogv.imaging.decoder import Decoder
-from bogv.service import BATCH
+from bogv.ingest import BATCH
 from eval.errors import WorkbenchError
 from eval.speed import worker as speed_work
 from eval.speed.inputs import make_inputs

@@ -1,0 +1,31 @@
+"""Base64, with or without a data URL's prefix, to bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from bogv.errors import InvalidBase64, TooLarge
+from bogv.sources.limits import check_size
+
+# `data:image/png;base64,`, and `data:image/png;` alone, as the documented system has it. Base64 has
+# neither comma nor semicolon, so the image begins after the last of them.
+_PREFIX = re.compile(r"\s*data:[^,;]{0,100}(?:[,;][^,;]{0,100}){0,9}[,;]", re.IGNORECASE)
+
+
+def decode_base64(text: str, max_bytes: int) -> bytes:
+    """Decode Base64, standard or URL-safe, with or without padding; line breaks are ignored.
+
+    A prefix such as `data:image/png;base64,` or `data:image/png;` is dropped. Raises
+    InvalidBase64, TooLarge.
+    """
+    body = "".join(_PREFIX.sub("", text, count=1).split())
+    if len(body) > (max_bytes + 3) * 4 // 3 + 4:
+        raise TooLarge(f"The image is larger than the limit of {max_bytes:,} bytes.")
+    body = body.replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        data = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidBase64(f"The text is not Base64: {error}.") from error
+    return check_size(data, max_bytes)
