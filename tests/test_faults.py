@@ -17,6 +17,7 @@ import grpc
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pymilvus import DataType
 
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
@@ -25,6 +26,8 @@ from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
 from bogv.storage.intent_log import Pending
 from bogv.storage.milvus import MilvusStore
+from bogv.storage.schema import collection_schema
+from bogv.storage.server import ServerConnection
 from bogv.storage.thumbnails import Thumbnails
 from bogv.web.api import create_api
 from tests.support.fakes import fake_embedder, lite_search, png
@@ -183,7 +186,7 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     from milvus_lite.server_manager import server_manager_instance
 
     store = MilvusStore.lite(tmp_path, "images")
-    _, _, port = server_manager_instance._servers[store._uri]
+    _, _, port = server_manager_instance._servers[store.connection.uri]
     with Proxy(("127.0.0.1", port)) as between:
         yield between
     store.close()
@@ -193,7 +196,7 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
 def behind(proxy: Proxy, thumbnails: Thumbnails) -> ImageSearch:
     """A service that takes what is behind the proxy for a Milvus server."""
     uri = f"http://127.0.0.1:{proxy.port}"
-    store = MilvusStore("images", uri, lite=False, timeout=1.0)
+    store = MilvusStore("images", ServerConnection(uri, timeout=1.0))
     return ImageSearch(Decoder(100_000, 1_000_000), fake_embedder(), store, thumbnails)
 
 
@@ -390,7 +393,7 @@ def test_a_gallery_whose_making_was_killed_is_made(copy: Path) -> None:
 
 def test_a_gallery_left_without_its_index_gets_it(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
-    store._client.create_collection("images_fake0000", schema=store._schema(2048))
+    store._client.create_collection("images_fake0000", schema=collection_schema(2048))
     store._client.create_alias("images_fake0000", "images")
     assert store._client.list_indexes("images") == []
     store.open("fake0000", 2048)
@@ -410,17 +413,18 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
         MilvusStore.lite(tmp_path, "images")
 
 
-def test_a_gallery_of_another_version_of_bogv_is_refused(tmp_path: Path) -> None:
-    class Newer(MilvusStore):
-        def _schema(self, dimension: int) -> Any:
-            from pymilvus import DataType
+def test_a_gallery_of_another_version_of_bogv_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def newer_schema(dimension: int) -> Any:
+        fields = collection_schema(dimension)
+        fields.add_field("colour", DataType.INT32)
+        return fields
 
-            schema = super()._schema(dimension)
-            schema.add_field("colour", DataType.INT32)
-            return schema
-
-    newer = Newer("images", str(tmp_path / "milvus.db"), lite=True)
-    newer.open("fake0000", 2048)
+    newer = MilvusStore.lite(tmp_path, "images")
+    with monkeypatch.context() as patched:
+        patched.setattr("bogv.storage.schema.collection_schema", newer_schema)
+        newer.open("fake0000", 2048)
     store = MilvusStore.lite(tmp_path, "images")
     with pytest.raises(GalleryMismatch, match=r"another version of bogv.*colour.*Use that version"):
         store.open("fake0000", 2048)

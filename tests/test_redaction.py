@@ -19,7 +19,7 @@ from bogv.records import NewImage
 from bogv.redaction import redacted, split_login, without_login
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.storage import milvus as store_module
+from bogv.storage import connection as connection_module
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from bogv.ui import header_html
@@ -97,7 +97,7 @@ class Client:
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     Client.given = []
-    monkeypatch.setattr(store_module, "MilvusClient", Client)
+    monkeypatch.setattr(connection_module, "MilvusClient", Client)
     return Client.given
 
 
@@ -119,7 +119,8 @@ def test_the_databases_login_is_used_and_not_told(
     assert store.database == f"Milvus server {uri}"
     with pytest.raises(DatabaseUnavailable) as caught:
         store.begun_with()
-    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(store))
+    kept = repr(vars(store)) + repr(vars(store.connection))
+    shown = "".join(traceback.format_exception(caught.value)) + kept
     assert not any(secret in shown for secret in SECRETS)
 
 

@@ -31,6 +31,7 @@ from bogv.errors import (
 from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, Record, Vectors, image_id, md5_of
 from bogv.service import ImageSearch
+from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from tests.support.fakes import FakeEngine, encoded, fake_embedder, picture, png
@@ -544,9 +545,9 @@ def test_an_index_that_is_not_built_in_time_is_told(
 ) -> None:
     store = MilvusStore.server(*milvus_server.address, f"images_{uuid4().hex}")
     store.open("fingerprint", 4)
-    monkeypatch.setattr("bogv.storage.milvus._BUILD_SECONDS", 0.0)
+    monkeypatch.setattr("bogv.storage.server.BUILD_SECONDS", 0.0)
     with pytest.raises(DatabaseUnavailable, match="has not indexed"):
-        store.wait_for_index()
+        wait_for_index(store)
     store.drop()
     store.close()
 

@@ -22,6 +22,7 @@ from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import MAX_LIMIT
 from bogv.sources.sources import Sources
+from bogv.storage.maintenance import rebuild_index
 from bogv.storage.milvus import MilvusStore
 from bogv.web.api import create_api
 from eval.data.datasets import Dataset
@@ -95,7 +96,7 @@ class _Service:
             if verdict.error is not None:
                 item = dataset.items[index].id
                 raise WorkbenchError(f"The service refuses the image {item!r}: {verdict.error}")
-        self._store.rebuild_index()
+        rebuild_index(self._store)
 
 
 def _ask(client: TestClient, dataset: Dataset, query: int) -> list[dict[str, float | str]]:

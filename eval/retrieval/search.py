@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
+from bogv.storage.maintenance import rebuild_index
 from bogv.storage.milvus import MilvusStore
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
@@ -131,7 +132,7 @@ def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iter
             # The store breaks ties by id, so ids go by the items' ranks.
             store.put([synthetic_record(number) for number in ranks[part].tolist()], vectors[part])
         # Until it is whole, Milvus compares a query with every row, and the index isn't measured.
-        store.rebuild_index()
+        rebuild_index(store)
         at = np.empty(len(ranks), np.intp)  # rank -> index
         at[ranks] = np.arange(len(ranks))
         for query in queries.tolist():

@@ -11,6 +11,7 @@ from itertools import cycle
 import numpy as np
 
 from bogv.records import Vectors
+from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import OWN_INDEX, ROWS, MilvusStore
 from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
@@ -79,7 +80,7 @@ def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
 
 def _wait(store: MilvusStore) -> float:
     """When the index covered all rows."""
-    store.wait_for_index()
+    wait_for_index(store)
     return time.perf_counter()
 
 

@@ -20,6 +20,7 @@ from bogv.ingest import BATCH
 from bogv.records import Added, Record, Vectors, image_id, md5_of
 from bogv.sources.folders import new_images
 from bogv.sources.paths import read_file
+from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from eval.errors import WorkbenchError
@@ -114,7 +115,7 @@ def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[f
     with closing(setting.store(setting.data)) as store:
         store.open(setting.weights.fingerprint, DIMENSION)
         put_vectors(store, distribution.gallery(rows, ROWS))
-        store.wait_for_index()
+        wait_for_index(store)
         exact = nearest_neighbours(distribution.gallery(rows, ROWS), asked, k)
         found = [rows_of(store.search(query, k)) for query in asked]
     true = exact.rows.tolist()

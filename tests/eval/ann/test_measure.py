@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bogv.records import Record, Vectors
+from bogv.storage.maintenance import rebuild_index
 from bogv.storage.milvus import OWN_INDEX, Index, MilvusStore
 from eval.ann.measure import measure
 from eval.ann.result import Ann
@@ -71,7 +72,7 @@ def test_an_index_is_replaced_and_finds_what_the_old_one_found(tmp_path: Path) -
     store.close()
     store = MilvusStore.lite(tmp_path, "x")
     store.open("f", 24)
-    store.rebuild_index()
+    rebuild_index(store)
     assert store._client.describe_index("x", "embedding")["index_type"] == "HNSW"
     assert [hit.record.id for hit in store.search(vectors[3], 4)] == before
     assert store.count() == 100

@@ -97,14 +97,18 @@ def test_milvus_answers_from_its_index_and_not_while_it_is_built(
 ) -> None:
     """Milvus Lite compares row by row until its index is there: what is measured is the index."""
     steps: list[str] = []
-    for name in ("put", "rebuild_index", "search"):
-        method = getattr(MilvusStore, name)
+    for owner, name in (
+        (MilvusStore, "put"),
+        (search, "rebuild_index"),
+        (MilvusStore, "search"),
+    ):
+        method = getattr(owner, name)
 
-        def noted(self: MilvusStore, *args: Any, name: str = name, method: Any = method) -> Any:
+        def noted(*args: Any, name: str = name, method: Any = method) -> Any:
             steps.append(name)
-            return method(self, *args)
+            return method(*args)
 
-        monkeypatch.setattr(MilvusStore, name, noted)
+        monkeypatch.setattr(owner, name, noted)
     dataset = made_up(["a"] * 8, queries=[0, 1], gallery=list(range(8)))
     assert len(list(rank_in_milvus(dataset, spread(8), "f"))) == 2
     assert steps == ["put", "rebuild_index", "search", "search"]

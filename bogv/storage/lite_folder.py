@@ -88,13 +88,13 @@ def _check_manifest(collection: Path) -> None:
 
 
 def _damaged(folder: Path, what: str) -> DatabaseUnavailable:
-    return DatabaseUnavailable(f"{folder} is damaged: {what}. {WAY_OUT}")
+    return DatabaseUnavailable(f"{folder} is damaged: {what}. {REMEDY}")
 
 
-WAY_OUT = "Restore it from a backup, or move it away and add the images again."
+REMEDY = "Restore it from a backup, or move it away and add the images again."
 
 
-def drop_damaged_indexes(folder: Path) -> int:
+def remove_damaged_indexes(folder: Path) -> int:
     """Remove the indexes that can't be read; how many. Milvus Lite builds them again.
 
     It writes them in place: a kill, or a full disk, in the middle leaves a part of one, and then

@@ -1,0 +1,93 @@
+"""The collection that holds a gallery: its fields, its index, and rows as records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymilvus import DataType, MilvusClient
+
+from bogv.records import Hit, Record, Vectors
+
+KEY_BYTES = 512
+FILEPATH_BYTES = 2048
+VECTOR_FIELD = "embedding"
+RECORD_FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
+
+
+@dataclass(frozen=True)
+class Index:
+    """How Milvus looks for neighbours: a type of index and its parameters, as Milvus calls them."""
+
+    type: str
+    build: Mapping[str, int] = field(default_factory=dict)
+    search: Mapping[str, int] = field(default_factory=dict)
+
+
+OWN_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 256})
+
+
+def collection_schema(dimension: int) -> Any:
+    """The fields, for pymilvus. dimension: of an embedding."""
+    schema = MilvusClient.create_schema(auto_id=False, description="bogv images")
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    for name, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
+        schema.add_field(name, DataType.VARCHAR, max_length=length)
+    schema.add_field("width", DataType.INT32)
+    schema.add_field("height", DataType.INT32)
+    schema.add_field("size", DataType.INT64)
+    schema.add_field("added_at", DataType.INT64)
+    schema.add_field(VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=dimension)
+    return schema
+
+
+def types_in_schema(schema: Any) -> dict[str, str]:
+    """The type of each field of a schema, by name."""
+    return {each.name: each.dtype.name for each in schema.fields}
+
+
+def types_in_collection(description: Mapping[str, Any]) -> dict[str, str]:
+    """The same, of a collection that `describe_collection` has described."""
+    return {each["name"]: DataType(each["type"]).name for each in description["fields"]}
+
+
+def index_params(index: Index) -> Any:
+    """The index to be built, for pymilvus."""
+    params = MilvusClient.prepare_index_params()
+    params.add_index(
+        VECTOR_FIELD,
+        index_type=index.type,
+        metric_type="COSINE",
+        # Nested once more: pymilvus takes off one layer, and below it Milvus Lite looks for
+        # `params` alone. Without, it builds with its defaults, in silence.
+        params={"params": dict(index.build)},
+    )
+    return params
+
+
+def search_params(index: Index, limit: int) -> dict[str, Any]:
+    """How to search the index for `limit` rows, for pymilvus."""
+    params = dict(index.search)
+    if "ef" in params:
+        params["ef"] = max(params["ef"], limit)  # Milvus refuses less
+    return {"metric_type": "COSINE", "params": params}
+
+
+def row_of(record: Record, vector: Vectors) -> dict[str, Any]:
+    """The row to be written. vector: (dimension,) float32."""
+    return {**{name: getattr(record, name) for name in RECORD_FIELDS}, VECTOR_FIELD: vector}
+
+
+def record_of(row: Mapping[str, Any]) -> Record:
+    """The record in a row that was read."""
+    return Record(**{name: row[name] for name in RECORD_FIELDS})
+
+
+def hits_of(found: Any) -> list[Hit]:
+    """What a search found, best first, ties by id; cosines clipped to 0–1."""
+    hits = [
+        Hit(record_of(each["entity"]), min(max(float(each["distance"]), 0.0), 1.0))
+        for each in found
+    ]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))
