@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import random
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from bogv import logs
 from bogv.bootstrap import open_search, serve
-from bogv.config import read_settings
+from bogv.config import Settings, read_settings
 from bogv.embedding.quantize import LEAST
 from bogv.embedding.quantize import quantize as make_int8
 from bogv.embedding.weights import fetch, resolve
@@ -34,7 +35,6 @@ from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
 from bogv.sources.paths import read_file
 from bogv.sources.samples import make_samples
-from bogv.web.listening import listen
 
 app = typer.Typer(
     help="Search images by image. Settings come from the environment: see docs/configuration.md.",
@@ -49,9 +49,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 @app.command("serve")
 def serve_command() -> None:
     """Serve the demo and the REST API until interrupted."""
-    settings = read_settings()
-    logs.configure(settings.log_format)
-    listeners = listen(settings.host, settings.port)
+    settings, listeners = _listen()
     serve(settings, open_search(settings), listeners)
 
 
@@ -62,9 +60,7 @@ def demo(
     ] = None,
 ) -> None:
     """Fill the gallery with sample images if it is empty, then serve."""
-    settings = read_settings()
-    logs.configure(settings.log_format)
-    listeners = listen(settings.host, settings.port)
+    settings, listeners = _listen()
     search = open_search(settings)
     try:
         if images is not None:
@@ -205,6 +201,15 @@ def quantize(
 def weights() -> None:
     """Fetch and verify the ResNet50 weights, and say where they are."""
     print(fetch())
+
+
+def _listen() -> tuple[Settings, list[socket.socket]]:
+    """The server's settings and sockets, with its logging configured."""
+    from bogv.web.connections import listen  # imports fastapi and uvicorn
+
+    settings = read_settings()
+    logs.configure(settings.log_format)
+    return settings, listen(settings.host, settings.port)
 
 
 @contextmanager

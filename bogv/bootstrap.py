@@ -92,18 +92,20 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """
     from fastapi import FastAPI
 
-    from bogv.logs import RequestLog
     from bogv.web.access import Door
+    from bogv.web.access_log import AccessLog
     from bogv.web.api import create_api
-    from bogv.web.headers import BehindProxy, HangUp, SecurityHeaders, TrustedProxies
-    from bogv.web.lazy_app import LateApp
+    from bogv.web.bodies import CloseUnread
+    from bogv.web.headers import SecurityHeaders
+    from bogv.web.lazy_app import LazyApp
+    from bogv.web.proxy import RootPath, StripForwarding, TrustedProxies
 
     def make_demo() -> FastAPI:
         from bogv.ui import mount_demo  # imports gradio, which takes seconds
 
         return mount_demo(settings, search, sources, door)
 
-    demo = LateApp(make_demo)
+    demo = LazyApp(make_demo)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -130,11 +132,12 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     # Before the demo, which takes every path that is left.
     app.mount("/api", create_api(settings, search, sources, door, canary))
     app.router.routes.append(Route("/api", _WithSlash(app.router)))
-    app.mount("/", RequestLog(demo))
+    app.mount("/", AccessLog(demo))
     trusted = settings.proxies
-    app.add_middleware(BehindProxy, root_path=settings.root_path, trusts=bool(trusted))
+    app.add_middleware(RootPath, root_path=settings.root_path)
+    app.add_middleware(StripForwarding, trusts_some=bool(trusted))
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(HangUp)
+    app.add_middleware(CloseUnread)
     app.add_middleware(TrustedProxies, trusted_hosts=trusted)  # the first to be asked
     return app
 
@@ -145,7 +148,7 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
 
     from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
 
-    connections = Connections.of(settings, raise_file_limit())
+    connections = Connections.from_settings(settings, raise_file_limit())
     logging.getLogger("asyncio").addFilter(AcceptFilter())
     config = uvicorn.Config(
         create_app(settings, search),
@@ -156,7 +159,7 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
         # Of the ten seconds that Docker gives; the rest is for a batch of an import.
         timeout_graceful_shutdown=6,
         log_config=None,  # the process' own, see bogv.logs
-        access_log=False,  # RequestLog writes one
+        access_log=False,  # AccessLog writes one
     )
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):  # raised again at the end of a server that SIGINT stopped

@@ -20,7 +20,7 @@ from bogv.errors import StorageUnavailable, Unavailable
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.web.api import create_api
-from bogv.web.listening import listen
+from bogv.web.connections import listen
 from tests.support.fakes import lite_search, png
 from tests.support.running import ROOT
 from tests.test_faults import own_mounts

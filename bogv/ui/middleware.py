@@ -19,14 +19,15 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.errors import BogvError, PathNotAllowed, Unauthorized
-from bogv.logs import HEADER, handling
+from bogv.logs import RequestInfo, request_context
 from bogv.ui.components import language
 from bogv.ui.files import VISITOR, FileNames
 from bogv.ui.strings import LOG_IN, language_of, say, why
 from bogv.web.access import Door
-from bogv.web.envelope import path_of
-from bogv.web.guard import body_within, check_declared, retry_after
-from bogv.web.guesses import Guess
+from bogv.web.access_log import HEADER
+from bogv.web.bodies import MAX_EVENT, check_content_length, limit_size, max_demo_upload
+from bogv.web.envelope import path_of, retry_after
+from bogv.web.throttling import Guess
 
 GRADIO = "/gradio_api/"
 # The routes that the page and gradio_client ask for. Gradio has others: a proxy, screen recording,
@@ -42,8 +43,6 @@ OPEN = re.compile(
 )
 LOGIN = ("/login", "/login/")
 UPLOAD = (f"{GRADIO}upload", f"{GRADIO}upload/")
-UPLOAD_FILES = 50  # of the largest size, in one upload; of smaller ones more
-MAX_BODY = 4 * 1024 * 1024  # bytes of any other body: names of 1000 uploaded files are 1 MB
 
 
 class GradioFence:
@@ -54,7 +53,7 @@ class GradioFence:
         self.app = app
         self.door = door
         self.gradio = gradio
-        self.max_uploads = UPLOAD_FILES * max_upload
+        self.max_upload = max_demo_upload(max_upload)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -62,7 +61,7 @@ class GradioFence:
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
-        limit = self.max_uploads if path in UPLOAD else MAX_BODY
+        limit = self.max_upload if path in UPLOAD else MAX_EVENT
         try:
             self._check(scope, path, limit)
         except BogvError as error:
@@ -71,7 +70,7 @@ class GradioFence:
         if path.startswith(GRADIO) and not SERVED.fullmatch(path[len(GRADIO) :]):
             await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
             return
-        receive = body_within(limit, receive)
+        receive = limit_size(receive, limit)
         if self.door.token is not None and scope["method"] == "POST" and path in LOGIN:
             await self._log_in(scope, receive, send)
         else:
@@ -79,12 +78,12 @@ class GradioFence:
 
     def _check(self, scope: Scope, path: str, limit: int) -> None:
         # What a page of another site reads there, it can't see; it would cost all the same.
-        self.door.sites.check(scope, reads_too=path.startswith(GRADIO))
+        self.door.sites.check(scope, check_reads=path.startswith(GRADIO))
         if not OPEN.fullmatch(path) and not self._logged_in(scope):
             raise Unauthorized("Not authenticated")
         if scope["method"] == "POST":  # all that makes work; pictures and scripts are for free
             self.door.count(scope)
-        check_declared(scope, limit)
+        check_content_length(scope, limit)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the login on once its body is whole: a slow one holds nobody up."""
@@ -161,7 +160,7 @@ class FencedBlocks(gr.Blocks):
         except PathNotAllowed as error:
             words = say(language(asked) if asked else "en", "not_uploaded")
             raise gr.Error(words, title="bogv", print_exception=False) from error
-        with handling(known) if known else nullcontext():
+        with request_context(RequestInfo(known)) if known else nullcontext():
             output = await super().process_api(*args, **kwargs)
         root = kwargs.get("root_path") or ""
         return {**output, "data": self.names.names_in(output["data"], visitor, root)}

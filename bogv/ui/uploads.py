@@ -15,8 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from bogv.errors import StorageUnavailable
-
-MAX_FIELD = 64 * 1024  # bytes; the page sends files alone
+from bogv.web.bodies import MAX_FIELD
 
 
 class UploadParser(route_utils.GradioMultiPartParser):

@@ -1,4 +1,4 @@
-"""Who may come in, and how often: the sites, the token, the rate that can be set."""
+"""Access control: cross-site requests, the token, and the rate limit."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import time
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.requests import cookie_parser
-from starlette.types import Message, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.config import Settings
-from bogv.errors import TooManyRequests
+from bogv.errors import BogvError, TooManyRequests, Unauthorized
+from bogv.web.bodies import check_content_length, limit_size
 from bogv.web.csrf import Sites
-from bogv.web.guesses import COOKIE, COOKIE_SECONDS, Guess, Guesses
-from bogv.web.rates import Clock, RateLimit
+from bogv.web.envelope import Answers, path_of, retry_after
+from bogv.web.throttling import COOKIE, COOKIE_SECONDS, Clock, Guess, Guesses, RateLimit
+
+PUBLIC = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # without gallery data
 
 
 def client_of(scope: Scope) -> str:
-    """The address of a request's client, as its connection or a trusted proxy tells it.
+    """The IP address of a request's client, given by its connection or a trusted proxy.
 
-    Of an IPv6 address the first 64 bits: one customer has all that begin with them (RFC 6177).
+    Of an IPv6 address the /64 network, which one customer has as a whole (RFC 6177).
     """
     host = str((scope.get("client") or ("", 0))[0])
     try:
         address = ip_address(host.partition("%")[0])
-    except ValueError:  # a Unix socket, or nonsense from a proxy
+    except ValueError:  # a Unix socket, or an invalid header of a proxy
         return host[:64]
     if isinstance(address, IPv6Address):
         mapped = address.ipv4_mapped
@@ -33,7 +36,7 @@ def client_of(scope: Scope) -> str:
 
 
 class Door:
-    """One for the API and the demo: a client has one account with both."""
+    """The checks before a request is handled. The API and the demo share one, and so its counts."""
 
     def __init__(
         self,
@@ -49,21 +52,21 @@ class Door:
 
     @classmethod
     def of(cls, settings: Settings) -> Door:
-        """As TOKEN, BOGV_RATE_LIMIT and BOGV_ALLOWED_HOSTS say."""
+        """From TOKEN, BOGV_RATE_LIMIT and BOGV_ALLOWED_HOSTS."""
         token = settings.token.get_secret_value() if settings.token else None
         return cls(token, settings.rate_limit, sites=Sites(settings.hosts))
 
     def count(self, scope: Scope) -> None:
-        """Raises TooManyRequests for a client that comes too often."""
+        """Count a request against its client's rate limit. Raises TooManyRequests above it."""
         early = self._rate.take(client_of(scope)) if self._rate else 0.0
         if early:
-            raise TooManyRequests("There were too many requests from this address.", early)
+            raise TooManyRequests("Too many requests from this address.", early)
 
     def opens_to(self, scope: Scope) -> bool:
-        """Whether a request brings the token in its header, or none is asked for.
+        """Whether the request carries the token, or none is required; counts a wrong one.
 
-        Raises TooManyRequests for a client that has to wait after wrong ones, right or not: see
-        `bogv.web.guesses`. A request without a token is no guess.
+        Raises TooManyRequests for a client that is locked out, whether or not its token is right:
+        see `bogv.web.throttling`. A request without a token is not counted.
         """
         if self.token is None or not _given(scope):
             return self.token is None
@@ -72,27 +75,66 @@ class Door:
         return guess.right
 
     def has_token(self, scope: Scope) -> bool:
-        """The same, of a request that was let in already: it isn't counted again."""
+        """Whether the request carries the token, or none is required; counts nothing."""
         return self.token is None or hmac.compare_digest(_given(scope), self.token.encode())
 
     def guess(self, scope: Scope, token: bytes = b"") -> Guess:
-        """Leave to try one token, in a `with` block. Raises TooManyRequests."""
+        """Begin an attempt to authenticate, for a `with` block. Raises TooManyRequests."""
         return self._guesses.guess(client_of(scope), _device(scope), token)
 
     def remembering(self, scope: Scope, send: Send) -> Send:
-        """`send`, for a client that has shown the right token: its answer brings a device cookie,
-        so that it never waits for what others have tried. It lets nobody in."""
+        """Wrap `send` to set a device cookie, for a client that is authenticated.
+
+        The cookie exempts it from what others' attempts cause; it authenticates nobody.
+        """
         if self.token is None or self._guesses.is_device(_device(scope)):
             return send
         cookie = f"{COOKIE}={self._guesses.new_device()}; Path=/; Max-Age={COOKIE_SECONDS}"
 
-        async def remembering(message: Message) -> None:
+        async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
                 header = (b"set-cookie", f"{cookie}; HttpOnly".encode())
                 message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
-        return remembering
+        return send_with_cookie
+
+
+class Guard:
+    """ASGI middleware of the API: access control and the body limit, before anything is parsed."""
+
+    def __init__(self, app: ASGIApp, door: Door, max_body: int, answer: Answers) -> None:
+        """max_body: bytes."""
+        self.app = app
+        self.door = door
+        self.max_body = max_body
+        self.answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except BogvError as error:
+            response = self.answer.failure(scope, error.status, error.type, str(error))
+            response.headers.update(retry_after(error))
+            await response(scope, receive, send)
+        else:
+            if self.door.has_token(scope):
+                send = self.door.remembering(scope, send)
+            await self.app(scope, limit_size(receive, self.max_body), send)
+
+    def _check(self, scope: Scope) -> None:
+        path = path_of(scope)
+        is_public = any(path == each or path.startswith(f"{each}/") for each in PUBLIC)
+        self.door.sites.check(scope)
+        if not is_public:
+            self.door.count(scope)
+        if not self.door.opens_to(scope) and not is_public:
+            raise Unauthorized("The token is missing or wrong.")
+        check_content_length(scope, self.max_body)
 
 
 def _given(scope: Scope) -> bytes:

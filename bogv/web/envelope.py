@@ -1,8 +1,9 @@
-"""The envelope of every answer of the API: `msg`, `code`, `data`, and `error` where it failed."""
+"""The envelope of every API response: `msg`, `code`, `data`, and `error` of a failure."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,8 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv import logs
-from bogv.errors import BogvError, InvalidValue, StorageUnavailable
+from bogv.errors import BogvError, InvalidValue, StorageUnavailable, TooManyRequests
+from bogv.logs import current_request
+from bogv.web.access_log import NO_ROUTE
 
 log = logging.getLogger(__name__)
 
@@ -29,29 +31,37 @@ _TYPES = {400: "invalid-request", 404: "no-such-route", 405: "method-not-allowed
 
 
 def success(kind: str, data: Any) -> JSONResponse:
-    """kind: a key of MESSAGES."""
+    """The envelope of a success. kind: a key of MESSAGES."""
     return JSONResponse({"msg": MESSAGES[kind][0], "code": 200, "data": data})
 
 
 class Answers:
-    """Failures as envelopes."""
+    """Makes the envelopes of failures."""
 
     def __init__(self, always_200: bool) -> None:
+        """always_200: send HTTP status 200 with failures too, for clients that expect it."""
         self._always_200 = always_200
 
     def failure(self, scope: Scope, status: int, name: str, detail: str) -> JSONResponse:
-        """The envelope of a failure, with the message that goes with the path."""
+        """status: HTTP. name: the error type."""
         kind = _kind(scope)
         body: dict[str, Any] = {"msg": MESSAGES[kind][1], "code": 500, "data": None}
         body["error"] = {"type": name, "detail": detail}
-        request = logs.current()
+        request = current_request()
         if request is not None:
             request.error = name
             body["error"]["request_id"] = request.id
         headers = {"Retry-After": "5"} if status == 503 else None
-        # Health checks read the status alone: it stays true.
+        # Health checks read nothing but the status.
         shown = 200 if self._always_200 and kind != "health" else status
         return JSONResponse(body, shown, headers)
+
+
+def retry_after(error: BogvError) -> dict[str, str]:
+    """The `Retry-After` header, in seconds, if the error specifies it."""
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(math.ceil(error.seconds))}
+    return {}
 
 
 def path_of(scope: Scope) -> str:
@@ -60,15 +70,16 @@ def path_of(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
-def route_of(api: FastAPI) -> Callable[[Scope], str]:
-    """Finds a scope's route, as callers write it; none of them has a parameter."""
+def route_finder(api: FastAPI) -> Callable[[Scope], str]:
+    """A function from a scope to its route, or NO_ROUTE, also before routing. No route has path
+    parameters."""
     known = {route.path for route in api.routes if isinstance(route, Route)}
 
-    def route(scope: Scope) -> str:
+    def find_route(scope: Scope) -> str:
         path = path_of(scope)
-        return f"/api{path}" if path in known else logs.NO_ROUTE
+        return f"/api{path}" if path in known else NO_ROUTE
 
-    return route
+    return find_route
 
 
 def _kind(scope: Scope) -> str:
@@ -78,8 +89,8 @@ def _kind(scope: Scope) -> str:
 
 
 def handle_errors(api: FastAPI, answer: Answers) -> None:
-    """Answer every error that has a class with the envelope; `Unexpected` answers the rest."""
-    # Coroutines: they must not wait for a thread while all are busy.
+    """Have the API answer expected errors with an envelope. `Unexpected` answers the rest."""
+    # Coroutines, which need no thread: all may be busy.
     Handler = Callable[[Request, Any], Coroutine[Any, Any, JSONResponse]]  # noqa: N806
 
     async def bogv_error(request: Request, error: BogvError) -> JSONResponse:
@@ -90,18 +101,18 @@ def handle_errors(api: FastAPI, answer: Answers) -> None:
         return answer.failure(request.scope, 422, InvalidValue.type, details)
 
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        # FastAPI calls all that goes wrong while it reads a body the client's fault, a 400.
+        # FastAPI answers 400 to any error while it reads a body.
         cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno:  # a time-out has none
-            full = StorageUnavailable(f"The body can't be kept: {cause.strerror}.")
+        if isinstance(cause, OSError) and cause.errno:  # a time-out has no errno
+            full = StorageUnavailable(f"The body can't be stored: {cause.strerror}.")
             return await bogv_error(request, full)
         if isinstance(cause, ValueError | RecursionError):
-            return await bogv_error(request, InvalidValue("The body holds what can't be read."))
+            return await bogv_error(request, InvalidValue("The body can't be parsed."))
         name = _TYPES.get(error.status_code, "invalid-request")
         detail = f"{error.detail.rstrip('.')}."
         if error.status_code == 404:
             docs = f"{request.scope.get('root_path', '')}/docs"
-            detail = f"There is no such route; {docs} shows which there are."
+            detail = f"There is no such route; {docs} lists the routes."
         response = answer.failure(request.scope, error.status_code, name, detail)
         response.headers.update(error.headers or {})
         return response
@@ -116,10 +127,11 @@ def handle_errors(api: FastAPI, answer: Answers) -> None:
 
 
 class Unexpected:
-    """ASGI middleware: a fault of ours is logged, and told without what it was.
+    """ASGI middleware: answers an unexpected exception with an envelope that reveals nothing, and
+    logs it.
 
-    Not starlette's handler of `Exception`: that one stands outside of all middleware, and its
-    answer would have no request id.
+    Not an exception handler of starlette's: that of `Exception` is called outside of all
+    middleware, so that its response would have no request id.
     """
 
     def __init__(self, app: ASGIApp, answer: Answers) -> None:
@@ -127,26 +139,26 @@ class Unexpected:
         self.answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI. Raises the fault where an answer has begun already."""
-        begun = False
+        """ASGI. Raises the exception if the response has started already."""
+        started = False
 
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def send_and_note_start(message: Message) -> None:
+            nonlocal started
+            started = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_and_note_start)
         except Exception:
-            if begun:
+            if started:
                 raise
-            log.exception("Unexpected: %r", path_of(scope))
-            detail = "Something went wrong that should not; the server's log says what."
+            log.exception("Unexpected error: %r", path_of(scope))
+            detail = "An unexpected error occurred; the server's log has the details."
             await self.answer.failure(scope, 500, BogvError.type, detail)(scope, receive, send)
 
 
 def _detail(error: dict[str, Any]) -> str:
     """`limit: Input should be less than or equal to 1000.`"""
-    # Behind the field's name comes which of its types pydantic tried.
+    # The first string is the field; the rest says which of its types pydantic tried.
     names = [part for part in error["loc"] if isinstance(part, str) and part != "body"]
     return f"{next(iter(names), 'The body')}: {error['msg']}."

@@ -1,7 +1,5 @@
-"""An ASGI app that is made while the server answers already.
-
-Importing gradio takes seconds; the REST API doesn't wait for it.
-"""
+"""A lazily initialised ASGI app: importing gradio takes seconds, for which the REST API need not
+wait."""
 
 from __future__ import annotations
 
@@ -16,42 +14,42 @@ from starlette.types import Receive, Scope, Send
 log = logging.getLogger(__name__)
 
 
-class LateApp:
-    """Stands where an app will be. A request that comes too early waits for it."""
+class LazyApp:
+    """An app that is made in the background. Requests that arrive earlier wait for it."""
 
     def __init__(self, make: Callable[[], FastAPI]) -> None:
         self._make = make
-        self._made: asyncio.Future[FastAPI]
+        self._app: asyncio.Future[FastAPI]
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Make the app in a thread of its own; run its lifespan until the block ends."""
-        self._made = asyncio.get_running_loop().create_future()
-        ending = asyncio.Event()
-        running = asyncio.create_task(self._run(ending))
+        """Start to make the app in a thread of its own; run its lifespan until the block ends."""
+        self._app = asyncio.get_running_loop().create_future()
+        stop = asyncio.Event()
+        running = asyncio.create_task(self._run(stop))
         try:
             yield
         finally:
-            ending.set()
+            stop.set()
             await running
 
-    async def _run(self, ending: asyncio.Event) -> None:
-        # Gradio asks for a loop while it builds the page, and needs it no more afterwards.
-        async def made() -> FastAPI:
+    async def _run(self, stop: asyncio.Event) -> None:
+        # Gradio needs an event loop while it builds the page, and not afterwards.
+        async def make() -> FastAPI:
             return self._make()
 
         try:
-            app = await asyncio.to_thread(asyncio.run, made())
+            app = await asyncio.to_thread(asyncio.run, make())
             async with app.router.lifespan_context(app):
-                self._made.set_result(app)
-                await ending.wait()
+                self._app.set_result(app)
+                await stop.wait()
         except Exception as error:
-            if self._made.done():
+            if self._app.done():
                 raise
-            log.exception("The demo can't be served")
-            self._made.set_exception(error)
+            log.exception("The demo failed to start")
+            self._app.set_exception(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises what making the app raised."""
-        app = await asyncio.shield(self._made)
+        """ASGI. Raises the error with which the app failed to start, if it did."""
+        app = await asyncio.shield(self._app)
         await app(scope, receive, send)

@@ -12,7 +12,7 @@ from bogv.logs import configure
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from bogv.web.listening import listen
+from bogv.web.connections import listen
 from tests.support.fakes import fake_embedder
 
 

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from bogv import errors
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, NotAnImage
-from bogv.logs import HEADER, RequestFilter, RequestLog
+from bogv.logs import RequestFilter
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
@@ -26,6 +26,7 @@ from bogv.ui.components import Shared, cached, card, explain, guarded, readable,
 from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.strings import ERRORS, LOG_IN, WORDS, count_of, labels, language_of, say, why
+from bogv.web.access_log import HEADER, AccessLog
 from tests.support.demo import API, call, demo_client, upload
 from tests.support.fakes import lite_search, png
 
@@ -226,7 +227,7 @@ def test_what_an_event_logs_carries_the_id_of_the_request_that_asked_for_it(
 
     monkeypatch.setattr(search, "page", gone)
     caplog.handler.addFilter(RequestFilter())
-    with TestClient(RequestLog(demo_client(search, tmp_path).app)) as client:
+    with TestClient(AccessLog(demo_client(search, tmp_path).app)) as client:
         client.headers[HEADER] = "mine-1"
         call(client, "page", 4, "", "")
         del client.headers[HEADER]

@@ -1,4 +1,4 @@
-"""More requests than bogv takes, and what answers meanwhile."""
+"""More requests than the limit, and what is answered meanwhile."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -16,19 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
 from bogv.config import Settings
-from bogv.errors import DatabaseUnavailable
-from bogv.records import SearchResult, Stats
+from bogv.records import SearchResult
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.web import capacity as load
-from bogv.web import health
+from bogv.web import bodies
 from bogv.web.api import create_api
-from bogv.web.capacity import Load
-from bogv.web.health import Health
+from bogv.web.capacity import Capacity
 from tests.support.fakes import lite_search, png
 
 SEARCH = "/image/sim/search/file"
-STATS = Stats(3, "Milvus Lite", "images", "custom", "f", "fake", "0")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +137,7 @@ def test_who_is_turned_away_is_so_before_the_body_is_read(
 def test_a_body_that_stops_coming_gives_up_its_place(
     search: ImageSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.01)
 
     async def stalled() -> Message:
         await asyncio.Event().wait()
@@ -152,7 +147,7 @@ def test_a_body_that_stops_coming_gives_up_its_place(
         app = api(search, tmp_path, max_queue=1)
         start, body = await ask(app, stalled)
         assert start["status"] == 400
-        assert b"The body stopped coming" in body["body"]
+        assert b"Timed out reading the body" in body["body"]
         async with client(app) as asked:
             assert await metric(asked, "bogv_queue_depth") == 0
 
@@ -178,107 +173,14 @@ def test_a_request_that_ends_in_a_fault_gives_its_place_back(
 
 def test_requests_take_no_threads_from_the_demo(gate: Gate) -> None:
     async def story() -> None:
-        api_load = Load(places=100, threads=40)
-        busy = [asyncio.create_task(api_load.run(gate.search)) for _ in range(60)]
+        capacity = Capacity(limit=100, threads=40)
+        busy = [asyncio.create_task(capacity.run(gate.search)) for _ in range(60)]
         await until_begun(gate, 40)
-        assert api_load.at_work == 40
+        assert capacity.running == 40
         # What gradio's events and starlette's files are run with.
         assert await run_in_threadpool(lambda: "at once") == "at once"
         gate.open.set()
         await asyncio.gather(*busy)
-        assert api_load.at_work == 0
-
-    asyncio.run(story())
-
-
-class Database:
-    """Counts how often it is asked; says what it is told to, once it may."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        self.gone = False
-
-    def stats(self) -> Stats:
-        self.asked += 1
-        assert self.may_answer.wait(30)
-        if self.gone:
-            raise DatabaseUnavailable("Milvus doesn't answer.")
-        return STATS
-
-
-@pytest.fixture
-def database() -> Database:
-    return Database()
-
-
-@pytest.fixture
-def asked_health(database: Database) -> Health:
-    return Health(cast(ImageSearch, database), None)
-
-
-def test_health_needs_none_of_the_shared_threads(gate: Gate, asked_health: Health) -> None:
-    async def story() -> None:
-        busy = [asyncio.create_task(run_in_threadpool(gate.search)) for _ in range(50)]
-        await until_begun(gate, 40)
-        assert await asked_health.stats() == STATS
-        gate.open.set()
-        await asyncio.gather(*busy)
-
-    asyncio.run(story())
-
-
-def test_a_flood_of_questions_is_one_for_the_database(
-    database: Database, asked_health: Health
-) -> None:
-    async def story() -> None:
-        database.may_answer.clear()
-        flood = [asyncio.create_task(asked_health.stats()) for _ in range(100)]
-        await asyncio.sleep(0)
-        database.may_answer.set()
-        assert await asyncio.gather(*flood) == [STATS] * 100
-
-    asyncio.run(story())
-    assert database.asked == 1
-
-
-def test_a_slow_database_is_answered_for_with_what_it_said_last_but_not_for_long(
-    database: Database, asked_health: Health, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(health, "PATIENCE", 0.01)
-    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-
-    async def story() -> None:
-        database.may_answer.clear()
-        with pytest.raises(DatabaseUnavailable, match="has not answered for 0 s"):
-            await asked_health.stats()  # it has never answered
-        database.may_answer.set()
-        while await asyncio.to_thread(lambda: asked_health._last) is None:
-            await asyncio.sleep(0.001)
-        database.may_answer.clear()
-        clock[0] = 100  # nobody has asked for long, which is no silence
-        assert await asked_health.stats() == STATS
-        clock[0] = 116
-        with pytest.raises(DatabaseUnavailable, match="has not answered for 16 s"):
-            await asked_health.stats()
-        assert database.asked == 2  # the third question joined the second
-        database.may_answer.set()
-
-    asyncio.run(story())
-
-
-def test_health_hears_of_a_database_that_goes_and_comes(
-    database: Database, asked_health: Health
-) -> None:
-    async def story() -> None:
-        for gone in (False, True, False):
-            database.gone = gone
-            if gone:
-                with pytest.raises(DatabaseUnavailable, match="doesn't answer"):
-                    await asked_health.stats()
-            else:
-                assert await asked_health.stats() == STATS
+        assert capacity.running == 0
 
     asyncio.run(story())

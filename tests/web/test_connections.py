@@ -1,8 +1,9 @@
-"""More connections than files, and clients that keep the server waiting: on real sockets."""
+"""Connections on real sockets: more than files, slow clients, and malformed requests."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import resource
 import socket
@@ -19,9 +20,11 @@ import httpx
 import pytest
 import uvicorn
 
+from bogv import bootstrap
 from bogv.config import Settings
-from bogv.web import connections
+from bogv.web import bodies, connections
 from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
+from tests.support.fakes import lite_search
 from tests.support.running import running
 
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -66,9 +69,9 @@ def serving(limits: Connections, **options: Any) -> Iterator[int]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "TICK", 0.05)
-    monkeypatch.setattr(connections, "GRACE", 0.5)
-    monkeypatch.setattr(connections, "UNREAD", 0.5)
+    monkeypatch.setattr(connections, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(bodies, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "WRITE_TIMEOUT", 0.5)
 
 
 def closed(connection: socket.socket) -> bool:
@@ -119,13 +122,13 @@ def test_who_does_not_take_the_answer_is_hung_up_on() -> None:
     ask = b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n"
     with serving(limits) as port, opened(port, 1, ask) as [connection]:
         assert connection.recv(10)
-        until(lambda: not limits.held)
+        until(lambda: not limits.open)
 
 
 @pytest.mark.usefixtures("quick")
 def test_what_takes_its_time_for_a_reason_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is a stream of events; a body that is slow, but steady."""
-    monkeypatch.setattr(connections, "RATE", 1)
+    monkeypatch.setattr(bodies, "MIN_RATE", 1)
 
     def body() -> Iterator[bytes]:
         for _ in range(20):
@@ -168,7 +171,7 @@ def test_idle_connections_make_room_and_the_oldest_first(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "GRACE", 1e9)  # none is closed for being slow
+    monkeypatch.setattr(bodies, "READ_SECONDS", 1e9)  # none is closed for being slow
     limits = Connections(*most)
     with serving(limits) as port:
         with opened(port, 50, start) as idle:
@@ -176,15 +179,15 @@ def test_idle_connections_make_room_and_the_oldest_first(
                 answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
                 assert answer.text == "done"
             assert all(map(closed, idle[:35]))
-            assert len(limits.held) <= 10
-        assert caplog.text.count("Too many connections") == 1
-        until(lambda: not limits.held and not limits.held_by)
+            assert len(limits.open) <= 10
+        assert caplog.text.count("The limit of connections is reached") == 1
+        until(lambda: not limits.open and not limits.open_by_address)
 
 
 def test_who_is_at_work_makes_no_room() -> None:
     limits = Connections(100, 10)
     with serving(limits) as port, opened(port, 10, post()) as busy:
-        until(lambda: len(limits.held) == 10 and not any(each.idle for each in limits.held))
+        until(lambda: len(limits.open) == 10 and not any(each.is_idle for each in limits.open))
         answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert "too many connections" in answer.text
@@ -197,7 +200,7 @@ def test_who_is_at_work_makes_no_room() -> None:
 def test_a_proxy_has_the_connections_of_all() -> None:
     limits = Connections(30, 5, ["127.0.0.0/8"])
     with serving(limits) as port, opened(port, 25) as idle:
-        until(lambda: len(limits.held) == 25)
+        until(lambda: len(limits.open) == 25)
         for each in idle:
             each.sendall(HEALTH)
             assert b" 200 " in each.recv(1000)
@@ -205,9 +208,9 @@ def test_a_proxy_has_the_connections_of_all() -> None:
 
 def test_half_of_the_files_at_most_are_connections() -> None:
     def numbers(files: int, most: int = 1000) -> tuple[int, int]:
-        limits = Connections.of(Settings(max_connections=most), files)
-        assert limits.most + 5 * limits.backlog < files or files < 64
-        return limits.most, limits.by_address
+        limits = Connections.from_settings(Settings(max_connections=most), files)
+        assert limits.limit + 5 * limits.backlog < files or files < 64
+        return limits.limit, limits.limit_per_address
 
     assert numbers(1_048_576) == (1000, 250)
     assert numbers(1024) == (512, 128)
@@ -272,3 +275,90 @@ def test_more_idle_connections_than_files_do_not_stop_health(tmp_path: Path) -> 
                 assert answer.status_code == 200
         assert server.log.stat().st_size - size < 20_000
         assert "out of system resource" not in server.log.read_text()
+
+
+# Malformed requests
+
+HEAD = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp("malformed")
+    app = bootstrap.create_app(Settings(data_dir=folder), lite_search(folder))
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=Connections(100, 100).protocol, log_config=None, ws="none")
+    server, up = uvicorn.Server(config), threading.Event()
+
+    async def serve() -> None:
+        running = asyncio.create_task(server.serve([listener]))
+        while not (server.started or running.done()):
+            await asyncio.sleep(0.01)
+        up.set()
+        await running
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert up.wait(60)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+def answer(port: int, request: bytes) -> tuple[bytes, bytes]:
+    """The status line and the body."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head.split(b"\r\n")[0], body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /api/\xff" + HEAD + b"\r\n",
+        b"GET /api/a b" + HEAD + b"\r\n",
+        b"GET /api/health\0" + HEAD + b"\r\n",
+        b"GET /api/health HTTP/1.1\r\n\r\n",
+        b"POST /api/image/sim/del/id" + HEAD + b"Content-Length: abc\r\n\r\n",
+        b"POST /api/image/sim/del/id" + HEAD + b"Content-Length: -1\r\n\r\n",
+        b"POST /api/image/sim/del/id" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+        b"GET /api/health" + HEAD + b"no colon\r\n\r\n",
+        b"\x16\x03\x01\r\n\r\n",
+    ],
+)
+def test_what_cannot_be_parsed_is_a_400_envelope(port: int, request_: bytes) -> None:
+    status, body = answer(port, request_)
+    assert status == b"HTTP/1.1 400 Bad Request"
+    told = json.loads(body)
+    assert (told["msg"], told["code"], told["data"]) == ("请求失败!", 500, None)
+    assert told["error"]["type"] == "invalid-request"
+
+
+def test_headers_without_an_end_are_a_400_envelope(port: int) -> None:
+    endless = b"GET /api/health" + HEAD + b"X: " + b"a" * 200_000
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(endless)
+        assert b"invalid-request" in connection.recv(65536)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"OPTIONS", b"TRACE", b"PROPFIND", b"get"])
+@pytest.mark.parametrize("path", [b"/api", b"/api?x=1", b"/api/", b"/api/%zz", b"/%61pi/%ff"])
+def test_every_answer_below_api_is_an_envelope(port: int, method: bytes, path: bytes) -> None:
+    status, body = answer(port, method + b" " + path + HEAD + b"\r\n")
+    assert status == b"HTTP/1.1 404 Not Found"
+    told = json.loads(body)
+    assert (told["code"], told["error"]["type"]) == (500, "no-such-route")
+
+
+def test_an_answer_to_head_has_no_body(port: int) -> None:
+    assert answer(port, b"HEAD /api" + HEAD + b"\r\n") == (b"HTTP/1.1 404 Not Found", b"")
+
+
+@pytest.mark.parametrize("more", [b"Upgrade: websocket\r\n", b"Expect: miracles\r\n"])
+def test_what_is_asked_for_besides_changes_nothing(port: int, more: bytes) -> None:
+    status, body = answer(port, b"GET /api/nothing" + HEAD + more + b"\r\n")
+    assert status == b"HTTP/1.1 404 Not Found"
+    assert json.loads(body)["error"]["type"] == "no-such-route"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bogv.errors import ForeignSite
-from bogv.web.csrf import Sites, agree, is_private
+from bogv.web.csrf import Sites, is_private, same_origin
 
 
 def scope(method: str = "POST", **headers: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def scope(method: str = "POST", **headers: str) -> dict[str, Any]:
     ],
 )
 def test_a_page_of_this_host_agrees(origin: str, host: str) -> None:
-    assert agree(origin, host)
+    assert same_origin(origin, host)
 
 
 @pytest.mark.parametrize("host", ["images.example", "127.0.0.1:7000", "[::1]:7000", "", "null"])
@@ -62,7 +62,7 @@ def test_a_page_of_this_host_agrees(origin: str, host: str) -> None:
     ],
 )
 def test_any_other_origin_does_not(origin: str, host: str) -> None:
-    assert not agree(origin, host)
+    assert not same_origin(origin, host)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_machines_own_name_is_one_of_its_names(monkeypatch: pytest.MonkeyPat
 def test_who_sends_no_origin_goes_on_as_before() -> None:
     for headers in ({}, {"host": "localhost"}, {"sec_fetch_site": "none"}):
         for method in ("GET", "POST", "PUT", "DELETE"):
-            Sites().check(scope(method, **headers), reads_too=True)
+            Sites().check(scope(method, **headers), check_reads=True)
 
 
 def test_an_origin_must_be_this_host_whatever_is_asked_and_any_name_it_has() -> None:

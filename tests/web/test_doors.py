@@ -22,8 +22,8 @@ from starlette.routing import Mount
 
 from bogv import bootstrap
 from bogv.config import Settings
-from bogv.logs import RequestLog
-from bogv.web.lazy_app import LateApp
+from bogv.web.access_log import AccessLog
+from bogv.web.lazy_app import LazyApp
 from tests.support.fakes import lite_search, png
 
 TOKEN = "s3cret-t0ken"
@@ -108,10 +108,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def routes(app: Any, before: str = "") -> Iterator[str]:
     """The path of every route of an app and of those mounted in it, with their gaps filled."""
-    if isinstance(app, RequestLog):
+    if isinstance(app, AccessLog):
         app = app.app
-    if isinstance(app, LateApp):
-        app = app._made.result()
+    if isinstance(app, LazyApp):
+        app = app._app.result()
     if isinstance(app, StaticFiles):
         yield f"{before}/x"
         return
@@ -143,7 +143,7 @@ def test_the_walk_sees_every_part_of_the_app(paths: set[str]) -> None:
 def credentials(served: Served) -> list[dict[str, str]]:
     """None; a wrong token; the cookies that gradio would take, with what it never gave out."""
     demo = next(route.app for route in served.app.routes if route.path == "")  # type: ignore[attr-defined]
-    gradio = demo.app._made.result().routes[-1].app
+    gradio = demo.app._app.result().routes[-1].app
     names = (f"access-token-{gradio.cookie_id}", f"access-token-unsecure-{gradio.cookie_id}")
     cookies = [f"{names[0]}={TOKEN}; {names[1]}={TOKEN}", f"{names[0]}=; {names[1]}=None"]
     headers = [{}, {"token": "wrong"}, {"token": TOKEN[:-1]}, *({"Cookie": c} for c in cookies)]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from bogv.web.lazy_app import LateApp
+from bogv.web.lazy_app import LazyApp
 
 
 def hello(events: list[str]) -> FastAPI:
@@ -24,13 +24,13 @@ def hello(events: list[str]) -> FastAPI:
     return app
 
 
-async def ask(app: LateApp) -> str:
+async def ask(app: LazyApp) -> str:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return (await client.get("/")).text
 
 
-def served(app: LateApp, requests: int, before: Callable[[], None] = lambda: None) -> list[str]:
+def served(app: LazyApp, requests: int, before: Callable[[], None] = lambda: None) -> list[str]:
     async def serve() -> list[str]:
         async with app.lifespan():
             waiting = [asyncio.create_task(ask(app)) for _ in range(requests)]
@@ -48,7 +48,7 @@ def test_requests_that_come_too_early_wait_and_are_answered() -> None:
         assert may_start.wait(30)
         return hello(events)
 
-    assert served(LateApp(make), 3, may_start.set) == ['"hello"'] * 3
+    assert served(LazyApp(make), 3, may_start.set) == ['"hello"'] * 3
     assert events == ["opened", "closed"]
 
 
@@ -59,12 +59,12 @@ def test_the_loop_goes_on_while_the_app_is_made() -> None:
         assert seen_by_loop.wait(30)  # would never be set by a loop that is blocked
         return hello([])
 
-    assert served(LateApp(make), 1, seen_by_loop.set) == ['"hello"']
+    assert served(LazyApp(make), 1, seen_by_loop.set) == ['"hello"']
 
 
 def test_an_app_that_ends_while_it_is_made_is_opened_and_closed_all_the_same() -> None:
     events = list[str]()
-    assert served(LateApp(lambda: hello(events)), 0) == []
+    assert served(LazyApp(lambda: hello(events)), 0) == []
     assert events == ["opened", "closed"]
 
 
@@ -76,7 +76,7 @@ def test_a_caller_that_gives_up_leaves_the_others_waiting() -> None:
         return hello([])
 
     async def serve() -> str:
-        app = LateApp(make)
+        app = LazyApp(make)
         async with app.lifespan():
             hasty, patient = (asyncio.create_task(ask(app)) for _ in range(2))
             await asyncio.sleep(0.01)
@@ -96,5 +96,5 @@ def test_what_making_the_app_raised_is_logged_and_raised_to_each_request(
         raise ImportError("no gradio")
 
     with pytest.raises(ImportError, match="no gradio"):
-        served(LateApp(make), 2)
-    assert "The demo can't be served" in caplog.text
+        served(LazyApp(make), 2)
+    assert "The demo failed to start" in caplog.text

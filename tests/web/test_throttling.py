@@ -1,4 +1,4 @@
-"""How fast tokens can be guessed, and whom that holds up: hours of it, on a clock of their own."""
+"""Rate limits, and how fast tokens can be guessed: hours of both, on a fake clock."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from bogv.errors import TooManyRequests
-from bogv.web import guesses as guesses_module
-from bogv.web import rates
+from bogv.web import throttling
 from bogv.web.access import Door
-from bogv.web.guesses import COOKIE, FORGOTTEN_AFTER, LONGEST_PAUSE, Guesses
+from bogv.web.throttling import COOKIE, FORGET_AFTER, MAX_LOCKOUT, Guesses, RateLimit
 from tests.support.fakes import FakeClock
 
 HOUR = 3600
@@ -23,6 +22,54 @@ HOUR = 3600
 def clock() -> FakeClock:
     return FakeClock()
 
+
+# The rate
+
+
+@pytest.mark.parametrize(("rate", "count", "seconds"), [("60/minute", 60, 1), ("7/day", 7, 12343)])
+def test_so_many_come_at_once_and_then_one_whenever_its_share_has_passed(
+    clock: FakeClock, rate: str, count: int, seconds: int
+) -> None:
+    limit = RateLimit(rate, clock)
+    assert [limit.take("a") for _ in range(count)] == [0.0] * count
+    for _ in range(3):
+        assert 0 < limit.take("a") <= seconds
+        clock.now += seconds
+        assert limit.take("a") == 0
+
+
+def test_who_waits_as_long_as_told_comes_in(clock: FakeClock) -> None:
+    limit = RateLimit("3/minute", clock)
+    for _ in range(20):
+        wait = limit.take("a")
+        clock.now += wait
+        assert not wait or limit.take("a") == 0
+
+
+def test_a_refused_request_does_not_count(clock: FakeClock) -> None:
+    limit = RateLimit("1/minute", clock)
+    assert limit.take("a") == 0
+    assert [limit.take("a") for _ in range(100)] == [pytest.approx(60)] * 100
+
+
+def test_each_client_has_a_rate_of_its_own(clock: FakeClock) -> None:
+    limit = RateLimit("1/hour", clock)
+    assert [limit.take(client) for client in "aabb"] == [0.0, 3600.0] * 2
+
+
+def test_no_more_clients_are_kept_in_mind_than_the_bound_and_the_oldest_goes(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttling, "MAX_CLIENTS", 3)
+    limit = RateLimit("1/day", clock)
+    for client in "abacdab":  # c and d push out b, then c
+        limit.take(client)
+        assert len(limit._due) <= 3
+    assert list(limit._due) == ["d", "a", "b"]
+    assert limit.take("c") == 0
+
+
+# Guessing tokens
 
 RIGHT = b"right"
 
@@ -51,7 +98,7 @@ def test_pauses_begin_after_the_fifth_failure_and_double_up_to_the_longest(
             clock.now += 1
         seen.append(clock.now - start)
     assert seen[:12] == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 30, 30]
-    assert seen[-1] == LONGEST_PAUSE
+    assert seen[-1] == MAX_LOCKOUT
 
 
 @pytest.mark.parametrize("helped", [False, True])
@@ -136,7 +183,7 @@ def test_once_the_others_stop_a_right_token_waits_for_the_longest_pause_at_most(
         for _ in range(chance.randrange(500, 5000)):
             tried(guesses, "nat")
             clock.now += chance.random()
-        clock.now += LONGEST_PAUSE
+        clock.now += MAX_LOCKOUT
         assert tried(guesses, "nat", right=True)
 
 
@@ -185,27 +232,27 @@ def test_time_forgets_failures(clock: FakeClock) -> None:
     guesses = Guesses(clock)
     for _ in range(2):
         assert [tried(guesses, "a") for _ in range(6)] == [True] * 5 + [False]
-        clock.now += FORGOTTEN_AFTER
+        clock.now += FORGET_AFTER
 
 
 def test_a_million_failures_overflow_nothing(clock: FakeClock) -> None:
     guesses = Guesses(clock)
     tried(guesses, "a")
-    guesses._accounts["a"].wrong = 1_000_000
+    guesses._failures["a"].count = 1_000_000
     assert tried(guesses, "a")
-    clock.now += LONGEST_PAUSE
+    clock.now += MAX_LOCKOUT
     assert tried(guesses, "a")
 
 
 def test_what_is_kept_in_mind_is_bounded(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "CLIENTS", 3)
+    monkeypatch.setattr(throttling, "MAX_CLIENTS", 3)
     guesses = Guesses(clock)
     for n in range(100):
         tried(guesses, f"{n}", right=n % 2 == 0)
         tried(guesses, "a", device=guesses.new_device())
-    assert len(guesses._accounts) == 3
+    assert len(guesses._failures) == 3
     assert len(guesses._known) == 3
-    monkeypatch.setattr(guesses_module, "VALUES", 5)
+    monkeypatch.setattr(throttling, "MAX_TOKENS", 5)
     for n in range(100):
         tried(guesses, "x", token=f"{n}".encode())
     assert len(guesses._refused) == 5
