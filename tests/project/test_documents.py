@@ -17,7 +17,7 @@ import eval.__main__
 from bogv import errors
 from bogv.config import Settings
 from bogv.web.api import create_api
-from bogv.web.capacity import Load
+from bogv.web.capacity import Capacity
 from bogv.web.prometheus import Metrics
 from tests.support.running import ROOT
 
@@ -127,7 +127,7 @@ def test_every_error_is_in_the_table() -> None:
 
 
 def test_every_metric_is_in_the_table() -> None:
-    families = [each.name for each in Metrics(Load(1)).registry.collect()]
+    families = [each.name for each in Metrics(Capacity(1)).registry.collect()]
     named = re.findall(r"`(bogv_\w+)(?:\{|`)", TEXTS["docs/operations.md"])
     assert {each.removesuffix("_total") for each in named} == {
         each for each in families if each.startswith("bogv_")
