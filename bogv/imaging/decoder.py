@@ -59,7 +59,7 @@ class Decoder:
         """Decode the first frame, upright, in RGB, over white where it is transparent.
 
         Raises TooLarge, TooManyPixels (before any pixel is decoded), TooCostly, NotAnImage,
-        DamagedImage, Unavailable (no process could be had).
+        DamagedImage, Overloaded (others keep all processes busy), Unavailable (none could be had).
         """
         limit = math.prod(_PIXELS) + _THUMBNAIL_BYTES
         answer, payload = self._run({"whole": False, "thumbnail": thumbnail}, data, limit)

@@ -14,7 +14,7 @@ import time
 import weakref
 from contextlib import suppress
 
-from bogv.errors import BogvError, DamagedImage, TooCostly, Unavailable
+from bogv.errors import BogvError, DamagedImage, Overloaded, TooCostly, Unavailable
 from bogv.imaging.bounds import allowed_seconds
 from bogv.imaging.frames import Header, receive, send
 
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MOST = 16
 """Processes, whatever the number of cores: one decodes faster than most networks embed."""
+WAIT_SECONDS = 30.0
+"""That an image waits for a process, while others keep them all busy."""
 START_SECONDS = 60.0
 END_SECONDS = 5.0
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -42,7 +44,8 @@ class Sandbox:
         self.most = most or min(core_count(), MOST)
         self._turns = threading.BoundedSemaphore(self.most)
         self._idle: list[_Worker] = []
-        self._finalizer = weakref.finalize(self, _close_all, self._idle)
+        self._busy: set[_Worker] = set()
+        self._finalizer = weakref.finalize(self, _end_all, self._idle, self._busy)
 
     def start(self) -> None:
         """Start one process without waiting for it: the first image finds it there."""
@@ -50,8 +53,11 @@ class Sandbox:
             self._idle.append(_Worker())
 
     def close(self) -> None:
-        """End the processes that are idle. Used again, the sandbox starts new ones."""
-        _close_all(self._idle)
+        """End all processes: who waits for the answer of one gets Unavailable.
+
+        Used again, the sandbox starts new ones.
+        """
+        _end_all(self._idle, self._busy)
 
     def run(
         self, order: Header, data: bytes, seconds: float, max_answer: int
@@ -59,10 +65,14 @@ class Sandbox:
         """Have one process carry out an order, such as `bogv.imaging.worker` takes.
 
         seconds: that an image may take, more if it is large (`allowed_seconds`). max_answer:
-        bytes. Raises TooCostly, DamagedImage (a decoder crashed), Unavailable.
+        bytes. Raises TooCostly, DamagedImage (a decoder crashed), Overloaded (no process within
+        WAIT_SECONDS), Unavailable.
         """
-        with self._turns:
+        if not self._turns.acquire(timeout=WAIT_SECONDS):
+            raise Overloaded("Too many images wait to be decoded; try again later.")
+        try:
             worker = self._take()
+            self._busy.add(worker)
             try:
                 answer = worker.run({**order, "seconds": seconds}, data, max_answer)
             except (OSError, EOFError, ValueError) as error:
@@ -72,8 +82,12 @@ class Sandbox:
             except BaseException:
                 worker.kill()
                 raise
+            finally:
+                self._busy.discard(worker)
             self._idle.append(worker)
             return answer
+        finally:
+            self._turns.release()
 
     def _take(self) -> _Worker:
         while self._idle:
@@ -85,9 +99,11 @@ class Sandbox:
         return _Worker()
 
 
-def _close_all(workers: list[_Worker]) -> None:
-    while workers:
-        workers.pop().kill()
+def _end_all(idle: list[_Worker], busy: set[_Worker]) -> None:
+    while idle:
+        idle.pop().kill()
+    for worker in tuple(busy):  # its thread, which waits for an answer, does the rest
+        worker.stop()
 
 
 class _Worker:
@@ -130,7 +146,7 @@ class _Worker:
             if "opened" not in header:
                 return header, payload
             pixels = min(int(header["opened"]), order["max_pixels"])
-            self._seconds = allowed_seconds(order["seconds"], pixels)
+            self._seconds = allowed_seconds(order["seconds"], pixels, len(data))
 
     def is_alive(self) -> bool:
         """Whether the process has not ended, by itself or by somebody's hand."""
@@ -151,8 +167,12 @@ class _Worker:
             return Unavailable("The system ended the decoding, probably for want of memory.")
         return DamagedImage(f"The image makes its decoder crash (status {status}).")
 
+    def stop(self) -> None:
+        """Have the process end, whatever it does, for another thread than the one that uses it."""
+        self._process.kill()
+
     def kill(self) -> None:
         """End the process, whatever it does."""
         self._connection.close()
-        self._process.kill()
+        self.stop()
         self._process.wait()

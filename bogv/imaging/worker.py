@@ -51,7 +51,7 @@ def main() -> None:
 def _work(connection: socket.socket, order: Header, data: bytes) -> tuple[Header, bytes]:
     def opened(pixels: int) -> None:
         if pixels > PIXELS_IN_TIME:
-            _limit_time(allowed_seconds(order["seconds"], pixels))
+            _limit_time(allowed_seconds(order["seconds"], pixels, len(data)))
             send(connection, {"opened": pixels})
 
     limits = order["max_pixels"], order["draft_side"]

@@ -9,9 +9,11 @@ else.
 from __future__ import annotations
 
 import hmac
+import itertools
 import json
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +35,8 @@ _ID = re.compile(r"[\w-]{43}", re.ASCII)  # 32 random bytes
 _ENTRANCE = re.compile(r"/|/config/?|/gradio_api/.+", re.DOTALL)
 _FILE = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
 _UPLOAD = re.compile(r"/gradio_api/upload/?")
+MAX_FILES = 1_000
+"""Of one event: each is looked at on the disk."""
 _META = {"_type": "gradio.FileData"}
 # What a browser may show in the page; the rest it saves.
 _PICTURES = {
@@ -81,18 +85,22 @@ class FileNames:
         signed = json.dumps([visitor, place]).encode()
         return hmac.new(self._key, signed, "sha256").hexdigest()
 
-    def paths_in(self, value: Any, visitor: str) -> Any:
+    def paths_in(self, value: Any, visitor: str, count: Iterator[int] | None = None) -> Any:
         """A browser's JSON, with paths for names wherever a file stands, however deep.
 
         A file is what gradio could take for one: an object with a `path`. Nothing else of it than
-        its names is kept. Raises PathNotAllowed.
+        its names is kept. count: of the files so far. Raises PathNotAllowed, also for more than
+        MAX_FILES.
         """
+        count = count or itertools.count(1)
         if isinstance(value, list):
-            return [self.paths_in(each, visitor) for each in value]
+            return [self.paths_in(each, visitor, count) for each in value]
         if not isinstance(value, dict):
             return value
         if "path" not in value:
-            return {key: self.paths_in(each, visitor) for key, each in value.items()}
+            return {key: self.paths_in(each, visitor, count) for key, each in value.items()}
+        if next(count) > MAX_FILES:
+            raise PathNotAllowed(f"An event takes {MAX_FILES:,} files at most.")
         path = self.path(value["path"], visitor)
         orig_name = value.get("orig_name")
         name = orig_name if isinstance(orig_name, str) else path.name

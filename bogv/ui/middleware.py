@@ -9,23 +9,31 @@ any public URL that a browser names, without a limit on size: as the path of a f
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import nullcontext
 from typing import Any
 
 import gradio as gr
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv.errors import BogvError, PathNotAllowed, Unauthorized
+from bogv.errors import BogvError, PathNotAllowed, TooManyRequests, Unauthorized
 from bogv.logs import RequestInfo, request_context
 from bogv.ui.components import language
 from bogv.ui.files import VISITOR, FileNames
 from bogv.ui.strings import LOG_IN, language_of, say, why
-from bogv.web.access import Door
+from bogv.web.access import Door, client_of
 from bogv.web.access_log import HEADER
-from bogv.web.bodies import MAX_EVENT, check_content_length, limit_size, max_demo_upload
+from bogv.web.bodies import (
+    MAX_EVENT,
+    check_content_length,
+    limit_size,
+    limit_values,
+    max_demo_upload,
+)
 from bogv.web.envelope import path_of, retry_after
 from bogv.web.throttling import Guess
 
@@ -37,6 +45,9 @@ SERVED = re.compile(
     r"|reset|queue/(join|data)|heartbeat/\w+|call(/v2)?/\w+(/\w+)?|file[=/](?!\s*\w+:/).+)/?",
     re.DOTALL,
 )
+STREAM = re.compile(rf"{GRADIO}(heartbeat/\w+|queue/data|call(/v2)?/\w+/\w+)/?")
+CLIENT_STREAMS = 100  # an office behind one address has many pages open
+STREAMS = 400  # of the 1,000 connections (BOGV_MAX_CONNECTIONS)
 # What the login page consists of: nothing of the gallery.
 OPEN = re.compile(
     r"/|/log(in|out)/?|/(assets|static)/.+|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt"
@@ -54,6 +65,8 @@ class GradioFence:
         self.door = door
         self.gradio = gradio
         self.max_upload = max_demo_upload(max_upload)
+        self.streams: Counter[str] = Counter()
+        """Responses that last as long as a page is open, by client."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -70,11 +83,25 @@ class GradioFence:
         if path.startswith(GRADIO) and not SERVED.fullmatch(path[len(GRADIO) :]):
             await PlainTextResponse("Not found", status_code=404)(scope, receive, send)
             return
-        receive = limit_size(receive, limit)
-        if self.door.token is not None and scope["method"] == "POST" and path in LOGIN:
+        receive = limit_values(scope, limit_size(receive, limit))
+        if scope["method"] == "GET" and STREAM.fullmatch(path):
+            await self._stream(scope, receive, send)
+        elif self.door.token is not None and scope["method"] == "POST" and path in LOGIN:
             await self._log_in(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = client_of(scope)
+        if self.streams[client] >= CLIENT_STREAMS or self.streams.total() >= STREAMS:
+            error = TooManyRequests("Too many pages of the demo are open.", 5.0)
+            await _refusal(scope, error)(scope, receive, send)
+            return
+        self.streams[client] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.streams -= Counter([client])  # drops the client at zero
 
     def _check(self, scope: Scope, path: str, limit: int) -> None:
         # What a page of another site reads there, it can't see; it would cost all the same.
@@ -154,9 +181,11 @@ class FencedBlocks(gr.Blocks):
         known = asked.headers.get(HEADER.lower()) if asked else None
         event = kwargs.get("event_data")  # of a click on a picture: its file, among others
         try:
-            kwargs["inputs"] = self.names.paths_in(kwargs["inputs"], visitor)
+            kwargs["inputs"] = await run_in_threadpool(
+                self.names.paths_in, kwargs["inputs"], visitor
+            )
             if event is not None:
-                event._data = self.names.paths_in(event._data, visitor)
+                event._data = await run_in_threadpool(self.names.paths_in, event._data, visitor)
         except PathNotAllowed as error:
             words = say(language(asked) if asked else "en", "not_uploaded")
             raise gr.Error(words, title="bogv", print_exception=False) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gradio import route_utils, routes
@@ -35,7 +36,7 @@ class UploadParser(route_utils.GradioMultiPartParser):
         except BaseException:
             self._discard(self._files_to_close_on_error)
             raise
-        if any(isinstance(value, str) for value in form.getlist("files")):
+        if any(_is_nameless(value) for value in form.getlist("files")):
             self._discard(self._files_to_close_on_error)
             raise HTTPException(400, "A file was sent without a name.")
         # Gradio takes the files of one name, and forgets the others.
@@ -49,6 +50,11 @@ class UploadParser(route_utils.GradioMultiPartParser):
             file.close()
             with suppress(FileNotFoundError):  # gradio removed it
                 os.unlink(file.name)  # noqa: PTH108 - a str, as tempfile gives it
+
+
+def _is_nameless(file: Any) -> bool:
+    """`..` is none either: gradio would refuse it later, and keep the bytes."""
+    return isinstance(file, str) or Path(file.filename or "").name in {"", ".", ".."}
 
 
 async def keep_upload(*args: Any, **kwargs: Any) -> Any:

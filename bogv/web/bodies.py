@@ -14,6 +14,7 @@ from bogv.errors import TooLarge
 MAX_FIELD = 64 * 1024  # bytes of a form field that is not a file
 MAX_EVENT = 4 * 1024 * 1024  # bytes of a gradio event: the names of 1000 uploaded files are 1 MB
 UPLOAD_FILES = 50  # files of the largest size in one upload to the demo; more of smaller ones
+MAX_VALUES = 20_000  # in a JSON body: 10,000 ids or keys, or 1,000 of gradio's files, have fewer
 IDLE_SECONDS = 20.0  # between two parts of a body
 
 # The defaults of Apache's mod_reqtimeout: `RequestReadTimeout header=20-40,MinRate=500
@@ -75,6 +76,38 @@ def limit_idle_time(receive: Receive) -> Receive:
             raise HTTPException(400, detail) from error
         complete = not message.get("more_body", False)
         return message
+
+    return limited
+
+
+def limit_values(scope: Scope, receive: Receive) -> Receive:
+    """Wrap `receive` to raise HTTPException 413 for JSON of more than MAX_VALUES values.
+
+    A megabyte of `[],[],` keeps what parses, checks and copies it busy for seconds, in the event
+    loop's thread. Counted before it is parsed, commas in texts too. Forms go to the disk, not to a
+    JSON parser.
+    """
+    kind: bytes = dict(scope["headers"]).get(b"content-type", b"").strip().lower()
+    if scope["method"] in {"GET", "HEAD"} or kind.startswith((b"multipart/", b"application/x-www")):
+        return receive
+    is_read = False
+
+    async def limited() -> Message:
+        nonlocal is_read
+        if is_read:  # what follows is the disconnect
+            return await receive()
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        is_read = True
+        if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise HTTPException(413, f"The JSON has more than {MAX_VALUES:,} values.")
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
 
     return limited
 

@@ -8,15 +8,17 @@ uses neither.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.errors import Overloaded
-from bogv.web.bodies import limit_idle_time
+from bogv.web.access import client_of
+from bogv.web.bodies import limit_idle_time, limit_values
 from bogv.web.envelope import Answers, path_of
 
 P = ParamSpec("P")
@@ -34,6 +36,8 @@ class Capacity:
         self.limit = limit
         self.in_flight = 0
         """Requests that are running or waiting."""
+        self.arriving: Counter[str] = Counter()
+        """Requests by client whose body is not complete."""
         self._limiter = CapacityLimiter(threads)
 
     @property
@@ -58,7 +62,8 @@ class Capacity:
 class LoadShedding:
     """ASGI middleware: 503 for the nine routes while the limit is reached.
 
-    A request whose body stalls is ended after bodies.IDLE_SECONDS.
+    A request whose body stalls is ended after bodies.IDLE_SECONDS; one client's incomplete bodies
+    may make up three quarters of the limit.
     """
 
     def __init__(self, app: ASGIApp, capacity: Capacity, answer: Answers) -> None:
@@ -71,13 +76,36 @@ class LoadShedding:
         capacity = self.capacity
         if scope["type"] != "http" or not path_of(scope).startswith(_LIMITED):
             await self.app(scope, receive, send)
-        elif capacity.in_flight >= capacity.limit:
+        elif capacity.in_flight >= capacity.limit or self._is_hoarding(scope):
             detail = f"The server is busy with {capacity.limit} requests; try again later."
             refusal = self.answer.failure(scope, Overloaded.status, Overloaded.type, detail)
             await refusal(scope, receive, send)
         else:
             capacity.in_flight += 1
+            receive = limit_values(scope, limit_idle_time(receive))
+            client = client_of(scope)
+            capacity.arriving[client] += 1
+            is_arriving = True
+
+            def arrived() -> None:
+                nonlocal is_arriving
+                if is_arriving:
+                    is_arriving = False
+                    capacity.arriving -= Counter([client])  # drops the client at zero
+
+            async def receive_and_note_end() -> Message:
+                message = await receive()
+                if not message.get("more_body"):
+                    arrived()
+                return message
+
             try:
-                await self.app(scope, limit_idle_time(receive), send)
+                await self.app(scope, receive_and_note_end, send)
             finally:
+                arrived()
                 capacity.in_flight -= 1
+
+    def _is_hoarding(self, scope: Scope) -> bool:
+        """A few bytes a second are enough to keep a body incomplete for hours."""
+        limit = self.capacity.limit
+        return self.capacity.arriving[client_of(scope)] >= limit - limit // 4

@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bogv.errors import BogvError, DamagedImage, TooCostly, Unavailable
+from bogv.errors import BogvError, DamagedImage, Overloaded, TooCostly, Unavailable
 from bogv.imaging import sandbox
-from bogv.imaging.bounds import PIXELS_IN_TIME, allowed_memory, allowed_seconds
+from bogv.imaging.bounds import BYTES_IN_TIME, PIXELS_IN_TIME, allowed_memory, allowed_seconds
 from bogv.imaging.decoder import Decoder
 from bogv.imaging.frames import send
 from tests.support.bombs import ANY, MEBIBYTE, bombs, jpeg2000_layers
@@ -85,8 +85,28 @@ def test_the_next_picture_is_decoded_after_a_bomb() -> None:
 
 
 def test_a_large_picture_may_take_longer() -> None:
-    assert allowed_seconds(10, 1) == allowed_seconds(10, PIXELS_IN_TIME) == 10
-    assert allowed_seconds(10, 4 * PIXELS_IN_TIME) == 40
+    assert allowed_seconds(10, 1, 1 << 30) == allowed_seconds(10, PIXELS_IN_TIME, 1 << 30) == 10
+    assert allowed_seconds(10, 4 * PIXELS_IN_TIME, 4 * BYTES_IN_TIME) == 40
+    assert allowed_seconds(10, 4 * PIXELS_IN_TIME, 2 * BYTES_IN_TIME) == 20
+
+
+def test_a_header_that_claims_many_pixels_buys_no_time() -> None:
+    assert allowed_seconds(10, 4 * PIXELS_IN_TIME, 144) == 10
+
+
+def test_an_image_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "WAIT_SECONDS", 0.01)
+    with closing(Decoder(100_000, MAX_PIXELS, seconds=60)) as decoder, ThreadPoolExecutor() as pool:
+        bombs = [
+            pool.submit(decoder.decode, jpeg2000_layers()) for _ in range(decoder.sandbox.most)
+        ]
+        while len(decoder.sandbox._busy) < decoder.sandbox.most:
+            time.sleep(0.01)
+        with pytest.raises(Overloaded):
+            decoder.decode(png(1))
+        decoder.close()  # the busy ones too: no process outlives its server
+        assert all(isinstance(bomb.exception(), Unavailable) for bomb in bombs)
+        assert not decoder.sandbox._busy
 
 
 def test_a_crash_costs_one_picture(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,11 @@ def kept() -> list[Path]:
 
 def test_an_upload_without_a_name_is_told(client: TestClient) -> None:
     field = b'--b\r\nContent-Disposition: form-data; name="files"%s\r\n\r\nx\r\n'
-    for body in (field % b"", field % b'; filename="a.png"' + field % b""):
+    for body in (
+        field % b"",
+        field % b'; filename="a.png"' + field % b"",
+        field % b'; filename=".."',
+    ):
         answer = client.post(f"{API}/upload", content=body + b"--b--\r\n", headers=MULTIPART)
         assert (answer.status_code, "without a name" in answer.json()["detail"]) == (400, True)
     assert kept() == []

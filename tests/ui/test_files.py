@@ -17,7 +17,7 @@ from gradio_client import Client, handle_file
 
 from bogv.errors import PathNotAllowed
 from bogv.ui.components import cached, uploaded
-from bogv.ui.files import COOKIE, FileNames
+from bogv.ui.files import COOKIE, MAX_FILES, FileNames
 from bogv.ui.strings import WORDS
 from tests.support.demo import API
 from tests.support.fakes import png
@@ -370,3 +370,14 @@ def test_a_handler_takes_nothing_from_outside_the_uploads() -> None:
     for path in ("/etc/passwd", f"{cached(b'x', 'x')}/../../..", None):
         with pytest.raises(PathNotAllowed):
             uploaded({"path": path})
+
+
+def test_an_event_takes_a_bounded_number_of_files(tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    (folder / "a").mkdir()
+    (folder / "a" / "a.png").write_bytes(b"x")
+    names = FileNames(folder)
+    file = {"path": names.name(folder / "a" / "a.png", "me")}
+    assert len(names.paths_in([file] * MAX_FILES, "me")) == MAX_FILES
+    with pytest.raises(PathNotAllowed, match="files at most"):
+        names.paths_in([[file] * MAX_FILES, {"x": file}], "me")

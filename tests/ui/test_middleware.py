@@ -320,3 +320,23 @@ def test_the_page_names_no_other_host_to_fetch_from(
     fetched = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(https?:)?//[^\"]*", page)
     assert not [each for each in fetched if "iframe-resizer" not in each]
     assert "fonts.googleapis" not in client.get("/theme.css").text
+
+
+@pytest.mark.parametrize("route", ["cancel", "reset", "queue/join", "call/search", "call/v2/page"])
+def test_an_event_of_too_many_values_is_refused_before_it_is_parsed(
+    client_with: Callable[..., TestClient], route: str
+) -> None:
+    body = b'{"data": [' + b"[]," * 100_000 + b"1]}"
+    answer = client_with().post(
+        f"{API}/{route}", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 413
+
+
+def test_one_client_has_a_bounded_number_of_open_pages(
+    client_with: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bogv.ui.middleware.CLIENT_STREAMS", 0)
+    client = client_with()
+    assert client.get(f"{API}/heartbeat/x").status_code == 429
+    assert client.get("/").status_code == 200

@@ -21,8 +21,8 @@ from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.web import bodies
-from bogv.web.api import create_api
-from bogv.web.bodies import CloseUnread, limit_idle_time, read_timeout
+from bogv.web.api import MAX_ITEMS, create_api
+from bogv.web.bodies import MAX_VALUES, CloseUnread, limit_idle_time, read_timeout
 from tests.support.fakes import lite_search
 
 SIM = "/api/image/sim"
@@ -183,3 +183,27 @@ def test_the_connection_is_closed_where_a_large_body_was_not_read(
     sent = iter(content) if isinstance(content, list) else content
     response = TestClient(app_with(answer, Middleware(CloseUnread))).post(path, content=sent)
     assert (response.headers.get("Connection") == "close") is closes
+
+
+# Values
+
+
+@pytest.mark.parametrize("junk", [b"[],", b"{},", b"1,", b'"",'])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", ""])
+def test_json_of_too_many_values_is_refused_before_it_is_parsed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, junk: bytes, kind: str
+) -> None:
+    def parse(*_: object, **__: object) -> None:
+        raise AssertionError("the body was parsed")
+
+    monkeypatch.setattr("starlette.requests.json.loads", parse)
+    body = b'{"id": [' + junk * MAX_VALUES + b"1]}"
+    answer = client.post(f"{SIM}/del/id", content=body, headers={"Content-Type": kind})
+    monkeypatch.undo()
+    assert (answer.status_code, answer.json()["error"]["type"]) == (413, "too-large")
+
+
+def test_as_many_ids_as_may_be_named_are_taken(client: TestClient) -> None:
+    ids = list(range(1, MAX_ITEMS + 1))
+    for named in (ids, ",".join(map(str, ids))):
+        assert client.post(f"{SIM}/del/id", json={"id": named}).status_code == 404

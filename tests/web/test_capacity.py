@@ -184,3 +184,30 @@ def test_requests_take_no_threads_from_the_demo(gate: Gate) -> None:
         assert capacity.running == 0
 
     asyncio.run(story())
+
+
+def test_one_client_whose_bodies_do_not_come_leaves_room_for_others(
+    search: ImageSearch, tmp_path: Path
+) -> None:
+    """A few bytes a second, from one address, held all places."""
+
+    async def story() -> None:
+        stalled = asyncio.Event()
+
+        async def never() -> Message:
+            await stalled.wait()
+            return {"type": "http.disconnect"}
+
+        app = api(search, tmp_path, max_queue=8)
+        held = [asyncio.create_task(ask(app, never)) for _ in range(6)]
+        await asyncio.sleep(0.1)
+        assert (await ask(app, never))[0]["status"] == 503  # the same client
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("10.0.0.2", 1)), base_url="http://test"
+        ) as other:
+            answer = await other.post(SEARCH, files={"file": ("a.png", png(1))})
+            assert answer.status_code == 200
+        stalled.set()
+        await asyncio.gather(*held)
+
+    asyncio.run(story())
