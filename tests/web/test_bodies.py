@@ -21,8 +21,9 @@ from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.web import bodies
-from bogv.web.api import MAX_ITEMS, create_api
+from bogv.web.api import create_api
 from bogv.web.bodies import MAX_VALUES, CloseUnread, limit_idle_time, read_timeout
+from bogv.web.schemas import MAX_ITEMS
 from tests.support.fakes import lite_search
 
 SIM = "/api/image/sim"
