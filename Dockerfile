@@ -1,4 +1,4 @@
-# No compiler, no apt: every wheel brings its libraries (libgomp, too).
+# No compiler and no apt packages: every wheel includes its libraries (libgomp, too).
 ARG PYTHON_IMAGE=python:3.12-slim
 FROM ${PYTHON_IMAGE}
 
@@ -16,14 +16,14 @@ ARG TORCH_INDEX_URL
 COPY requirements.txt tools/install.py ./
 RUN python install.py requirements.txt
 
-# A new named volume takes over the owner of the folder that it is mounted on.
+# A new named volume inherits the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin bogv \
     && install -d -o 10001 -g 10001 /data /opt/torch
 COPY app.py ./
 COPY bogv ./bogv
 RUN python -m compileall -q app.py bogv
 
-# HOME: what wants a cache of its own must find a writable place, on a read-only root, too.
+# HOME: libraries that keep a cache need a writable folder, although the root is read-only.
 ENV BOGV_HOST=0.0.0.0 \
     BOGV_DATA_DIR=/data \
     TORCH_HOME=/opt/torch \
@@ -39,5 +39,5 @@ EXPOSE 7000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=3m --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(f'http://127.0.0.1:{os.environ.get(\"API_PORT\") or 7000}/api/health', timeout=8)"]
 
-# The exec form: SIGTERM reaches Python, and the server ends in order.
+# The exec form: SIGTERM reaches Python, and the server shuts down gracefully.
 CMD ["python", "app.py"]
