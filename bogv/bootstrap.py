@@ -55,13 +55,12 @@ def open_search(settings: Settings) -> ImageSearch:
             log.warning(UNTRAINED_WARNING)
         decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
         decoder.sandbox.start()  # meanwhile the network is loaded
-        return ImageSearch(
-            decoder=decoder,
-            embedder=load_embedder(
-                weights, settings.engine, settings.cache_dir, settings.precision
-            ),
-            store=store,
-            thumbnails=Thumbnails(settings.thumbnails_url, settings.data_dir / "pending"),
+        return make_search(
+            decoder,
+            load_embedder(weights, settings.engine, settings.cache_dir, settings.precision),
+            store,
+            settings.thumbnails_url,
+            settings.data_dir / "pending",
         )
     except BogvError:
         store.close()
@@ -69,13 +68,18 @@ def open_search(settings: Settings) -> ImageSearch:
 
 
 def make_search(
-    decoder: Decoder, embedder: Embedder, store: MilvusStore, folder: Path
+    decoder: Decoder,
+    embedder: Embedder,
+    store: MilvusStore,
+    thumbnails: str | Path,
+    pending: Path | None = None,
 ) -> ImageSearch:
-    """The service over parts that are there, its thumbnails in `folder`/thumbnails.
+    """The service from its parts, which benchmarks and tests choose; `open_search` has settings.
 
-    For benchmarks and tests, which choose each part; `open_search` goes by the settings.
+    thumbnails: a folder or an fsspec URL. pending: the folder of the intent log; None: no log, so
+    that `sweep` does nothing after a crash.
     """
-    return ImageSearch(decoder, embedder, store, Thumbnails(str(folder / "thumbnails")))
+    return ImageSearch(decoder, embedder, store, Thumbnails(str(thumbnails), pending))
 
 
 def open_sources(settings: Settings) -> Sources:

@@ -14,12 +14,10 @@ import pytest
 
 from bogv import service as module
 from bogv.errors import StorageUnavailable
-from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, Record
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
-from bogv.storage.thumbnails import Thumbnails
-from tests.support.fakes import fake_embedder, lite_search, png
+from tests.support.fakes import fake_search, lite_search, png
 from tests.support.milvus_server import MilvusServer
 
 IMAGES = 80
@@ -29,13 +27,12 @@ PATIENCE = 2.0  # s for another server to look up what this one is about to dele
 @pytest.fixture
 def servers(milvus_server: MilvusServer, tmp_path: Path) -> Iterator[list[ImageSearch]]:
     """Two, with thumbnails in one folder."""
-    name, thumbnails = f"images_{uuid4().hex}", str(tmp_path / "thumbnails")
+    name = f"images_{uuid4().hex}"
     opened = [
-        ImageSearch(
-            Decoder(1_000_000, 10_000_000),
-            fake_embedder(),
+        fake_search(
             MilvusStore.server(*milvus_server.address, name),
-            Thumbnails(thumbnails, tmp_path / f"notes{each}"),
+            tmp_path,
+            pending=tmp_path / f"notes{each}",
         )
         for each in range(2)
     ]

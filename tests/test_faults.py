@@ -22,7 +22,6 @@ from pymilvus import DataType
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
 from bogv.errors import BogvError, DatabaseUnavailable, GalleryMismatch, StorageUnavailable
-from bogv.imaging.decoder import Decoder
 from bogv.service import ImageSearch
 from bogv.storage.intent_log import Pending
 from bogv.storage.milvus import MilvusStore
@@ -30,7 +29,7 @@ from bogv.storage.schema import collection_schema
 from bogv.storage.server import ServerConnection
 from bogv.storage.thumbnails import Thumbnails
 from bogv.web.api import create_api
-from tests.support.fakes import fake_embedder, lite_search, png
+from tests.support.fakes import fake_search, lite_search, png
 from tests.support.killing import Place, is_refused, kill_many, told_by
 from tests.support.proxy import Proxy
 from tests.support.running import ROOT
@@ -84,18 +83,16 @@ def test_a_thumbnail_is_there_whole_or_not_at_all(
 
 
 @pytest.fixture
-def thumbnails(tmp_path: Path) -> Iterator[Thumbnails]:
-    made = Thumbnails(str(tmp_path / "thumbnails"), tmp_path / "pending")
-    yield made
-    made.close()
+def search(tmp_path: Path) -> Iterator[ImageSearch]:
+    store = MilvusStore.lite(tmp_path, "images")
+    service = fake_search(store, tmp_path, pending=tmp_path / "pending")
+    yield service
+    service.close()
 
 
 @pytest.fixture
-def search(tmp_path: Path, thumbnails: Thumbnails) -> Iterator[ImageSearch]:
-    store = MilvusStore.lite(tmp_path, "images")
-    service = ImageSearch(Decoder(100_000, 1_000_000), fake_embedder(), store, thumbnails)
-    yield service
-    service.close()
+def thumbnails(search: ImageSearch) -> Thumbnails:
+    return search.thumbnails
 
 
 def crashed(folder: Path, *ids: int, cut_short: str = "") -> Path:
@@ -193,11 +190,13 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def behind(proxy: Proxy, thumbnails: Thumbnails) -> ImageSearch:
+def behind(proxy: Proxy, tmp_path: Path) -> Iterator[ImageSearch]:
     """A service that takes what is behind the proxy for a Milvus server."""
     uri = f"http://127.0.0.1:{proxy.port}"
     store = MilvusStore("images", ServerConnection(uri, timeout=1.0))
-    return ImageSearch(Decoder(100_000, 1_000_000), fake_embedder(), store, thumbnails)
+    service = fake_search(store, tmp_path, pending=tmp_path / "pending")
+    yield service
+    service.thumbnails.close()
 
 
 @pytest.mark.parametrize("fault", ["refuse", "hold", "hang_up"])

@@ -28,13 +28,12 @@ from bogv.errors import (
     NotFound,
     StorageUnavailable,
 )
-from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, Record, Vectors, image_id, md5_of
 from bogv.service import ImageSearch
 from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from tests.support.fakes import FakeEngine, encoded, fake_embedder, picture, png
+from tests.support.fakes import FakeEngine, encoded, fake_embedder, fake_search, picture, png
 from tests.support.milvus_server import MilvusServer
 
 OpenStore = Callable[[], MilvusStore]
@@ -68,9 +67,8 @@ def thumbnails(tmp_path: Path) -> Thumbnails:
 
 
 @pytest.fixture
-def start(open_store: OpenStore, thumbnails: Thumbnails) -> Callable[[], ImageSearch]:
-    decoder = Decoder(1_000_000, 10_000_000)
-    return lambda: ImageSearch(decoder, fake_embedder(), open_store(), thumbnails)
+def start(open_store: OpenStore, tmp_path: Path) -> Callable[[], ImageSearch]:
+    return lambda: fake_search(open_store(), tmp_path, max_bytes=1_000_000, max_pixels=10_000_000)
 
 
 @pytest.fixture
@@ -434,13 +432,13 @@ def test_all_is_there_after_a_restart(
 
 
 def test_a_gallery_from_other_weights_is_refused(
-    start: Callable[[], ImageSearch], open_store: OpenStore, thumbnails: Thumbnails
+    start: Callable[[], ImageSearch], open_store: OpenStore, tmp_path: Path
 ) -> None:
     start().close()
     store = open_store()
     assert store.begun_with() == "fake0000"
     with pytest.raises(GalleryMismatch):
-        ImageSearch(Decoder(1, 1), fake_embedder("other000"), store, thumbnails)
+        fake_search(store, tmp_path, embedder=fake_embedder("other000"))
     store.close()
 
 

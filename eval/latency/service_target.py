@@ -44,7 +44,8 @@ class ServiceSetup:
         decoder = Decoder(self.settings.max_upload, self.settings.max_pixels)
         embedder = load_embedder(weights, self.engine, self.settings.cache_dir, self.precision)
         store = MilvusStore.lite(self.folder, "latency")
-        with closing(make_search(decoder, embedder, store, self.folder)) as search:
+        thumbnails = self.folder / "thumbnails"
+        with closing(make_search(decoder, embedder, store, thumbnails)) as search:
             yield search
 
 

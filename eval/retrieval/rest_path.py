@@ -62,7 +62,7 @@ class _Service:
 
     def __init__(self, folder: Path, embedder: Embedder, decoder: Decoder) -> None:
         self._store = MilvusStore.lite(folder, "eval")
-        self._search = make_search(decoder, embedder, self._store, folder)
+        self._search = make_search(decoder, embedder, self._store, folder / "thumbnails")
         # What is set on this machine doesn't count.
         settings = Settings(
             data_dir=folder,

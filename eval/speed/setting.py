@@ -81,7 +81,8 @@ class Setting:
     @contextmanager
     def opened(self, folder: Path, decoder: Decoder) -> Iterator[ImageSearch]:
         """The service, as bogv's bootstrap puts it together, on a gallery in `folder`."""
-        search = make_search(decoder, self.embedder(), self.store(folder), folder)
+        thumbnails = folder / "thumbnails"
+        search = make_search(decoder, self.embedder(), self.store(folder), thumbnails)
         with closing(search):
             yield search
 

@@ -14,9 +14,8 @@ from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
-from bogv.storage.thumbnails import Thumbnails
 from tests.support.corpus import KINDS, Case, corpus, mutated
-from tests.support.fakes import fake_embedder
+from tests.support.fakes import fake_search
 from tests.support.structures import restructured
 
 # Pillow warns of what it then reads all the same.
@@ -28,12 +27,8 @@ MAX_BYTES = 20 * 1024 * 1024
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     folder = tmp_path_factory.mktemp("corpus")
-    service = ImageSearch(
-        Decoder(MAX_BYTES, 64_000_000),
-        fake_embedder(),
-        MilvusStore.lite(folder, "images"),
-        Thumbnails(str(folder / "thumbnails")),
-    )
+    store = MilvusStore.lite(folder, "images")
+    service = fake_search(store, folder, max_bytes=MAX_BYTES, max_pixels=64_000_000)
     yield service
     service.close()
 

@@ -16,13 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
-from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.storage.milvus import Index, MilvusStore
-from bogv.storage.thumbnails import Thumbnails
 from tests.support.corpus import mutated
-from tests.support.fakes import fake_embedder
+from tests.support.fakes import fake_search
 from tests.support.memory import MEBIBYTE, peak
 
 ADDRESS_SPACE = 16 << 30  # bytes; a bomb ends this process and not the machine
@@ -34,13 +32,8 @@ ERRORS = (DamagedImage, NotAnImage, TooLarge)
 def main(folder: Path, first: int, count: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     warnings.simplefilter("ignore")  # Pillow warns of what it then reads all the same
-    search = ImageSearch(
-        Decoder(100_000, 1_000_000),
-        fake_embedder(),
-        # Not searched: an index would take most of the time.
-        MilvusStore.lite(folder / "data", "images", Index("FLAT")),
-        Thumbnails(str(folder / "thumbnails")),
-    )
+    # Not searched: an index would take most of the time.
+    search = fake_search(MilvusStore.lite(folder / "data", "images", Index("FLAT")), folder)
     outcomes: Counter[str] = Counter()
     with (folder / "seed").open("r+b") as file, mmap.mmap(file.fileno(), 20) as now:
         settled = 0

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-from bogv.bootstrap import serve
+from bogv.bootstrap import make_search, serve
 from bogv.config import Settings
 from bogv.imaging.decoder import Decoder
 from bogv.logs import configure
-from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
-from bogv.storage.thumbnails import Thumbnails
 from bogv.web.connections import listen
 from tests.support.fakes import fake_embedder
 
@@ -19,11 +17,12 @@ from tests.support.fakes import fake_embedder
 def main() -> None:
     settings = Settings()
     configure(settings.log_format)
-    search = ImageSearch(
+    search = make_search(
         Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds),
         fake_embedder(),
         MilvusStore.lite(settings.data_dir, settings.collection),
-        Thumbnails(settings.thumbnails_url, settings.data_dir / "pending"),
+        settings.thumbnails_url,
+        settings.data_dir / "pending",
     )
     serve(settings, search, listen(settings.host, settings.port))
 

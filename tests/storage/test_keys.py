@@ -20,15 +20,13 @@ from hypothesis import strategies as st
 from bogv import __main__ as command_line
 from bogv.config import Settings
 from bogv.errors import InvalidValue
-from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.storage.milvus import FILEPATH_BYTES, KEY_BYTES, MilvusStore
-from bogv.storage.thumbnails import Thumbnails
 from bogv.ui.delete import names_in
 from bogv.web.api import create_api
-from tests.support.fakes import fake_embedder, lite_search, png
+from tests.support.fakes import fake_search, lite_search, png
 from tests.support.milvus_server import MilvusServer
 
 SIM = "/image/sim"
@@ -108,8 +106,7 @@ def on_a_server(
     milvus_server: MilvusServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ImageSearch]:
     store = MilvusStore.server(*milvus_server.address, f"keys_{uuid4().hex}")
-    thumbnails = Thumbnails(str(tmp_path_factory.mktemp("keys")))
-    service = ImageSearch(Decoder(100_000, 1_000_000), fake_embedder(), store, thumbnails)
+    service = fake_search(store, tmp_path_factory.mktemp("keys"))
     yield service
     store.drop()
     service.close()

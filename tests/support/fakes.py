@@ -47,8 +47,26 @@ def fake_embedder(fingerprint: str = "fake0000") -> Embedder:
 
 def lite_search(folder: Path, max_bytes: int = 100_000) -> ImageSearch:
     """A service on an empty gallery in Milvus Lite, with the fake embedder."""
-    store = MilvusStore.lite(folder, "images")
-    return make_search(Decoder(max_bytes, 1_000_000), fake_embedder(), store, folder)
+    return fake_search(MilvusStore.lite(folder, "images"), folder, max_bytes=max_bytes)
+
+
+def fake_search(
+    store: MilvusStore,
+    folder: Path,
+    *,
+    embedder: Embedder | None = None,
+    max_bytes: int = 100_000,
+    max_pixels: int = 1_000_000,
+    pending: Path | None = None,
+) -> ImageSearch:
+    """The service on this store with the fake embedder, its thumbnails below `folder`."""
+    return make_search(
+        Decoder(max_bytes, max_pixels),
+        embedder or fake_embedder(),
+        store,
+        folder / "thumbnails",
+        pending,
+    )
 
 
 def picture(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

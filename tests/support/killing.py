@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from bogv.errors import GalleryInUse
-from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage, image_id, md5_of
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
-from bogv.storage.thumbnails import Thumbnails
-from tests.support.fakes import encoded, fake_embedder, picture
+from tests.support.fakes import encoded, fake_search, picture
 
 THREADS = 4
 KEYS = 12  # of each thread
@@ -47,8 +45,7 @@ class Place:
             if self.server is None
             else MilvusStore.server(*self.server, f"kill_{self.folder.name}")
         )
-        thumbnails = Thumbnails(str(self.folder / "thumbnails"), self.folder / "pending")
-        return ImageSearch(Decoder(100_000, 1_000_000), fake_embedder(), store, thumbnails)
+        return fake_search(store, self.folder, pending=self.folder / "pending")
 
 
 @dataclass
