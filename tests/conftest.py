@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from bogv.service import ImageSearch
 from bogv.sources.samples import make_samples
+from tests.support import models
 from tests.support.milvus_server import MilvusServer, available
 
 # No test is timed: a busy machine fails none.
@@ -32,6 +34,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped and os.environ.get("BOGV_REQUIRE_ALL") == "1":
         report.outcome = "failed"
         report.longrepr = f"skipped, but BOGV_REQUIRE_ALL=1: {call.excinfo}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The workers of a parallel run inherit the folder from the process that starts them."""
+    if models.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="bogv-tests-")
+        os.environ[models.FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.hookimpl(tryfirst=True)

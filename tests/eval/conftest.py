@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from eval import __main__ as command_line
+from eval.ann import measure as ann_measure
 from eval.commands import run as run_command
+from tests.support.ann import here
 from tests.support.fakes import encoded, fake_embedder, picture, png
 from tests.support.latency import HEALTH, Answer
 from tests.support.retrieval import Eval
@@ -86,3 +88,9 @@ def pictures(tmp_path: Path) -> Path:
     for seed in range(4):
         (folder / f"{seed}.png").write_bytes(png(seed))
     return folder
+
+
+@pytest.fixture
+def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`eval ann` without processes of its own, whose start takes seconds."""
+    monkeypatch.setattr(ann_measure, "run_in_process", here)

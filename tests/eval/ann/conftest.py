@@ -15,8 +15,3 @@ def found() -> Ann:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring, "run_in_process", here)
         return measure(source(), options(FLAT, CELLS))
-
-
-@pytest.fixture
-def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "run_in_process", here)
