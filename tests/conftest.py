@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from bogv.service import ImageSearch
 from bogv.sources.samples import make_samples
+from tests.support import models
 from tests.support.milvus_server import MilvusServer, available
 
 # No test is timed: a busy machine fails none.
@@ -34,6 +36,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"skipped, but BOGV_REQUIRE_ALL=1: {call.excinfo}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The workers of a parallel run inherit the folder from the process that starts them."""
+    if models.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="bogv-tests-")
+        os.environ[models.FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run in parallel, all tests on the Milvus server are one worker's, which begins with them:
@@ -49,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With `--dist loadgroup`, a file's tests stay together too: they share its fixtures."""
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadGroupScheduling  # only where there is xdist
 
     class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:

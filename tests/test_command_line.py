@@ -16,6 +16,7 @@ import pytest
 from bogv.records import md5_of
 from bogv.sources.samples import make_samples
 from bogv.storage.milvus import MilvusStore
+from tests.support import models
 from tests.support.fakes import png
 from tests.support.running import ROOT, running
 
@@ -24,8 +25,10 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One data folder for the module: converting the model takes seconds."""
-    return tmp_path_factory.mktemp("data")
+    """One data folder for the module."""
+    folder = tmp_path_factory.mktemp("data")
+    models.lend(folder)
+    return folder
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def environment(data: Path) -> dict[str, str]:
 def run(environment: dict[str, str]) -> Run:
     def run_it(*arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "bogv", *map(str, arguments)]
-        return subprocess.run(
+        done = subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -45,6 +48,8 @@ def run(environment: dict[str, str]) -> Run:
             cwd=ROOT,
             env={**environment, **more},
         )
+        models.keep(Path(environment["BOGV_DATA_DIR"]))
+        return done
 
     return run_it
 

@@ -31,13 +31,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def url(home: Path, folder: Path) -> Iterator[str]:
-    with running(home / "data", BOGV_IMAGE_ROOTS=str(folder)) as server:
+def url(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[str]:
+    with running(
+        tmp_path_factory.mktemp("server") / "data", BOGV_IMAGE_ROOTS=str(folder)
+    ) as server:
         yield server.url
 
 
@@ -221,11 +218,7 @@ def test_the_docs_of_the_api_are_shown(url: str, open_page: Callable[..., Any]) 
     page.get_by_text("/image/sim/search/base64").wait_for()
 
 
-@pytest.mark.usefixtures("url")
-def test_the_token_is_asked_for_first(
-    home: Path, tmp_path: Path, open_page: Callable[..., Any]
-) -> None:
-    shutil.copytree(home / "data" / "cache", tmp_path / "data" / "cache")  # starts sooner
+def test_the_token_is_asked_for_first(tmp_path: Path, open_page: Callable[..., Any]) -> None:
     with running(tmp_path / "data", TOKEN=TOKEN, BOGV_ROOT_PATH="/bogv") as server:
         page = open_page(f"{server.url}/bogv")  # as behind a proxy that leaves the path as it is
         user, password = page.locator("input").nth(0), page.locator("input[type=password]")

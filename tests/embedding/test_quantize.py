@@ -17,6 +17,7 @@ from bogv.embedding.quantize import quantize
 from bogv.embedding.weights import int8_path, resolve
 from bogv.errors import EngineFailed, GalleryMismatch, InvalidValue, WeightsUnavailable
 from bogv.imaging.decoder import Decoder
+from tests.support import models
 from tests.support.running import ROOT
 
 pytest.importorskip("openvino")
@@ -33,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Path:
     for path in photos[:: len(photos) // 20]:
         shutil.copy(path, images)
     (images / "bad.jpg").write_bytes(b"no image")
+    models.lend(folder)
     command = [sys.executable, "-m", "bogv", "quantize", str(images)]
     environment = {"BOGV_DATA_DIR": str(folder), "BOGV_WEIGHTS": "untrained"}
     done = subprocess.run(
@@ -44,6 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Path:
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
+    models.keep(folder)
     (folder / "said.txt").write_text(done.stdout + done.stderr)
     return folder
 

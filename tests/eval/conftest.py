@@ -92,5 +92,5 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ann` without processes of its own, whose start takes seconds."""
+    """`eval ann` without processes of its own, whose start takes seconds."""
     monkeypatch.setattr(ann_measure, "run_in_process", here)

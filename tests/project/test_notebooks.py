@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+from tests.support import models
 from tests.support.running import ROOT
 
 FOLDER = ROOT / "notebooks"
@@ -27,9 +29,12 @@ def code_cells(path: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder for both: the network is made ready for it once."""
-    return tmp_path_factory.mktemp("notebooks")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder for both."""
+    data = tmp_path_factory.mktemp("notebooks")
+    models.lend(data)
+    yield data
+    models.keep(data)
 
 
 def executed(path: Path, data: Path) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,11 @@ from gradio.utils import get_upload_folder
 
 from bogv.errors import InvalidValue
 from bogv.service import ImageSearch
-from tests.support.demo import API, call
+from tests.support.demo import API, call, demo_client
 from tests.support.fakes import lite_search, png
 
 # gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
-    pytest.mark.usefixtures("uploads"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
 EVERYTHING = "1] or id > 0 or id in [2"  # behind `id in [`
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 
@@ -35,9 +32,14 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
     service.close()
 
 
-@pytest.fixture
-def client(client_with: Callable[..., TestClient]) -> TestClient:
-    return client_with()
+@pytest.fixture(scope="module")
+def client(search: ImageSearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One demo for all: building its page takes half a second."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))  # the demo sets it: afterwards as before
+        with demo_client(search, folder) as opened:
+            yield opened
 
 
 @pytest.fixture
@@ -148,10 +150,11 @@ def kept() -> list[Path]:
     """The files in gradio's upload folder."""
     folder = Path(get_upload_folder())
     assert folder.is_dir()
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def test_an_upload_without_a_name_is_told(client: TestClient) -> None:
+    before = kept()
     field = b'--b\r\nContent-Disposition: form-data; name="files"%s\r\n\r\nx\r\n'
     for body in (
         field % b"",
@@ -160,7 +163,7 @@ def test_an_upload_without_a_name_is_told(client: TestClient) -> None:
     ):
         answer = client.post(f"{API}/upload", content=body + b"--b--\r\n", headers=MULTIPART)
         assert (answer.status_code, "without a name" in answer.json()["detail"]) == (400, True)
-    assert kept() == []
+    assert kept() == before
 
 
 @pytest.mark.parametrize("stage", ["write", "mkdir"])
@@ -170,6 +173,7 @@ def test_an_upload_that_the_disk_does_not_take_is_told(
     def full(*args: Any, **kwargs: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    before = kept()
     if stage == "write":
         monkeypatch.setattr(route_utils.GradioUploadFile, "write", full)
     else:
@@ -178,4 +182,4 @@ def test_an_upload_that_the_disk_does_not_take_is_told(
     monkeypatch.undo()
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The files can't be kept: No space left on device."
-    assert kept() == []
+    assert kept() == before

@@ -188,16 +188,20 @@ def looks_refused(output: Any, line: str, path: Any) -> bool:
     return told and not (isinstance(path, str) and len(path) > 5 and path in line)
 
 
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)])
 def test_no_event_takes_a_file_that_is_not_its_visitors(
-    server: Server, data: Path, me: Visitor, other: Visitor
+    server: Server, data: Path, me: Visitor, other: Visitor, step: int
 ) -> None:
     paths = hostile_paths(server, data, me, other)
     before = tree(data)
     for number, event in enumerate(events(me)):
         wanted = max(len(event["inputs"]), 1)
-        # Every event meets every path in one disguise, and in all of them after some events.
+        # Every event meets each `step`-th path in one disguise, and each path every `step`-th
+        # event, in all disguises after some.
         files = [
-            (path, list(disguises(path))[(number + place) % 12]) for place, path in enumerate(paths)
+            (path, list(disguises(path))[(number + place) % 12])
+            for place, path in enumerate(paths)
+            if (number + place) % step == 0
         ]
         jobs = [
             {"fn_index": event["id"], "data": [file] * wanted, "event_data": None}

@@ -12,6 +12,7 @@ from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.commands import run as run_command
 from eval.retrieval.measure import leak_note
+from tests.support import models
 from tests.support.fakes import FakeEngine
 from tests.support.retrieval import Eval, measured
 from tests.support.running import ROOT
@@ -174,6 +175,7 @@ def test_a_damaged_image_is_named_and_status_2(
 def test_it_runs_as_a_module_with_real_untrained_weights(tmp_path: Path) -> None:
     """The one test with the network itself; offline, as `untrained` needs no download."""
     arguments = ["run", "--dataset", "digits", "--limit", "12", "--weights", "untrained"]
+    models.lend(tmp_path / "data")
     done = subprocess.run(
         [sys.executable, "-m", "eval", *arguments, "--json", "--out", str(tmp_path)],
         capture_output=True,
