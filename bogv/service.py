@@ -176,7 +176,7 @@ class ImageSearch:
     def _put(self, batch: list[_Candidate]) -> None:
         """Write what is new or has a new path, in one go; under the lock."""
         there = self._identify(batch)
-        with self.thumbnails.noted(list({each.id for each in batch if each.id not in there})):
+        with self.thumbnails.log_intent(list({each.id for each in batch if each.id not in there})):
             self._write(batch, there)
 
     def _write(self, batch: list[_Candidate], there: dict[int, Record]) -> None:
@@ -295,7 +295,7 @@ class ImageSearch:
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
         try:
-            with self.thumbnails.noted(ids):
+            with self.thumbnails.log_intent(ids):
                 self._store.delete(ids)
                 self.thumbnails.remove(ids)
         except StorageUnavailable as error:
@@ -306,7 +306,7 @@ class ImageSearch:
     @contextmanager
     def _deleter(self) -> Iterator[None]:
         """Between looking up what is there and deleting it, no other server does the same."""
-        with self.thumbnails.exclusively(WRITER_SECONDS), self._writer():
+        with self.thumbnails.lock_deletes(WRITER_SECONDS), self._writer():
             yield
 
     @contextmanager
@@ -326,7 +326,7 @@ class ImageSearch:
         those processes had in hand, not as the gallery is large.
         """
         young = 0
-        for left in self.thumbnails.left():
+        for left in self.thumbnails.abandoned_logs():
             self.thumbnails.remove_parts(left)
             waiting = 0
             for start in range(0, len(left.ids), ROWS):
