@@ -149,7 +149,7 @@ class MilvusStore:
             for start in range(0, len(rows), ROWS):
                 self._call(self._client.upsert, self.name, rows[start : start + ROWS])
             self.connection.flush_after_write(self.name)
-        self._pager.added(max((record.added_at for record in records), default=0))
+        self._pager.note_added(max((record.added_at for record in records), default=0))
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete rows. Milvus counts the ids given, not the rows deleted: look them up before."""
