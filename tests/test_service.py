@@ -422,7 +422,7 @@ def test_a_gallery_from_other_weights_is_refused(
 ) -> None:
     start().close()
     store = open_store()
-    assert store.begun_with() == "fake0000"
+    assert store.existing_fingerprint() == "fake0000"
     with pytest.raises(GalleryMismatch):
         ImageSearch(Decoder(1, 1), fake_embedder("other000"), store, thumbnails)
     store.close()

@@ -30,7 +30,7 @@ def test_an_index_is_replaced_and_finds_what_the_old_one_found(tmp_path: Path) -
     assert [hit.record.id for hit in store.search(vectors[3], 4)] == before
     assert store.count() == 100
     store.drop()
-    assert store.begun_with() is None
+    assert store.existing_fingerprint() is None
     store.drop()  # there is nothing left, and that is no error
     store._client.close()
 

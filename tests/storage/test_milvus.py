@@ -17,7 +17,7 @@ def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     store._client.create_collection("images", dimension=4)
     with pytest.raises(GalleryMismatch, match="BOGV_COLLECTION"):
-        store.begun_with()
+        store.existing_fingerprint()
     store.close()
 
 
