@@ -46,7 +46,7 @@ def open_search(settings: Settings) -> ImageSearch:
     try:
         weights = resolve(
             settings.weights,
-            begun_with=store.begun_with(),
+            begun_with=store.existing_fingerprint(),
             may_be_untrained=settings.milvus_host is None,
             precision=settings.precision,
             models=settings.models_dir,

@@ -225,7 +225,7 @@ class IngestPipeline:
     def _write_ready(self, batch: list[_Read | _Embedded]) -> list[Added]:
         ids, stored = self._assign_ids([image.item for image in batch])
         try:
-            with self._thumbnails.noted(list({each for each in ids if each not in stored})):
+            with self._thumbnails.log_intent(list({each for each in ids if each not in stored})):
                 return self._write_changes(batch, ids, _Changes(dict(stored)))
         except BogvError as error:
             # What the gallery already had as it was to be is no failure.

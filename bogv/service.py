@@ -157,7 +157,7 @@ class ImageSearch:
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
         try:
-            with self.thumbnails.noted(ids):
+            with self.thumbnails.log_intent(ids):
                 self._store.delete(ids)
                 self.thumbnails.remove(ids)
         except StorageUnavailable as error:
@@ -168,7 +168,7 @@ class ImageSearch:
     @contextmanager
     def _deleter(self) -> Iterator[None]:
         """Between looking up what is there and deleting it, no other server does the same."""
-        with self.thumbnails.exclusively(WRITER_SECONDS), self._write_lock():
+        with self.thumbnails.lock_deletes(WRITER_SECONDS), self._write_lock():
             yield
 
     @contextmanager
@@ -188,7 +188,7 @@ class ImageSearch:
         those processes had in hand, not as the gallery is large.
         """
         young = 0
-        for left in self.thumbnails.left():
+        for left in self.thumbnails.abandoned_logs():
             self.thumbnails.remove_parts(left)
             waiting = 0
             for start in range(0, len(left.ids), ROWS):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,18 @@ import grpc
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from pymilvus import DataType
 
 from bogv.bootstrap import open_sources
 from bogv.config import Settings
-from bogv.errors import BogvError, DatabaseUnavailable, GalleryMismatch, StorageUnavailable
+from bogv.errors import DatabaseUnavailable
 from bogv.service import ImageSearch
-from bogv.storage.intent_log import Pending
+from bogv.storage.intent_log import IntentLog
 from bogv.storage.milvus import MilvusStore
-from bogv.storage.schema import collection_schema
 from bogv.storage.server import ServerConnection
 from bogv.storage.thumbnails import Thumbnails
 from bogv.web.api import create_api
-from tests.support.fakes import fake_search, lite_search, png
-from tests.support.killing import Place, is_refused, kill_many, told_by
+from tests.support.fakes import fake_search, png
+from tests.support.killing import Place, is_refused, kill_many
 from tests.support.proxy import Proxy
 from tests.support.running import ROOT
 
@@ -60,26 +57,6 @@ def test_one_process_has_a_milvus_lite_folder_and_the_next_is_told(tmp_path: Pat
     search = Place(tmp_path).open()
     assert is_refused(Place(tmp_path))
     search.close()
-
-
-def test_a_thumbnail_is_there_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    thumbnails = Thumbnails(str(tmp_path))
-    thumbnails.write(1, b"old")
-
-    def full(path: Path, data: bytes) -> int:
-        with path.open("wb") as cut:
-            cut.write(data[:1])
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", full)
-        for image_id in (1, 2):
-            with pytest.raises(StorageUnavailable, match="No space"):
-                thumbnails.write(image_id, b"new")
-    assert (thumbnails.read(1), thumbnails.read(2)) == (b"old", None)
-    assert [path.name for path in tmp_path.iterdir()] == ["1.webp"]
 
 
 @pytest.fixture
@@ -136,9 +113,9 @@ def test_the_sweep_leaves_what_another_server_may_be_adding(
 def test_the_sweep_leaves_what_a_living_process_has_noted(
     tmp_path: Path, search: ImageSearch, thumbnails: Thumbnails
 ) -> None:
-    other = Pending(tmp_path / "pending")
+    other = IntentLog(tmp_path / "pending")
     thumbnails.write(2, b"half way")
-    with other.noted([2]):
+    with other.log_intent([2]):
         assert search.sweep(min_age=0) == 0
         assert thumbnails.read(2) == b"half way"
     other.close()
@@ -164,15 +141,6 @@ def test_what_fails_stays_noted_and_what_succeeds_does_not(
     search.thumbnails.close()  # as if the process had ended
     assert search.sweep(min_age=0) == 0
     assert search.thumbnails.read(stray) is None
-
-
-def test_a_folder_that_takes_no_notes_stops_no_add(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "pending").write_text("a file where the folder would be")
-    with Pending(tmp_path / "pending").noted([1]):
-        pass
-    assert "can't be noted" in caplog.text
 
 
 # A server that is gone, or slow: Milvus Lite's own, behind a proxy
@@ -302,140 +270,6 @@ def test_a_writer_that_waits_too_long_is_told_to_come_again(
         with pytest.raises(DatabaseUnavailable, match="try again"):
             search.delete_ids([1])
     assert search.add(png(1)).status == "created"
-
-
-# Folders that are damaged, or of another version. Each is opened by a process of its own: Milvus
-# Lite keeps what it has open for as long as its process lives.
-
-
-def opened(folder: Path, *seeds: int) -> str:
-    """What a process that opens the gallery, adds these and searches it has to tell."""
-    return told_by(_open, folder, seeds)
-
-
-def _open(folder: Path, seeds: tuple[int, ...]) -> str:
-    try:
-        search = lite_search(folder)
-    except BogvError as error:
-        return f"{type(error).__name__} {error}"
-    for seed in seeds:
-        search.add(png(seed), f"k{seed}")
-    return "|".join(sorted(hit.record.key for hit in search.search(png(1)).hits))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gallery of three images, closed."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert opened(folder, 1, 2) == "k1|k2"
-    assert opened(folder, 3) == "k1|k2|k3"
-    return folder
-
-
-@pytest.fixture
-def copy(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "copy"))
-
-
-def halve(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"\x93garbage" * 100)
-
-
-COLLECTION = "milvus.db/collections/images_fake0000"
-DATA = f"{COLLECTION}/partitions/*/data/*.parquet"
-
-
-@pytest.mark.parametrize(
-    ("pattern", "damage", "told"),
-    [
-        (f"{COLLECTION}/manifest.json", halve, "manifest.json can't be read"),
-        (f"{COLLECTION}/manifest.json", garbage, "manifest.json can't be read"),
-        (f"{COLLECTION}/manifest.json", Path.unlink, "manifest.json is missing"),
-        (f"{COLLECTION}/schema.json", Path.unlink, "schema.json is missing"),
-        (f"{COLLECTION}/schema.json", garbage, "If"),
-        ("milvus.db/aliases.json", garbage, "If"),
-        (DATA, Path.unlink, ".parquet is missing"),
-        (DATA, halve, "If"),
-        (DATA, garbage, "If"),
-    ],
-)
-def test_a_damaged_folder_is_refused_and_nothing_in_it_is_removed(
-    copy: Path, pattern: str, damage: Callable[[Path], None], told: str
-) -> None:
-    damage(min(copy.glob(pattern)))
-    before = {path: path.stat().st_size for path in copy.rglob("*.parquet")}
-    answer = opened(copy)
-    assert answer.startswith("DatabaseUnavailable")
-    assert told in answer
-    assert "Restore it from a backup, or move it away" in answer
-    assert {path: path.stat().st_size for path in copy.rglob("*.parquet")} == before
-
-
-@pytest.mark.parametrize("damage", [halve, garbage, Path.unlink])
-def test_a_damaged_index_is_built_again(copy: Path, damage: Callable[[Path], None]) -> None:
-    for path in copy.glob(f"{COLLECTION}/partitions/*/indexes/*"):
-        damage(path)
-    assert opened(copy) == "k1|k2|k3"
-
-
-def test_a_gallery_whose_making_was_killed_is_made(copy: Path) -> None:
-    collection = copy / COLLECTION
-    for path in sorted(collection.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    (copy / "milvus.db/aliases.json").unlink()
-    assert opened(copy, 1) == "k1"
-
-
-def test_a_gallery_left_without_its_index_gets_it(tmp_path: Path) -> None:
-    store = MilvusStore.lite(tmp_path, "images")
-    store._client.create_collection("images_fake0000", schema=collection_schema(2048))
-    store._client.create_alias("images_fake0000", "images")
-    assert store._client.list_indexes("images") == []
-    store.open("fake0000", 2048)
-    assert store._client.list_indexes("images") == ["embedding"]
-    store.close()
-
-
-def test_a_folder_of_a_newer_milvus_lite_is_refused(copy: Path) -> None:
-    path = copy / COLLECTION / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "manifest_format_version": 3}))
-    assert "was written by a newer Milvus Lite" in opened(copy)
-
-
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
-    (tmp_path / "milvus.db").write_bytes(b"an older Milvus Lite kept a file")
-    with pytest.raises(DatabaseUnavailable, match="Milvus Lite can't use"):
-        MilvusStore.lite(tmp_path, "images")
-
-
-def test_a_gallery_of_another_version_of_bogv_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def newer_schema(dimension: int) -> Any:
-        fields = collection_schema(dimension)
-        fields.add_field("colour", DataType.INT32)
-        return fields
-
-    newer = MilvusStore.lite(tmp_path, "images")
-    with monkeypatch.context() as patched:
-        patched.setattr("bogv.storage.schema.collection_schema", newer_schema)
-        newer.open("fake0000", 2048)
-    store = MilvusStore.lite(tmp_path, "images")
-    with pytest.raises(GalleryMismatch, match=r"another version of bogv.*colour.*Use that version"):
-        store.open("fake0000", 2048)
-    newer.close()
-
-
-def test_a_gallery_of_other_weights_says_what_to_do(tmp_path: Path) -> None:
-    store = MilvusStore.lite(tmp_path, "images")
-    store.open("weights1", 2048)
-    with pytest.raises(GalleryMismatch, match=r"set BOGV_WEIGHTS.*another BOGV_DATA_DIR"):
-        store.open("weights2", 2048)
-    store.close()
 
 
 # A disk that fills up

@@ -118,7 +118,7 @@ def test_the_databases_login_is_used_and_not_told(
     assert login.items() <= given[0][1].items()
     assert store.database == f"Milvus server {uri}"
     with pytest.raises(DatabaseUnavailable) as caught:
-        store.begun_with()
+        store.existing_fingerprint()
     kept = repr(vars(store)) + repr(vars(store.connection))
     shown = "".join(traceback.format_exception(caught.value)) + kept
     assert not any(secret in shown for secret in SECRETS)

@@ -21,7 +21,6 @@ from bogv.errors import (
     DamagedImage,
     DatabaseUnavailable,
     EngineFailed,
-    GalleryInUse,
     GalleryMismatch,
     InvalidValue,
     NotAnImage,
@@ -30,11 +29,9 @@ from bogv.errors import (
 )
 from bogv.records import NewImage, Record, Vectors, image_id, md5_of
 from bogv.service import ImageSearch
-from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from tests.support.fakes import FakeEngine, encoded, fake_embedder, fake_search, picture, png
-from tests.support.milvus_server import MilvusServer
 
 OpenStore = Callable[[], MilvusStore]
 
@@ -436,7 +433,7 @@ def test_a_gallery_from_other_weights_is_refused(
 ) -> None:
     start().close()
     store = open_store()
-    assert store.begun_with() == "fake0000"
+    assert store.existing_fingerprint() == "fake0000"
     with pytest.raises(GalleryMismatch):
         fake_search(store, tmp_path, embedder=fake_embedder("other000"))
     store.close()
@@ -523,33 +520,6 @@ def test_a_failing_engine_fails_the_images_and_stops_nothing(
     assert search.stats().count == 1
 
 
-@pytest.mark.parametrize("url", ["nothing://x", "s3://bucket/thumbnails"])
-def test_thumbnails_that_cannot_be_kept_there_are_told(url: str) -> None:
-    with pytest.raises(StorageUnavailable):
-        Thumbnails(url)
-
-
-def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
-    store = MilvusStore.lite(tmp_path, "images")
-    store._client.create_collection("images", dimension=4)
-    with pytest.raises(GalleryMismatch, match="BOGV_COLLECTION"):
-        store.begun_with()
-    store.close()
-
-
-@pytest.mark.server
-def test_an_index_that_is_not_built_in_time_is_told(
-    milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = MilvusStore.server(*milvus_server.address, f"images_{uuid4().hex}")
-    store.open("fingerprint", 4)
-    monkeypatch.setattr("bogv.storage.server.BUILD_SECONDS", 0.0)
-    with pytest.raises(DatabaseUnavailable, match="has not indexed"):
-        wait_for_index(store)
-    store.drop()
-    store.close()
-
-
 @pytest.mark.parametrize("entry", ["app", "eval.scale.measure"])
 def test_arrow_allocates_with_the_systems_allocator(entry: str) -> None:
     """Arrow chooses once, as it is loaded: too late is without effect, and nothing says so."""
@@ -558,20 +528,6 @@ def test_arrow_allocates_with_the_systems_allocator(entry: str) -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "system"
-
-
-def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:
-    store = MilvusStore.lite(tmp_path, "images")
-    script = (
-        "import sys; from pathlib import Path; from bogv.storage.milvus import MilvusStore;"
-        "MilvusStore.lite(Path(sys.argv[1]), 'images')"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    store.close()
-    assert done.returncode == 1
-    assert GalleryInUse.__name__ in done.stderr
-    assert "Another process" in done.stderr
 
 
 def test_the_shape_of_an_image_does_not_matter(search: ImageSearch) -> None:

@@ -1,4 +1,4 @@
-"""Which images are being written or deleted just now, noted so that it outlives a crash."""
+"""A write-ahead intent log: the ids that a process is writing or deleting, kept through a crash."""
 
 from __future__ import annotations
 
@@ -16,63 +16,65 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Left:
-    """What a process that was killed had noted."""
+class AbandonedLog:
+    """The log of a process that has ended; its ids may have been left half written."""
 
     owner: str
-    """The name of that process' notes."""
+    """The `IntentLog.owner` of that process."""
     ids: list[int]
     path: Path
 
 
-class Pending:
-    """Ids, in a file of this process' own, from before their first write until after the last.
+class IntentLog:
+    """A file of this process' own with the ids of the operations that are under way.
 
-    So what a crash left half done is known without looking through everything. The file is locked
-    for as long as the process lives; one without a lock belongs to nobody any more. Safe in
-    threads. Notes that can't be written are left out, with a warning: a stray file at worst.
+    An id is in it from before its first write until after its last, so that recovery after a crash
+    need not look through the whole gallery. The process holds a lock on the file while it lives:
+    a log without a lock is abandoned. Safe in threads. If the log can't be written, a warning is
+    logged and the operation goes on: at worst, a crash leaves a stray file for good.
     """
 
     def __init__(self, folder: Path) -> None:
         self.owner = uuid4().hex
+        """A name that no other process has."""
         self._folder = folder
         self._lock = threading.Lock()
         self._ids: list[int] = []
         self._file: int | None = None
 
     @contextmanager
-    def noted(self, ids: Sequence[int]) -> Iterator[None]:
-        """Note the ids, and strike them out when the block ends without an error."""
+    def log_intent(self, ids: Sequence[int]) -> Iterator[None]:
+        """Log the ids before the block, and clear them after it unless it raises."""
         if not ids:
             yield
             return
         with self._lock:
             self._ids += ids
-            self._write(ids)
+            self._append(ids)
         yield
         with self._lock:
             for each in ids:
                 self._ids.remove(each)
-            self._write(self._ids, anew=True)
+            self._append(self._ids, truncate=True)
 
-    def left(self) -> Iterator[Left]:
-        """The notes of processes that have ended; each is locked until the next is asked for."""
+    def abandoned_logs(self) -> Iterator[AbandonedLog]:
+        """The logs of processes that have ended; each is locked until the next is asked for."""
         for path in sorted(self._folder.glob("*.ids")):
             try:
                 file = path.open("rb")
-            except FileNotFoundError:  # done by another process
+            except FileNotFoundError:  # another process has recovered it
                 continue
             with file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:  # its process lives
                     continue
-                # A crash may have cut the last id short; then it is nobody's.
+                # The last id may be cut short; it is then no image's.
                 ids = [int(line) for line in file.read().split() if line.isdigit()]
-                yield Left(path.stem, list(dict.fromkeys(ids)), path)
+                yield AbandonedLog(path.stem, list(dict.fromkeys(ids)), path)
 
     def close(self) -> None:
-        """Let go of the notes; the file goes too if it is empty."""
+        """Close the file, and remove it unless ids are left in it."""
         with self._lock:
             if self._file is not None:
                 if not self._ids:
@@ -84,23 +86,23 @@ class Pending:
     def _path(self) -> Path:
         return self._folder / f"{self.owner}.ids"
 
-    def _write(self, ids: Sequence[int], anew: bool = False) -> None:
+    def _append(self, ids: Sequence[int], truncate: bool = False) -> None:
         try:
             if self._file is None:
-                self._file = self._begin()
-            if anew:
+                self._file = self._create()
+            if truncate:
                 os.ftruncate(self._file, 0)
             os.write(self._file, b"".join(b"%d\n" % each for each in ids))
         except OSError as error:
-            log.warning("What is being written can't be noted in %s: %s", self._folder, error)
+            log.warning("The intent log in %s can't be written: %s", self._folder, error)
 
-    def _begin(self) -> int:
+    def _create(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         file = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            new.rename(self._path)  # locked before anyone can see it
+            new.rename(self._path)  # locked before another process can open it
         except OSError:
             os.close(file)
             raise

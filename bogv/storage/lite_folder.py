@@ -1,4 +1,4 @@
-"""What Milvus Lite doesn't look after in its own folder. Files alone: pymilvus is the store's."""
+"""Integrity checks of a Milvus Lite folder, on its files alone, and repair of its indexes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from bogv.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 2  # of Milvus Lite's manifests; it reads those of a newer one as if they were its own
+_FORMAT = 2  # of manifests; Milvus Lite reads those of a newer format as if they were its own
+REMEDY = "Restore it from a backup, or move it away and add the images again."
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds Milvus Lite's lock file; pymilvus doesn't pass on that it does."""
+    """Whether a process has the folder open; the error that pymilvus raises doesn't say so."""
     try:
         with (folder / "LOCK").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -29,7 +30,8 @@ def is_locked(folder: Path) -> bool:
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """Of Milvus Lite's lock file: another one there means another folder; None: there is none."""
+    """Device and inode of Milvus Lite's lock file, which tell whether a folder was replaced; None:
+    there is no such file."""
     try:
         found = (folder / "LOCK").stat()
     except OSError:
@@ -38,11 +40,10 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder that Milvus Lite would open with rows missing, saying nothing.
+    """Raises DatabaseUnavailable for a folder that Milvus Lite would open with rows missing.
 
-    It takes an older manifest for one that can't be read, passes over files that are gone, and
-    then removes those that the older manifest doesn't know. What is damaged inside, it tells.
-    Raises DatabaseUnavailable.
+    Where a manifest can't be read it takes an older one, ignores data files that are missing, and
+    then deletes those that the older manifest doesn't list. Damage inside files it reports itself.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -52,7 +53,7 @@ def check(folder: Path) -> None:
                 _check_manifest(collection)
             elif any(collection.rglob("*.parquet")):
                 raise _damaged(folder, f"{collection.name}/schema.json is missing")
-            else:  # made by a process that was killed before it could say what it would hold
+            else:  # created by a process that was killed before it had written the schema
                 shutil.rmtree(collection)
     except OSError as error:
         raise DatabaseUnavailable(f"Milvus Lite can't use {folder}: {error}.") from error
@@ -91,14 +92,11 @@ def _damaged(folder: Path, what: str) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"{folder} is damaged: {what}. {REMEDY}")
 
 
-REMEDY = "Restore it from a backup, or move it away and add the images again."
-
-
 def remove_damaged_indexes(folder: Path) -> int:
-    """Remove the indexes that can't be read; how many. Milvus Lite builds them again.
+    """Remove index files that can't be read, which Milvus Lite then builds again; how many.
 
-    It writes them in place: a kill, or a full disk, in the middle leaves a part of one, and then
-    the collection can't be loaded any more.
+    It doesn't write them atomically: a kill or a full disk leaves a part of one, and then the
+    collection can't be loaded.
     """
     import faiss
 

@@ -61,7 +61,7 @@ class MilvusStore:
 
     # The gallery
 
-    def begun_with(self) -> str | None:
+    def existing_fingerprint(self) -> str | None:
         """The fingerprint of the gallery that is there; None where there is none yet.
 
         Raises GalleryMismatch where the name is taken by a collection that is none of bogv's.
@@ -84,7 +84,7 @@ class MilvusStore:
         """
         wanted = schema.collection_schema(dimension)
         with self.connection.lock:
-            existing = self.begun_with()
+            existing = self.existing_fingerprint()
             if existing is None:
                 self._create(f"{self.name}_{fingerprint}", wanted)
             elif existing != fingerprint:
@@ -126,7 +126,7 @@ class MilvusStore:
     def drop(self) -> None:
         """Remove the gallery and all that is in it."""
         with self.connection.lock:
-            existing = self.begun_with()
+            existing = self.existing_fingerprint()
             if existing is not None:
                 self._call(self._client.drop_alias, self.name)
                 self._call(self._client.drop_collection, f"{self.name}_{existing}")
@@ -149,7 +149,7 @@ class MilvusStore:
             for start in range(0, len(rows), ROWS):
                 self._call(self._client.upsert, self.name, rows[start : start + ROWS])
             self.connection.flush_after_write(self.name)
-        self._pager.added(max((record.added_at for record in records), default=0))
+        self._pager.note_added(max((record.added_at for record in records), default=0))
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete rows. Milvus counts the ids given, not the rows deleted: look them up before."""

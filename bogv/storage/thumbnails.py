@@ -16,18 +16,21 @@ from fsspec.implementations.local import LocalFileSystem
 
 from bogv.errors import StorageUnavailable, reason
 from bogv.redaction import redacted
-from bogv.storage.intent_log import Left, Pending
+from bogv.storage.intent_log import AbandonedLog, IntentLog
 
 log = logging.getLogger(__name__)
 
+LOCK_POLL_SECONDS = 0.02
+
 
 class Thumbnails:
-    """WebP files named `<id>.webp`. Raises StorageUnavailable where they can't be kept.
+    """WebP files named `<id>.webp`. Every method raises StorageUnavailable when the file system
+    or object store fails.
 
-    notes: a folder for what is noted through a crash; None: nothing is.
+    intents: the folder of the intent log; None: none is kept.
     """
 
-    def __init__(self, url: str, notes: Path | None = None) -> None:
+    def __init__(self, url: str, intents: Path | None = None) -> None:
         try:
             self._fs, self._root = fsspec.url_to_fs(url)
             self._fs.makedirs(self._root, exist_ok=True)
@@ -36,15 +39,15 @@ class Thumbnails:
                 redacted(f"Thumbnails can't be kept in {url}: {error}.")
             ) from error
         self._local = isinstance(self._fs, LocalFileSystem)
-        self._pending = Pending(notes) if notes is not None else None
-        self._owner = self._pending.owner if self._pending else uuid4().hex
+        self._intents = IntentLog(intents) if intents is not None else None
+        self._owner = self._intents.owner if self._intents else uuid4().hex
 
     def write(self, image_id: int, data: bytes) -> None:
-        """Keep a thumbnail, whole or not at all; one that is there is replaced."""
+        """Write a thumbnail atomically; one that is there is replaced."""
         try:
             if self._local:
                 self._write_file(image_id, data)
-            else:  # object stores show nothing of what they don't have whole
+            else:  # object stores write atomically
                 self._fs.pipe_file(self._path(image_id), data)
         except OSError as error:
             raise StorageUnavailable(f"The thumbnail can't be written: {reason(error)}.") from error
@@ -68,68 +71,67 @@ class Thumbnails:
         except OSError as error:
             raise StorageUnavailable(f"The thumbnail can't be read: {reason(error)}.") from error
 
+    def remove(self, ids: Iterable[int]) -> None:
+        """Remove thumbnails; an id without one is ignored."""
+        for image_id in ids:
+            self._remove(self._path(image_id))
+
     def check_folder(self) -> None:
-        """Raises StorageUnavailable where there is no folder any more, if it is one of files."""
+        """Raises StorageUnavailable if thumbnails are kept in a folder and it is gone."""
         if self._local and not Path(self._root).is_dir():
             raise StorageUnavailable("The folder of thumbnails is gone: no image can be added.")
 
     @contextmanager
-    def exclusively(self, patience: float) -> Iterator[None]:
-        """One such block at a time, of all processes that keep thumbnails in this folder.
+    def lock_deletes(self, timeout: float) -> Iterator[None]:
+        """Hold the lock on deleting, which all processes that keep thumbnails in a folder share.
 
-        The lock is flock(2)'s: the kernel lets go of it when its process ends, however it does.
-        Object stores have none: there the block runs beside others. Raises StorageUnavailable
-        after `patience` seconds.
+        Source: flock(2), so the kernel releases it however a process ends. Object stores have no
+        lock: there the block runs beside others. Raises StorageUnavailable after `timeout` seconds.
         """
-        with ExitStack() as held:
+        with ExitStack() as stack:
             if self._local:
                 try:
-                    held.enter_context(_locked(Path(self._root, "deletes.lock"), patience))
+                    stack.enter_context(_file_lock(Path(self._root, "deletes.lock"), timeout))
                 except OSError as error:
-                    log.warning("Deletes of several servers are not told apart: %s", error)
+                    log.warning("Several servers may count one delete twice: %s", error)
             yield
 
-    def remove(self, ids: Iterable[int]) -> None:
-        """Remove thumbnails; those that aren't there don't matter."""
-        for image_id in ids:
-            self._remove(self._path(image_id))
-
     def close(self) -> None:
-        """Let go of the notes."""
-        if self._pending is not None:
-            self._pending.close()
+        """Close the intent log."""
+        if self._intents is not None:
+            self._intents.close()
 
-    # What a crash leaves behind
+    # Recovery after a crash
 
-    def noted(self, ids: Sequence[int]) -> AbstractContextManager[None]:
-        """Around all writes that make or remove these images, their rows too.
+    def log_intent(self, ids: Sequence[int]) -> AbstractContextManager[None]:
+        """Around all writes that create or remove these images, their rows too.
 
-        If the process is killed in the block, or the block raises, `left` tells of them.
+        If the process is killed in the block, or the block raises, `abandoned_logs` has the ids.
         """
-        return self._pending.noted(ids) if self._pending is not None else nullcontext()
+        return self._intents.log_intent(ids) if self._intents is not None else nullcontext()
 
-    def left(self) -> Iterator[Left]:
-        """What processes that have ended had noted and not struck out."""
-        return self._pending.left() if self._pending is not None else iter(())
+    def abandoned_logs(self) -> Iterator[AbandonedLog]:
+        """The intent logs of processes that have ended before their writes had."""
+        return self._intents.abandoned_logs() if self._intents is not None else iter(())
 
     def remove_older(self, ids: Sequence[int], min_age: float) -> int:
-        """Remove thumbnails that are at least `min_age` seconds old; how many are not."""
-        young = 0
+        """Remove thumbnails that are at least `min_age` seconds old; how many are younger."""
+        younger = 0
         for image_id in ids:
             if self._age(image_id) < min_age:
-                young += 1
+                younger += 1
             else:
                 self._remove(self._path(image_id))
-        return young
+        return younger
 
-    def remove_parts(self, left: Left) -> None:
-        """Remove what its writer was killed over."""
+    def remove_parts(self, abandoned: AbandonedLog) -> None:
+        """Remove the partly written files of a process that was killed."""
         if self._local:
-            for image_id in left.ids:
-                self._remove(self._part(image_id, left.owner))
+            for image_id in abandoned.ids:
+                self._remove(self._part(image_id, abandoned.owner))
 
     def _age(self, image_id: int) -> float:
-        """Seconds since it was written; without end if it isn't there."""
+        """Seconds since it was written; infinite if there is none."""
         try:
             written: datetime = self._fs.modified(self._path(image_id))
         except FileNotFoundError:
@@ -156,8 +158,8 @@ class Thumbnails:
 
 
 @contextmanager
-def _locked(path: Path, patience: float) -> Iterator[None]:
-    end = time.monotonic() + patience
+def _file_lock(path: Path, timeout: float) -> Iterator[None]:
+    end = time.monotonic() + timeout
     with path.open("ab") as file:
         while True:
             try:
@@ -166,5 +168,5 @@ def _locked(path: Path, patience: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > end:
                     raise StorageUnavailable("Others are deleting images; try again.") from None
-            time.sleep(0.02)
+            time.sleep(LOCK_POLL_SECONDS)
         yield

@@ -262,7 +262,7 @@ def grown(resident: list[tuple[float, float]]) -> tuple[float, float]:
 def rows_of(store: MilvusStore) -> Counter[tuple[str, str]]:
     """Key and MD5 of each row that is in the gallery."""
     try:
-        fingerprint = store.begun_with()
+        fingerprint = store.existing_fingerprint()
         assert fingerprint is not None
         store.open(fingerprint, 2048)
         return Counter((each.key, each.md5) for each in store.newest(None, 10_000))

@@ -80,7 +80,7 @@ def test_pages_are_whole_and_in_order_whatever_the_clocks_said(
 ) -> None:
     table = Table(added)
     pager = Pager(table.query)
-    pager.added(hint)
+    pager.note_added(hint)
     for _ in range(2):  # the second time with what the first has learned
         assert walked(pager.newest, size) == in_order(table.rows)
 

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bogv.records import Record, Vectors
-from bogv.storage.maintenance import rebuild_index
-from bogv.storage.milvus import OWN_INDEX, Index, MilvusStore
 from eval.ann.measure import measure
 from eval.ann.result import Ann
 from eval.errors import WorkbenchError
 from tests.support.ann import CELLS, FLAT, QUERIES, SMALL, K, options, source
-from tests.support.fakes import lite_search
 
 
 def test_flat_finds_all_and_few_cells_find_less(found: Ann) -> None:
@@ -52,41 +47,6 @@ def test_equal_vectors_are_a_tie_and_no_loss(in_one_process: None) -> None:
     same = measure(source(gallery=[gallery], count=120), options(FLAT))
     for point in same.points:
         assert point.metrics[f"ann_recall_ties@{K}"].value == 1
-
-
-def test_the_parameters_of_an_index_reach_milvus(tmp_path: Path) -> None:
-    for number, index in enumerate([OWN_INDEX, Index("IVF_FLAT", {"nlist": 7})]):
-        store = MilvusStore.lite(tmp_path / str(number), "x", index)
-        store.open("f", 8)
-        told = store._client.describe_index("x", "embedding")
-        assert (told["index_type"], told["params"]) == (index.type, index.build)
-        store.close()
-
-
-def test_an_index_is_replaced_and_finds_what_the_old_one_found(tmp_path: Path) -> None:
-    vectors: Vectors = next(SMALL.gallery(100, 100))
-    store = MilvusStore.lite(tmp_path, "x", Index("FLAT"))
-    store.open("f", 24)
-    store.put([Record(i + 1, "", "", "", 1, 1, 1, i) for i in range(100)], vectors)
-    before = [hit.record.id for hit in store.search(vectors[3], 4)]
-    store.close()
-    store = MilvusStore.lite(tmp_path, "x")
-    store.open("f", 24)
-    rebuild_index(store)
-    assert store._client.describe_index("x", "embedding")["index_type"] == "HNSW"
-    assert [hit.record.id for hit in store.search(vectors[3], 4)] == before
-    assert store.count() == 100
-    store.drop()
-    assert store.begun_with() is None
-    store.drop()  # there is nothing left, and that is no error
-    store._client.close()
-
-
-def test_bogvs_service_still_makes_its_own_index(tmp_path: Path) -> None:
-    service = lite_search(tmp_path)
-    told = service._store._client.describe_index("images", "embedding")
-    service.close()
-    assert told["params"] == {"M": 16, "efConstruction": 200}
 
 
 def test_a_k_beyond_the_gallery_is_refused() -> None:
