@@ -96,7 +96,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """
     from fastapi import FastAPI
 
-    from bogv.web.access import Door
+    from bogv.web.access import AccessControl
     from bogv.web.access_log import AccessLog
     from bogv.web.api import create_api
     from bogv.web.bodies import CloseUnread
@@ -107,7 +107,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     def make_demo() -> FastAPI:
         from bogv.ui import mount_demo  # imports gradio, which takes seconds
 
-        return mount_demo(settings, search, sources, door)
+        return mount_demo(settings, search, sources, access)
 
     demo = LazyApp(make_demo)
 
@@ -129,12 +129,12 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
             await run_in_threadpool(thread.join)
         search.close()
 
-    door = Door.of(settings)
+    access = AccessControl.from_settings(settings)
     sources = open_sources(settings)
     canary = Canary(search, settings.canary_seconds)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Before the demo, which takes every path that is left.
-    app.mount("/api", create_api(settings, search, sources, door, canary))
+    app.mount("/api", create_api(settings, search, sources, access, canary))
     app.router.routes.append(Route("/api", _WithSlash(app.router)))
     app.mount("/", AccessLog(demo))
     trusted = settings.proxies

@@ -18,18 +18,26 @@ from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
-from bogv.ui.components import PRIVATE, Shared, Updates, guarded, i18n, label, language
+from bogv.ui.components import (
+    PRIVATE,
+    Shared,
+    Updates,
+    i18n,
+    label,
+    report_errors,
+    request_language,
+)
 from bogv.ui.delete import DeleteTab
 from bogv.ui.endpoints import add_endpoints
-from bogv.ui.files import FileNames, VisitorFiles
+from bogv.ui.files import SignedFileNames, VisitorFiles
 from bogv.ui.gallery import GalleryTab
-from bogv.ui.middleware import FencedBlocks, GradioFence
+from bogv.ui.middleware import GradioAccess, VisitorBlocks
 from bogv.ui.search import SearchTab
-from bogv.ui.strings import LOG_IN, WORDS, Language, count_of, say
+from bogv.ui.strings import LOGIN_PROMPT, STRINGS, Language, translate, translate_count
 from bogv.ui.theme import theme
 from bogv.ui.uploads import install
-from bogv.web.access import Door
-from bogv.web.headers import PagePolicy
+from bogv.web.access import AccessControl
+from bogv.web.headers import ContentSecurityPolicy
 
 HERE = Path(__file__).parent
 HOUR = 3600  # seconds
@@ -40,18 +48,18 @@ SESSIONS = 256
 
 
 def mount_demo(
-    settings: Settings, search: ImageSearch, sources: Sources, door: Door | None = None
+    settings: Settings, search: ImageSearch, sources: Sources, access: AccessControl | None = None
 ) -> FastAPI:
     """An app that serves the demo at /. door: the API's as well; by default one of its own.
 
     With a token, it asks for a login first: any user name, the token as password.
     """
-    door = door or Door.of(settings)
+    access = access or AccessControl.from_settings(settings)
     # What is uploaded lies with the rest of the data, not in a /tmp that others share.
     uploads = (settings.cache_dir / "gradio").resolve()
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     install()
-    names = FileNames(uploads)
+    names = SignedFileNames(uploads)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # Without a word on this, gradio lets the scripts of any other site read its answers.
     app.add_middleware(CORSMiddleware)
@@ -59,8 +67,8 @@ def mount_demo(
         app,
         build_demo(search, sources, settings.samples_dir, names),
         path="/",
-        auth=_login(door.token) if door.token else None,
-        auth_message=LOG_IN,
+        auth=_login(access.token) if access.token else None,
+        auth_message=LOGIN_PROMPT,
         max_file_size=settings.max_upload,
         show_error=False,  # errors made for users are shown all the same
         footer_links=[],
@@ -77,17 +85,17 @@ def mount_demo(
     gradio: Any = getattr(app.routes[-1], "app")  # noqa: B009 - mounts have one, routes none
     # Inside of what compresses. Gradio makes functions of the texts that an HTML component and
     # the `js` of an event are.
-    gradio.user_middleware.append(Middleware(PagePolicy, also="'unsafe-eval'"))
+    gradio.user_middleware.append(Middleware(ContentSecurityPolicy, also="'unsafe-eval'"))
     app.add_middleware(VisitorFiles, names=names, max_bytes=settings.max_upload)
-    app.add_middleware(GradioFence, door=door, gradio=gradio, max_upload=settings.max_upload)
+    app.add_middleware(GradioAccess, access=access, gradio=gradio, max_upload=settings.max_upload)
     return app
 
 
 def build_demo(
-    search: ImageSearch, sources: Sources, samples_dir: Path, names: FileNames
-) -> FencedBlocks:
+    search: ImageSearch, sources: Sources, samples_dir: Path, names: SignedFileNames
+) -> VisitorBlocks:
     """The page."""
-    demo = FencedBlocks(
+    demo = VisitorBlocks(
         title="bogv", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True
     )
     demo.names = names
@@ -106,9 +114,9 @@ def build_demo(
             with gr.Tab(label("tab_gallery"), id="gallery") as gallery_tab:
                 looking = GalleryTab(shared)
 
-        @guarded
+        @report_errors
         def head(request: gr.Request) -> str:
-            return header_html(search, language(request))
+            return header_html(search, request_language(request))
 
         demo.load(head, None, header, show_progress="hidden", **PRIVATE)
         changed.change(head, None, header, show_progress="hidden", **PRIVATE)
@@ -117,7 +125,7 @@ def build_demo(
         _open(demo, deleting.open, deleting.outputs)
         gallery_tab.select(
             looking.same,
-            [looking.place, looking.text, looking.size, looking.picked],
+            [looking.position, looking.text, looking.size, looking.picked],
             [*looking.outputs, *looking.panel.outputs],
             **PRIVATE,
         )
@@ -130,29 +138,29 @@ def build_demo(
     return demo
 
 
-def header_html(search: ImageSearch, spoken: Language) -> str:
+def header_html(search: ImageSearch, language: Language) -> str:
     """Name, count, database, engine and weights; a banner while the weights are untrained."""
     stats = search.stats()
     named = f"weights_{stats.weights}"
-    weights = say(spoken, named) if named in WORDS else stats.weights
+    weights = translate(language, named) if named in STRINGS else stats.weights
     facts: Iterable[tuple[str, str]] = (
         ("database", stats.database),
         ("engine", stats.engine),
         ("weights", weights),
     )
     chips = "".join(
-        f'<span class="bogv-fact">{say(spoken, word)} <b>{escape(value)}</b></span>'
+        f'<span class="bogv-fact">{translate(language, word)} <b>{escape(value)}</b></span>'
         for word, value in facts
     )
     banner = ""
     if stats.weights == "untrained":
-        title, text = say(spoken, "untrained_title"), say(spoken, "untrained")
+        title, text = translate(language, "untrained_title"), translate(language, "untrained")
         banner = f'<div class="bogv-banner" role="note"><b>{title}</b> {text}</div>'
     return (
         f'<div class="bogv-head"><h1>bogv</h1>'
-        f'<span class="bogv-tagline">{say(spoken, "tagline")}</span>'
+        f'<span class="bogv-tagline">{translate(language, "tagline")}</span>'
         f'<span class="bogv-fact" id="image-count" data-count="{stats.count}">'
-        f"<b>{count_of(spoken, 'images', stats.count)}</b></span>{chips}</div>{banner}"
+        f"<b>{translate_count(language, 'images', stats.count)}</b></span>{chips}</div>{banner}"
     )
 
 
@@ -166,7 +174,7 @@ def _join(shared: Shared, searching: SearchTab, deleting: DeleteTab, looking: Ga
     def to(tab: str) -> gr.Tabs:
         return gr.Tabs(selected=tab)
 
-    @guarded
+    @report_errors
     def preview(ids: list[int], request: gr.Request) -> Updates:
         names = ", ".join(map(str, ids))
         records = shared.search.get(ids)
@@ -175,12 +183,12 @@ def _join(shared: Shared, searching: SearchTab, deleting: DeleteTab, looking: Ga
         return {
             deleting.text: names,
             deleting.by: "ids",
-            **deleting.previewed(records, missing, language(request)),
+            **deleting.show_preview(records, missing, request_language(request)),
         }
 
     looking.panel.similar.click(lambda: to("search"), None, shared.tabs, **PRIVATE).then(
         searching.by_record,
-        [looking.panel.id, searching.limit, searching.least],
+        [looking.panel.id, searching.limit, searching.min_score],
         [searching.image, *searching.results],
         **PRIVATE,
     )

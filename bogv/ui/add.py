@@ -21,14 +21,14 @@ from bogv.ui.components import (
     Updates,
     data_url,
     explain,
-    guarded,
     label,
-    language,
     note,
+    report_errors,
+    request_language,
     thumbnail,
-    uploaded,
+    uploaded_file,
 )
-from bogv.ui.strings import Language, say
+from bogv.ui.strings import Language, translate
 
 SHOWN = 200
 COLUMNS = ("picture", "verdict", "key", "id", "filepath", "reason")
@@ -75,12 +75,12 @@ class AddTab:
         )
         self.button = gr.Button(label("add"), variant="primary", elem_id="add-button")
 
-    @guarded
+    @report_errors
     def open(self, request: gr.Request) -> Updates:
         """When the page is loaded: what to do."""
-        return {self.verdicts: note(say(language(request), "add_start"))}
+        return {self.verdicts: note(translate(request_language(request), "add_start"))}
 
-    @guarded
+    @report_errors
     def add(
         self,
         files: list[dict[str, Any]] | None,
@@ -91,7 +91,7 @@ class AddTab:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - how gradio hands it over
     ) -> Updates:
         """Add whatever was given, and tell what became of each."""
-        spoken = language(request)
+        language = request_language(request)
         images = [
             *self._from_files(files or [], key.strip() or None),
             *self._from_urls(urls, key.strip() or None),
@@ -99,18 +99,18 @@ class AddTab:
         ]
         if not images:
             words = "no_images_there" if folder.strip() else "nothing_to_add"
-            return {self.verdicts: note(say(spoken, words), "bad")}
+            return {self.verdicts: note(translate(language, words), "bad")}
         verdicts: list[Added] = []
         spent: dict[str, float] = {}
-        unit = say(spoken, "images_unit")
-        progress((0, len(images)), desc=say(spoken, "adding"), unit=unit)
+        unit = translate(language, "images_unit")
+        progress((0, len(images)), desc=translate(language, "adding"), unit=unit)
         start = time.perf_counter()
         for verdict in self.shared.search.add_many(images, spent):
             verdicts.append(verdict)
             rate = len(verdicts) / (time.perf_counter() - start)
-            progress((len(verdicts), len(images)), desc=pace(rate, spent, spoken), unit=unit)
+            progress((len(verdicts), len(images)), desc=pace(rate, spent, language), unit=unit)
         return {
-            self.verdicts: self.table(verdicts, spoken),
+            self.verdicts: self.table(verdicts, language),
             self.files: None,
             self.urls: "",
             self.folder: "",
@@ -120,7 +120,7 @@ class AddTab:
 
     def _from_files(self, files: list[dict[str, Any]], key: str | None) -> list[NewImage]:
         limit = self.shared.sources.max_bytes
-        named = map(uploaded, files)
+        named = map(uploaded_file, files)
         return [
             NewImage(partial(read_file, path, limit, open_without_links), key=key, origin=name)
             for path, name in named
@@ -146,16 +146,16 @@ class AddTab:
             if not sources.is_private(path)
         ]
 
-    def table(self, verdicts: list[Added], spoken: Language) -> str:
+    def table(self, verdicts: list[Added], language: Language) -> str:
         """The verdicts as HTML, counted; those that failed first, at most SHOWN."""
         counts = Counter(verdict.status for verdict in verdicts)
         summary = " ".join(
-            f"{badge(status, spoken)} {counts[status]:,}" for status in BADGES if counts[status]
+            f"{badge(status, language)} {counts[status]:,}" for status in BADGES if counts[status]
         )
         shown = sorted(verdicts, key=lambda verdict: verdict.status != "failed")[:SHOWN]
-        cut = say(spoken, "cut", shown=len(shown), total=f"{len(verdicts):,}")
-        head = "".join(f"<th>{escape(say(spoken, column))}</th>" for column in COLUMNS)
-        rows = "".join(self._row(verdict, spoken) for verdict in shown)
+        cut = translate(language, "cut", shown=len(shown), total=f"{len(verdicts):,}")
+        head = "".join(f"<th>{escape(translate(language, column))}</th>" for column in COLUMNS)
+        rows = "".join(self._row(verdict, language) for verdict in shown)
         return (
             note(f'<span id="add-summary">{summary}</span>', "bad" if counts["failed"] else "good")
             + (note(escape(cut)) if len(shown) < len(verdicts) else "")
@@ -163,39 +163,41 @@ class AddTab:
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
 
-    def _row(self, verdict: Added, spoken: Language) -> str:
+    def _row(self, verdict: Added, language: Language) -> str:
         picture = ""
         if verdict.id is not None:
             source = data_url(thumbnail(self.shared.search, verdict.id))
             picture = f'<img src="{source}" alt="">'
         cells = (
             ("picture", picture),
-            ("verdict", badge(verdict.status, spoken)),
+            ("verdict", badge(verdict.status, language)),
             ("key", escape(verdict.key or "")),
             ("id", str(verdict.id or "")),
             ("filepath", escape(verdict.filepath)),
-            ("reason", _reason(verdict, spoken)),
+            ("reason", _reason(verdict, language)),
         )
         return f"<tr>{''.join(f'<td class=bogv-{name}>{html}</td>' for name, html in cells)}</tr>"
 
 
-def pace(rate: float, spent: Mapping[str, float], spoken: Language) -> str:
+def pace(rate: float, spent: Mapping[str, float], language: Language) -> str:
     """Images a second, and what holds them back: the stage that is at work the longest."""
     slowest = max(spent, key=spent.__getitem__)
-    return say(spoken, "adding_at", rate=f"{rate:.1f}", stage=say(spoken, STAGES[slowest]))
+    return translate(
+        language, "adding_at", rate=f"{rate:.1f}", stage=translate(language, STAGES[slowest])
+    )
 
 
 STAGES = {"decode": "stage_decode", "embed": "stage_embed", "write": "stage_write"}
 BADGES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed")
 
 
-def badge(status: Status, spoken: Language) -> str:
+def badge(status: Status, language: Language) -> str:
     """The verdict in the user's language, coloured."""
-    return f'<span class="bogv-badge bogv-{status}">{escape(say(spoken, status))}</span>'
+    return f'<span class="bogv-badge bogv-{status}">{escape(translate(language, status))}</span>'
 
 
-def _reason(verdict: Added, spoken: Language) -> str:
+def _reason(verdict: Added, language: Language) -> str:
     if verdict.error is not None:
-        return explain(verdict.error, spoken)
+        return explain(verdict.error, language)
     why = {"unchanged": "why_unchanged", "updated": "why_updated"}.get(verdict.status)
-    return escape(say(spoken, why)) if why else ""
+    return escape(translate(language, why)) if why else ""

@@ -24,7 +24,7 @@ from bogv.files import atomic_write
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.ui.strings import Language, labels, language_of, say, why
+from bogv.ui.strings import Language, error_text, labels, language_of, translate
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Shared:
     """Counts up when images were added or deleted: the header listens."""
 
 
-def language(request: gr.Request) -> Language:
+def request_language(request: gr.Request) -> Language:
     """The language of the page that asks."""
     return language_of(request.headers.get("accept-language", ""))
 
@@ -65,30 +65,30 @@ def language(request: gr.Request) -> Language:
 # Errors
 
 
-def guarded(handler: Callable[P, R]) -> Callable[P, R]:
+def report_errors(handler: Callable[P, R]) -> Callable[P, R]:
     """A handler whose errors reach the user as one sentence; the unexpected ones are logged."""
 
     @wraps(handler)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         requests = [each for each in args if isinstance(each, gr.Request)]
-        spoken: Language = language(requests[0]) if requests else "en"
+        language: Language = request_language(requests[0]) if requests else "en"
         try:
             return handler(*args, **kwargs)
         except gr.Error:
             raise
         except BogvError as error:
-            raise gr.Error(explain(error, spoken), title="bogv", print_exception=False) from error
+            raise gr.Error(explain(error, language), title="bogv", print_exception=False) from error
         except Exception as error:
             log.exception("The demo failed in %s", handler.__qualname__)
-            unexpected = say(spoken, "unexpected")
+            unexpected = translate(language, "unexpected")
             raise gr.Error(unexpected, title="bogv", print_exception=False) from error
 
     return run
 
 
-def explain(error: BogvError, spoken: Language) -> str:
+def explain(error: BogvError, language: Language) -> str:
     """An error as HTML: plain words, and its own message in small."""
-    words, detail = why(spoken, error.type), escape(str(error))
+    words, detail = error_text(language, error.type), escape(str(error))
     return f"{escape(words)} <small>{detail}</small>" if words else detail
 
 
@@ -101,7 +101,7 @@ def note(text: str, kind: Literal["hint", "good", "bad"] = "hint") -> str:
 # Files
 
 
-def cached(data: bytes, name: str) -> str:
+def cache_file(data: bytes, name: str) -> str:
     """A file of gradio's cache with these bytes: what gradio serves to those logged in, deletes
     when it is old, and takes from the browser."""
     path = Path(get_upload_folder(), hashlib.sha256(data).hexdigest(), name)
@@ -114,7 +114,7 @@ def cached(data: bytes, name: str) -> str:
     return str(path)
 
 
-def uploaded(file: dict[str, Any]) -> tuple[Path, str]:
+def uploaded_file(file: dict[str, Any]) -> tuple[Path, str]:
     """Where a file that the browser uploaded lies, as it was sent, and the name that it had.
 
     The events that take files say `preprocess=False`: gradio would open an image, turn it and
@@ -138,12 +138,12 @@ def _lost() -> bytes:
     return out.getvalue()
 
 
-def pictures(
+def gallery_items(
     search: ImageSearch, records: Iterable[Record], captions: Iterable[str]
 ) -> list[tuple[str, str]]:
     """Records as a gr.Gallery takes them. It shows captions as text, not as HTML."""
     return [
-        (cached(thumbnail(search, record.id), f"{record.id}.webp"), caption)
+        (cache_file(thumbnail(search, record.id), f"{record.id}.webp"), caption)
         for record, caption in zip(records, captions, strict=True)
     ]
 
@@ -168,7 +168,7 @@ def data_url(webp: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
-def chosen(event: gr.SelectData, ids: Sequence[int]) -> int | None:
+def clicked_id(event: gr.SelectData, ids: Sequence[int]) -> int | None:
     """The id of the picture that was clicked; None where the page is older than its list."""
     index = event.index
     return ids[index] if isinstance(index, int) and 0 <= index < len(ids) else None
@@ -177,27 +177,27 @@ def chosen(event: gr.SelectData, ids: Sequence[int]) -> int | None:
 # The record
 
 
-def readable(size: int) -> str:
+def format_size(size: int) -> str:
     """Bytes as people read them: 512 B, 34.5 kB, 1.2 MB."""
     if size < 1000:
         return f"{size} B"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def card(record: Record, picture: bytes, score: float | None, spoken: Language) -> str:
+def card(record: Record, picture: bytes, score: float | None, language: Language) -> str:
     """The larger picture and everything that is known of it, as HTML."""
     added = datetime.fromtimestamp(record.added_at / 1000).astimezone()
-    size = readable(record.size)
+    size = format_size(record.size)
     rows = {
         "score": None if score is None else f"{score:.3f}",
         "key": record.key,
         "filepath": record.filepath or "–",
-        "size": say(spoken, "pixels", width=record.width, height=record.height, size=size),
+        "size": translate(language, "pixels", width=record.width, height=record.height, size=size),
         "added": added.strftime("%Y-%m-%d %H:%M:%S %Z"),
         "id": str(record.id),
     }
     cells = "".join(
-        f'<dt>{escape(say(spoken, word))}</dt><dd data-field="{word}">{escape(text)}</dd>'
+        f'<dt>{escape(translate(language, word))}</dt><dd data-field="{word}">{escape(text)}</dd>'
         for word, text in rows.items()
         if text is not None
     )
@@ -235,9 +235,9 @@ class RecordPanel:
         self.outputs = [self.id, self.box, self.card, self.question]
         self.delete.click(lambda: gr.Column(visible=True), None, self.question, **PRIVATE)
         self.no.click(lambda: gr.Column(visible=False), None, self.question, **PRIVATE)
-        self.close.click(self.hidden, None, self.outputs, **PRIVATE)
+        self.close.click(self.hide, None, self.outputs, **PRIVATE)
 
-    def hidden(self) -> Updates:
+    def hide(self) -> Updates:
         """Nothing is chosen."""
         return {
             self.id: None,
@@ -245,18 +245,18 @@ class RecordPanel:
             self.question: gr.Column(visible=False),
         }
 
-    def shown(
-        self, search: ImageSearch, record_id: int | None, score: float | None, spoken: Language
+    def show(
+        self, search: ImageSearch, record_id: int | None, score: float | None, language: Language
     ) -> Updates:
         """The card of a record; a sentence where it was deleted meanwhile."""
         records = search.get([record_id]) if record_id is not None else []
         if not records:
-            gr.Warning(say(spoken, "gone"), title="bogv")
-            return self.hidden()
+            gr.Warning(translate(language, "gone"), title="bogv")
+            return self.hide()
         return {
             self.id: record_id,
             self.box: gr.Column(visible=True),
-            self.card: card(records[0], thumbnail(search, records[0].id), score, spoken),
+            self.card: card(records[0], thumbnail(search, records[0].id), score, language),
             self.question: gr.Column(visible=False),
         }
 

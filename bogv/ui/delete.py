@@ -15,14 +15,14 @@ from bogv.ui.components import (
     PRIVATE,
     Shared,
     Updates,
-    guarded,
+    gallery_items,
     label,
-    language,
     note,
     picture_grid,
-    pictures,
+    report_errors,
+    request_language,
 )
-from bogv.ui.strings import Language, count_of, say
+from bogv.ui.strings import Language, translate, translate_count
 
 SHOWN = 60
 NAMED = 10
@@ -95,19 +95,23 @@ class DeleteTab:
         self.delete.click(lambda: gr.Column(visible=True), None, self.question, **PRIVATE)
         self.no.click(lambda: gr.Column(visible=False), None, self.question, **PRIVATE)
         gone = [self.text, self.shared.changed, *self.outputs]
-        self.yes.click(self.confirmed, self.ids, gone, **PRIVATE)
+        self.yes.click(self.delete_previewed, self.ids, gone, **PRIVATE)
 
-    @guarded
+    @report_errors
     def open(self, request: gr.Request) -> Updates:
         """When the page is loaded, or the names were changed: nothing is to go yet."""
-        return self._shown([], note(say(language(request), "delete_start")), language(request))
+        return self._show(
+            [],
+            note(translate(request_language(request), "delete_start")),
+            request_language(request),
+        )
 
-    @guarded
+    @report_errors
     def preview(self, text: str, by: str, request: gr.Request) -> Updates:
         """Show what is named; say what isn't there."""
-        spoken, names = language(request), names_in(text)
+        language, names = request_language(request), names_in(text)
         if not names:
-            return self._shown([], note(say(spoken, "nothing_named"), "bad"), spoken)
+            return self._show([], note(translate(language, "nothing_named"), "bad"), language)
         if by == "keys":
             records = self.shared.search.with_keys(names)
             there = {record.key for record in records}
@@ -115,42 +119,46 @@ class DeleteTab:
             try:
                 records = self.shared.search.get(ids_in(names))
             except InvalidValue as error:
-                bad = escape(say(spoken, "not_ids", bad=error))
-                return self._shown([], note(bad, "bad"), spoken)
+                bad = escape(translate(language, "not_ids", bad=error))
+                return self._show([], note(bad, "bad"), language)
             there = {str(record.id) for record in records}
         missing = [
             name for name in names if (name if by == "keys" else str(int(name))) not in there
         ]
-        return self.previewed(records, missing, spoken)
+        return self.show_preview(records, missing, language)
 
-    def previewed(self, records: list[Record], missing: list[str], spoken: Language) -> Updates:
+    def show_preview(
+        self, records: list[Record], missing: list[str], language: Language
+    ) -> Updates:
         """The pictures of what will go, and what was named in vain."""
-        words = f"<b>{count_of(spoken, 'goes', len(records))}</b>"
+        words = f"<b>{translate_count(language, 'goes', len(records))}</b>"
         if len(records) > SHOWN:
-            words += f" {say(spoken, 'pictures_cut', shown=SHOWN)}"
+            words += f" {translate(language, 'pictures_cut', shown=SHOWN)}"
         told = note(words)
         if missing:
             names = ", ".join(missing[:NAMED])
             if len(missing) > NAMED:
-                names += f" … {say(spoken, 'and_more', count=len(missing) - NAMED)}"
-            told += note(escape(say(spoken, "missing", names=names)), "bad")
-        return self._shown(records, told, spoken)
+                names += f" … {translate(language, 'and_more', count=len(missing) - NAMED)}"
+            told += note(escape(translate(language, "missing", names=names)), "bad")
+        return self._show(records, told, language)
 
-    @guarded
-    def confirmed(self, ids: list[int], request: gr.Request) -> Updates:
+    @report_errors
+    def delete_previewed(self, ids: list[int], request: gr.Request) -> Updates:
         """Delete what was previewed; tell how many there were."""
-        spoken = language(request)
-        told = note(count_of(spoken, "deleted", self.shared.search.delete_ids(ids)), "good")
+        language = request_language(request)
+        told = note(
+            translate_count(language, "deleted", self.shared.search.delete_ids(ids)), "good"
+        )
         return {
             self.text: "",
             self.shared.changed: time.time_ns(),
-            **self._shown([], told, spoken),
+            **self._show([], told, language),
         }
 
-    def _shown(self, records: list[Record], status: str, spoken: Language) -> Updates:
+    def _show(self, records: list[Record], status: str, language: Language) -> Updates:
         first = records[:SHOWN]
-        items = pictures(self.shared.search, first, [record.key for record in first])
-        count = count_of(spoken, "delete_count", len(records))
+        items = gallery_items(self.shared.search, first, [record.key for record in first])
+        count = translate_count(language, "delete_count", len(records))
         return {
             self.ids: [record.id for record in records],
             self.status: status,

@@ -17,7 +17,7 @@ from bogv.errors import BogvError, InvalidValue
 from bogv.records import Cursor
 from bogv.service import ImageSearch
 from bogv.sources.paths import open_without_links, read_file
-from bogv.ui.components import uploaded
+from bogv.ui.components import uploaded_file
 
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
@@ -28,13 +28,13 @@ def add_endpoints(service: ImageSearch) -> None:
 
     def search(image: gr.FileData, limit: int = 10, min_score: float = 0.0) -> list[dict[str, Any]]:
         """The most similar images, best first: the record of each, and its score."""
-        path, _ = uploaded(dict(image))
+        path, _ = uploaded_file(dict(image))
         result = service.search(read_file(path, limit_bytes, open_without_links), limit, min_score)
         return [{**asdict(hit.record), "score": hit.score} for hit in result.hits]
 
     def add(image: gr.FileData, key: str = "", filepath: str = "") -> dict[str, Any]:
         """Add an image: what became of it, its id and its key."""
-        path, name = uploaded(dict(image))
+        path, name = uploaded_file(dict(image))
         data = read_file(path, limit_bytes, open_without_links)
         verdict = service.add(data, key or None, filepath, name)
         return {"status": verdict.status, "id": verdict.id, "key": verdict.key}
@@ -51,7 +51,7 @@ def add_endpoints(service: ImageSearch) -> None:
         return {"records": [asdict(record) for record in found.records], "next": onwards}
 
     for name, endpoint in (("search", search), ("add", add), ("delete", delete), ("page", page)):
-        api(_told(endpoint), api_name=name)
+        api(_checked(endpoint), api_name=name)
 
 
 def _cursor(text: str) -> Cursor | None:
@@ -63,7 +63,7 @@ def _cursor(text: str) -> Cursor | None:
     return Cursor(added_at, record_id)
 
 
-def _told(endpoint: Any) -> Any:
+def _checked(endpoint: Any) -> Any:
     """With what was sent checked against the types, which gradio doesn't do, and bogv's errors as
     gradio's, which reach the client with their message."""
     strict = ConfigDict(strict=True, allow_inf_nan=False)  # no text for a number, no 1.5 or true

@@ -29,7 +29,7 @@ from bogv.sources.paths import open_without_links, read_file
 from bogv.web.envelope import path_of
 
 COOKIE = "bogv-visitor"
-VISITOR = "bogv.visitor"  # in the ASGI scope
+VISITOR_KEY = "bogv.visitor"  # in the ASGI scope
 _ID = re.compile(r"[\w-]{43}", re.ASCII)  # 32 random bytes
 # What a visitor comes in by; scripts and pictures of the page are the same for all.
 _ENTRANCE = re.compile(r"/|/config/?|/gradio_api/.+", re.DOTALL)
@@ -52,7 +52,7 @@ _PICTURES = {
 }
 
 
-class FileNames:
+class SignedFileNames:
     """`<MAC>/<hash of the content>/<file name>`: its place in the folder, signed for a visitor.
 
     The MAC is HMAC-SHA256 (RFC 2104) with a key of this process, over visitor and place. So there
@@ -124,7 +124,7 @@ class VisitorFiles:
     The visitor stands in the scope, for the events.
     """
 
-    def __init__(self, app: ASGIApp, names: FileNames, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, names: SignedFileNames, max_bytes: int) -> None:
         """max_bytes: of one file."""
         self.app = app
         self.names = names
@@ -139,16 +139,16 @@ class VisitorFiles:
         visitor = Request(scope).cookies.get(COOKIE, "")
         if not _ID.fullmatch(visitor):
             visitor = secrets.token_urlsafe(32)
-            send = _introducing(visitor, scope, send) if _ENTRANCE.fullmatch(path) else send
-        scope = {**scope, VISITOR: visitor}
+            send = _set_visitor_cookie(visitor, scope, send) if _ENTRANCE.fullmatch(path) else send
+        scope = {**scope, VISITOR_KEY: visitor}
         if file := _FILE.fullmatch(path):
-            await (await self._served(scope["method"], file[1], visitor))(scope, receive, send)
+            await (await self._serve(scope["method"], file[1], visitor))(scope, receive, send)
             return
         if _UPLOAD.fullmatch(path):
-            send = self._naming(visitor, send)
+            send = self._sign_names(visitor, send)
         await self.app(scope, receive, send)
 
-    async def _served(self, method: str, name: str, visitor: str) -> Response:
+    async def _serve(self, method: str, name: str, visitor: str) -> Response:
         """One answer for what isn't there, what isn't the visitor's, and what is no file."""
         if method not in {"GET", "HEAD"}:
             return PlainTextResponse("Method not allowed", 405, {"Allow": "GET, HEAD"})
@@ -164,7 +164,7 @@ class VisitorFiles:
         body = data if method == "GET" else b""
         return Response(body, 200, headers, kind or "application/octet-stream")
 
-    def _naming(self, visitor: str, send: Send) -> Send:
+    def _sign_names(self, visitor: str, send: Send) -> Send:
         """Gradio answers an upload with a list of paths."""
         held: Message | None = None
         answer = bytearray()
@@ -187,7 +187,7 @@ class VisitorFiles:
         return naming
 
 
-def _introducing(visitor: str, scope: Scope, send: Send) -> Send:
+def _set_visitor_cookie(visitor: str, scope: Scope, send: Send) -> Send:
     path = scope.get("root_path") or "/"
     cookie = f"{COOKIE}={visitor}; HttpOnly; SameSite=Lax; Path={path}"
 

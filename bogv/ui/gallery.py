@@ -14,21 +14,21 @@ from bogv.ui.components import (
     RecordPanel,
     Shared,
     Updates,
-    chosen,
-    guarded,
+    clicked_id,
+    gallery_items,
     label,
-    language,
     note,
     picture_grid,
-    pictures,
+    report_errors,
+    request_language,
 )
-from bogv.ui.strings import Language, count_of, say
+from bogv.ui.strings import Language, translate, translate_count
 
 PAGE_SIZES = (12, 24, 48, 96)
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where the user is: the way to this page, what is on it, and where the next one begins."""
 
     cursors: tuple[Cursor | None, ...] = (None,)
@@ -42,7 +42,7 @@ class GalleryTab:
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
-        self.place = gr.State(Place())
+        self.position = gr.State(Position())
         self.picked = gr.State([])  # list[int]: selected, on whatever page
         self._controls()
         self.status = gr.HTML(elem_id="gallery-status", padding=False)
@@ -54,7 +54,7 @@ class GalleryTab:
                     self.previous = gr.Button(label("previous"), elem_id="page-previous", size="sm")
                     self.next = gr.Button(label("next"), elem_id="page-next", size="sm")
             self.panel = RecordPanel("gallery", "find_similar")
-        self.outputs = [self.place, self.status, self.gallery, self.previous, self.next]
+        self.outputs = [self.position, self.status, self.gallery, self.previous, self.next]
         self._listen()
 
     def _controls(self) -> None:
@@ -99,12 +99,12 @@ class GalleryTab:
         for trigger in (self.text.submit, self.size.input):
             trigger(self.first, asked, [*self.outputs, *self.panel.outputs], **PRIVATE)
         moves = [*self.outputs, *self.panel.outputs]
-        self.next.click(self.older, [self.place, *asked], moves, **PRIVATE)
-        self.previous.click(self.newer, [self.place, *asked], moves, **PRIVATE)
-        self.refresh.click(self.same, [self.place, *asked], moves, **PRIVATE)
+        self.next.click(self.older, [self.position, *asked], moves, **PRIVATE)
+        self.previous.click(self.newer, [self.position, *asked], moves, **PRIVATE)
+        self.refresh.click(self.same, [self.position, *asked], moves, **PRIVATE)
         picking = [
             self.picked,
-            self.place,
+            self.position,
             self.selection,
             self.selected,
             self.delete,
@@ -112,57 +112,61 @@ class GalleryTab:
         ]
         self.gallery.select(
             self.choose,
-            [self.place, self.several, self.picked],
+            [self.position, self.several, self.picked],
             [*picking, *self.panel.outputs],
             show_progress="hidden",
             **PRIVATE,
         ).then(None, js=self.panel.SCROLL, **PRIVATE)
         self.selected.select(
-            self.unpick, [self.place, self.picked], picking, show_progress="hidden", **PRIVATE
+            self.unpick, [self.position, self.picked], picking, show_progress="hidden", **PRIVATE
         )
-        self.clear.click(self.unpick_all, self.place, picking, **PRIVATE)
+        self.clear.click(self.unpick_all, self.position, picking, **PRIVATE)
         self.panel.yes.click(
             self.delete_one,
-            [self.panel.id, self.place, *asked],
+            [self.panel.id, self.position, *asked],
             list({*self.outputs, *picking, *self.panel.outputs, self.shared.changed}),
             **PRIVATE,
         )
 
     # Handlers: pages
 
-    @guarded
+    @report_errors
     def first(self, text: str, size: int, picked: list[int], request: gr.Request) -> Updates:
         """The newest."""
-        return self._page((None,), text, size, picked, language(request))
+        return self._page((None,), text, size, picked, request_language(request))
 
-    @guarded
+    @report_errors
     def older(
-        self, place: Place, text: str, size: int, picked: list[int], request: gr.Request
+        self, position: Position, text: str, size: int, picked: list[int], request: gr.Request
     ) -> Updates:
         """The next page; the last one again where there is none."""
-        onwards = (place.next,) if place.next else ()
-        return self._page((*place.cursors, *onwards), text, size, picked, language(request))
+        onwards = (position.next,) if position.next else ()
+        return self._page(
+            (*position.cursors, *onwards), text, size, picked, request_language(request)
+        )
 
-    @guarded
+    @report_errors
     def newer(
-        self, place: Place, text: str, size: int, picked: list[int], request: gr.Request
+        self, position: Position, text: str, size: int, picked: list[int], request: gr.Request
     ) -> Updates:
         """The page before."""
-        return self._page(place.cursors[:-1] or (None,), text, size, picked, language(request))
+        return self._page(
+            position.cursors[:-1] or (None,), text, size, picked, request_language(request)
+        )
 
-    @guarded
+    @report_errors
     def same(
-        self, place: Place, text: str, size: int, picked: list[int], request: gr.Request
+        self, position: Position, text: str, size: int, picked: list[int], request: gr.Request
     ) -> Updates:
         """This page as it is now."""
-        return self._page(place.cursors, text, size, picked, language(request))
+        return self._page(position.cursors, text, size, picked, request_language(request))
 
     # Handlers: pictures
 
-    @guarded
+    @report_errors
     def choose(
         self,
-        place: Place,
+        position: Position,
         several: bool,
         picked: list[int],
         event: gr.SelectData,
@@ -170,41 +174,44 @@ class GalleryTab:
     ) -> Updates:
         """Show the record of the picture that was clicked; or take it into the selection, or out
         of it again."""
-        record_id = chosen(event, place.ids)
+        record_id = clicked_id(event, position.ids)
         if not several or record_id is None:
-            return self.panel.shown(self.shared.search, record_id, None, language(request))
-        return {**self._toggled(place, picked, record_id, language(request)), **self.panel.hidden()}
+            return self.panel.show(self.shared.search, record_id, None, request_language(request))
+        return {
+            **self._toggle(position, picked, record_id, request_language(request)),
+            **self.panel.hide(),
+        }
 
-    @guarded
+    @report_errors
     def unpick(
-        self, place: Place, picked: list[int], event: gr.SelectData, request: gr.Request
+        self, position: Position, picked: list[int], event: gr.SelectData, request: gr.Request
     ) -> Updates:
         """Take one out of the selection."""
-        return self._toggled(place, picked, chosen(event, picked), language(request))
+        return self._toggle(position, picked, clicked_id(event, picked), request_language(request))
 
-    @guarded
-    def unpick_all(self, place: Place, request: gr.Request) -> Updates:
+    @report_errors
+    def unpick_all(self, position: Position, request: gr.Request) -> Updates:
         """Select nothing."""
-        return self._picking(place, [], language(request))
+        return self._show_selection(position, [], request_language(request))
 
-    @guarded
+    @report_errors
     def delete_one(
         self,
         record_id: int | None,
-        place: Place,
+        position: Position,
         text: str,
         size: int,
         picked: list[int],
         request: gr.Request,
     ) -> Updates:
         """Delete the chosen image, and show the page without it."""
-        spoken = language(request)
+        language = request_language(request)
         deleted = self.shared.search.delete_ids([] if record_id is None else [record_id])
         left = [each for each in picked if each != record_id]
-        page = self._page(place.cursors, text, size, left, spoken)
-        told = note(count_of(spoken, "deleted", deleted), "good")
+        page = self._page(position.cursors, text, size, left, language)
+        told = note(translate_count(language, "deleted", deleted), "good")
         return {
-            **self._picking(page[self.place], left, spoken),
+            **self._show_selection(page[self.position], left, language),
             **page,
             self.status: told + page[self.status],
             self.shared.changed: time.time_ns(),
@@ -218,54 +225,60 @@ class GalleryTab:
         text: str,
         size: int,
         picked: list[int],
-        spoken: Language,
+        language: Language,
     ) -> Updates:
         text = text.strip()
         page = self.shared.search.page(cursors[-1], int(size), text)
         if not page.records and len(cursors) > 1:  # all of them were deleted meanwhile
-            return self._page(cursors[:-1], text, size, picked, spoken)
-        place = Place(cursors, tuple(record.id for record in page.records), page.next)
+            return self._page(cursors[:-1], text, size, picked, language)
+        position = Position(cursors, tuple(record.id for record in page.records), page.next)
         return {
-            self.place: place,
-            self.status: self._told(len(page.records), len(cursors), text, spoken),
+            self.position: position,
+            self.status: self._status_html(len(page.records), len(cursors), text, language),
             self.gallery: gr.Gallery(value=self._items(page.records, picked), selected_index=None),
             self.previous: gr.Button(interactive=len(cursors) > 1),
             self.next: gr.Button(interactive=page.next is not None),
-            **self.panel.hidden(),
+            **self.panel.hide(),
         }
 
-    def _told(self, shown: int, page: int, text: str, spoken: Language) -> str:
+    def _status_html(self, shown: int, page: int, text: str, language: Language) -> str:
         total = self.shared.search.stats().count
-        images = count_of(spoken, "images", total)
+        images = translate_count(language, "images", total)
         if not total:
-            return note(say(spoken, "empty_gallery"))
+            return note(translate(language, "empty_gallery"))
         if not shown:
-            return note(escape(say(spoken, "no_filter_match", text=text)))
+            return note(escape(translate(language, "no_filter_match", text=text)))
         words = "shown_filtered" if text else "shown"
-        return note(escape(say(spoken, words, page=page, shown=shown, total=images, text=text)))
+        return note(
+            escape(translate(language, words, page=page, shown=shown, total=images, text=text))
+        )
 
     def _items(self, records: list[Record], picked: list[int]) -> list[tuple[str, str]]:
         marks = ("✓ " if record.id in picked else "" for record in records)
         captions = (mark + record.key for mark, record in zip(marks, records, strict=True))
-        return pictures(self.shared.search, records, captions)
+        return gallery_items(self.shared.search, records, captions)
 
-    def _toggled(
-        self, place: Place, picked: list[int], record_id: int | None, spoken: Language
+    def _toggle(
+        self, position: Position, picked: list[int], record_id: int | None, language: Language
     ) -> Updates:
         if record_id in picked:
-            return self._picking(place, [each for each in picked if each != record_id], spoken)
-        return self._picking(place, [*picked, *([record_id] if record_id else [])], spoken)
+            return self._show_selection(
+                position, [each for each in picked if each != record_id], language
+            )
+        return self._show_selection(
+            position, [*picked, *([record_id] if record_id else [])], language
+        )
 
-    def _picking(self, place: Place, picked: list[int], spoken: Language) -> Updates:
+    def _show_selection(self, position: Position, picked: list[int], language: Language) -> Updates:
         selected = self.shared.search.get(picked)
-        here = self.shared.search.get(list(place.ids))
-        items = pictures(self.shared.search, selected, [record.key for record in selected])
-        count = say(spoken, "delete_selected", count=len(selected))
+        here = self.shared.search.get(list(position.ids))
+        items = gallery_items(self.shared.search, selected, [record.key for record in selected])
+        count = translate(language, "delete_selected", count=len(selected))
         return {
             self.picked: [record.id for record in selected],
             self.selection: gr.Column(visible=bool(selected)),
             self.selected: gr.Gallery(value=items, selected_index=None),
             self.delete: gr.Button(count),
             self.gallery: gr.Gallery(value=self._items(here, picked), selected_index=None),
-            self.place: replace(place, ids=tuple(record.id for record in here)),
+            self.position: replace(position, ids=tuple(record.id for record in here)),
         }

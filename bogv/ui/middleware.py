@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.errors import BogvError, PathNotAllowed, TooManyRequests, Unauthorized
 from bogv.logs import RequestInfo, request_context
-from bogv.ui.components import language
-from bogv.ui.files import VISITOR, FileNames
-from bogv.ui.strings import LOG_IN, language_of, say, why
-from bogv.web.access import Door, client_of
+from bogv.ui.components import request_language
+from bogv.ui.files import VISITOR_KEY, SignedFileNames
+from bogv.ui.strings import LOGIN_PROMPT, error_text, language_of, translate
+from bogv.web.access import AccessControl, client_of
 from bogv.web.access_log import HEADER
 from bogv.web.bodies import (
     MAX_EVENT,
@@ -35,7 +35,7 @@ from bogv.web.bodies import (
     max_demo_upload,
 )
 from bogv.web.envelope import path_of, retry_after
-from bogv.web.throttling import Guess
+from bogv.web.throttling import Attempt
 
 GRADIO = "/gradio_api/"
 # The routes that the page and gradio_client ask for. Gradio has others: a proxy, screen recording,
@@ -56,13 +56,13 @@ LOGIN = ("/login", "/login/")
 UPLOAD = (f"{GRADIO}upload", f"{GRADIO}upload/")
 
 
-class GradioFence:
+class GradioAccess:
     """ASGI middleware. 404 for gradio's routes that the demo doesn't need, 401 without a login."""
 
-    def __init__(self, app: ASGIApp, door: Door, gradio: Any, max_upload: int) -> None:
+    def __init__(self, app: ASGIApp, access: AccessControl, gradio: Any, max_upload: int) -> None:
         """gradio: its app, which knows who is logged in. max_upload: bytes of one file."""
         self.app = app
-        self.door = door
+        self.access = access
         self.gradio = gradio
         self.max_upload = max_demo_upload(max_upload)
         self.streams: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class GradioFence:
         receive = limit_values(scope, limit_size(receive, limit))
         if scope["method"] == "GET" and STREAM.fullmatch(path):
             await self._stream(scope, receive, send)
-        elif self.door.token is not None and scope["method"] == "POST" and path in LOGIN:
+        elif self.access.token is not None and scope["method"] == "POST" and path in LOGIN:
             await self._log_in(scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -105,18 +105,18 @@ class GradioFence:
 
     def _check(self, scope: Scope, path: str, limit: int) -> None:
         # What a page of another site reads there, it can't see; it would cost all the same.
-        self.door.sites.check(scope, check_reads=path.startswith(GRADIO))
+        self.access.csrf.check(scope, check_reads=path.startswith(GRADIO))
         if not OPEN.fullmatch(path) and not self._logged_in(scope):
             raise Unauthorized("Not authenticated")
         if scope["method"] == "POST":  # all that makes work; pictures and scripts are for free
-            self.door.count(scope)
+            self.access.check_rate(scope)
         check_content_length(scope, limit)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the login on once its body is whole: a slow one holds nobody up."""
         try:
             body = await Request(scope, receive).body()
-            guess = self.door.guess(scope)
+            attempt = self.access.begin_attempt(scope)
         except ClientDisconnect:
             return
         except HTTPException as error:  # too large
@@ -124,31 +124,31 @@ class GradioFence:
         except BogvError as error:
             refusal = _refusal(scope, error)
         else:
-            with guess:
-                await self.app(scope, _whole(body), self._judging(scope, send, guess))
+            with attempt:
+                await self.app(scope, _replay(body), self._watch_login(scope, send, attempt))
             return
         await refusal(scope, receive, send)
 
     def _logged_in(self, scope: Scope) -> bool:
         """As gradio's own `get_current_user` finds out."""
-        if self.door.token is None:
+        if self.access.token is None:
             return True
         cookies = Request(scope).cookies
         names = (f"access-token-{kind}{self.gradio.cookie_id}" for kind in ("", "unsecure-"))
         return any(cookies.get(name) in self.gradio.tokens for name in names)
 
-    def _judging(self, scope: Scope, send: Send, guess: Guess) -> Send:
-        remembering = self.door.remembering(scope, send)
+    def _watch_login(self, scope: Scope, send: Send, attempt: Attempt) -> Send:
+        remember_device = self.access.remember_device(scope, send)
 
         async def judging(message: Message) -> None:
             if message["type"] == "http.response.start":
-                guess.right = message["status"] == 200
-            await (remembering if guess.right else send)(message)
+                attempt.succeeded = message["status"] == 200
+            await (remember_device if attempt.succeeded else send)(message)
 
         return judging
 
 
-def _whole(body: bytes) -> Receive:
+def _replay(body: bytes) -> Receive:
     parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -159,17 +159,17 @@ def _whole(body: bytes) -> Receive:
 
 def _refusal(scope: Scope, error: BogvError) -> JSONResponse:
     """As gradio's clients read it: `detail` is shown, or holds what the login page says."""
-    detail: Any = {"error": str(error), "auth_message": LOG_IN}
+    detail: Any = {"error": str(error), "auth_message": LOGIN_PROMPT}
     if not isinstance(error, Unauthorized):
-        spoken = language_of(Request(scope).headers.get("accept-language", ""))
-        detail = why(spoken, error.type) or str(error)
+        language = language_of(Request(scope).headers.get("accept-language", ""))
+        detail = error_text(language, error.type) or str(error)
     return JSONResponse({"detail": detail}, error.status, retry_after(error))
 
 
-class FencedBlocks(gr.Blocks):
+class VisitorBlocks(gr.Blocks):
     """Blocks that takes files by their visitor's names alone, and knows whose event it handles."""
 
-    names: FileNames
+    names: SignedFileNames
 
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Called by gradio for each event, whatever its route, before it looks at what came; long
@@ -177,7 +177,7 @@ class FencedBlocks(gr.Blocks):
         request's id. Raises gr.Error for a file that is not the visitor's."""
         request = kwargs.get("request")
         asked = request if isinstance(request, gr.Request) else None
-        visitor = asked.request.scope[VISITOR] if asked and asked.request else ""
+        visitor = asked.request.scope[VISITOR_KEY] if asked and asked.request else ""
         known = asked.headers.get(HEADER.lower()) if asked else None
         event = kwargs.get("event_data")  # of a click on a picture: its file, among others
         try:
@@ -187,7 +187,7 @@ class FencedBlocks(gr.Blocks):
             if event is not None:
                 event._data = await run_in_threadpool(self.names.paths_in, event._data, visitor)
         except PathNotAllowed as error:
-            words = say(language(asked) if asked else "en", "not_uploaded")
+            words = translate(request_language(asked) if asked else "en", "not_uploaded")
             raise gr.Error(words, title="bogv", print_exception=False) from error
         with request_context(RequestInfo(known)) if known else nullcontext():
             output = await super().process_api(*args, **kwargs)

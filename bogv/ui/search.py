@@ -23,23 +23,23 @@ from bogv.ui.components import (
     RecordPanel,
     Shared,
     Updates,
-    cached,
-    chosen,
+    cache_file,
+    clicked_id,
     explain,
-    guarded,
+    gallery_items,
     label,
-    language,
     note,
     picture_grid,
-    pictures,
+    report_errors,
+    request_language,
     thumbnail,
-    uploaded,
+    uploaded_file,
 )
-from bogv.ui.strings import Language, count_of, say
+from bogv.ui.strings import Language, translate, translate_count
 
 EXAMPLE_SIZE = 128  # pixels
 
-Look = Callable[[int, float], SearchResult]
+SearchFunction = Callable[[int, float], SearchResult]
 """A search, given how many and the least score."""
 
 
@@ -92,20 +92,20 @@ class SearchTab:
         self.limit = gr.Slider(
             1, 100, 12, step=1, label=label("limit"), elem_id="limit", buttons=[]
         )
-        self.least = gr.Slider(
+        self.min_score = gr.Slider(
             0, 1, 0, step=0.01, label=label("least"), elem_id="least", buttons=[]
         )
         self.examples = picture_grid("examples", "examples", columns=5, small=True)
 
     def _listen(self) -> None:
-        asked = [self.limit, self.least]
+        asked = [self.limit, self.min_score]
         shown = [self.image, *self.results]
         raw: dict[str, Any] = {**PRIVATE, "preprocess": False}
         self.image.input(self.by_image, [self.image, *asked], self.results, **raw)
         for trigger in (self.url.submit, self.fetch.click):
             trigger(self.by_url, [self.url, *asked], shown, **PRIVATE)
         self.examples.select(self.by_example, asked, shown, **PRIVATE)
-        for slider in (self.limit, self.least):
+        for slider in (self.limit, self.min_score):
             slider.release(self.again, [self.query, *asked], self.results, **PRIVATE)
         self.gallery.select(self.choose, self.hits, self.panel.outputs, **PRIVATE).then(
             None, js=self.panel.SCROLL, **PRIVATE
@@ -120,76 +120,86 @@ class SearchTab:
 
     # Handlers
 
-    @guarded
+    @report_errors
     def open(self, request: gr.Request) -> Updates:
         """When the page is loaded: where to begin, and the examples."""
         words = "start" if self.shared.search.stats().count else "empty_gallery"
-        samples = [(cached(_small(path), f"{path.stem}.webp"), None) for path in self._samples()]
+        samples = [
+            (cache_file(_small(path), f"{path.stem}.webp"), None) for path in self._samples()
+        ]
         examples = gr.Gallery(value=samples, visible=bool(samples))
-        return {self.status: note(say(language(request), words)), self.examples: examples}
+        return {
+            self.status: note(translate(request_language(request), words)),
+            self.examples: examples,
+        }
 
-    @guarded
+    @report_errors
     def by_image(
-        self, file: dict[str, Any] | None, limit: int, least: float, request: gr.Request
+        self, file: dict[str, Any] | None, limit: int, min_score: float, request: gr.Request
     ) -> Updates:
         """Search with what was uploaded, pasted or photographed; taken out: show nothing."""
-        spoken = language(request)
+        language = request_language(request)
         if file is None:
-            return self._nothing(note(say(spoken, "start")))
-        return self._by_path(uploaded(file)[0], limit, least, spoken)
+            return self._nothing(note(translate(language, "start")))
+        return self._by_path(uploaded_file(file)[0], limit, min_score, language)
 
-    @guarded
-    def by_url(self, url: str, limit: int, least: float, request: gr.Request) -> Updates:
+    @report_errors
+    def by_url(self, url: str, limit: int, min_score: float, request: gr.Request) -> Updates:
         """Search with the image behind a URL, and show it."""
-        spoken = language(request)
+        language = request_language(request)
         try:
             data = self.shared.sources.from_url(url)
             picture = self.shared.search.decoder.decode(data, thumbnail=True).thumbnail
         except BogvError as error:
-            return {self.image: None, **self._nothing(note(explain(error, spoken), "bad"))}
-        found = self._by_path(Path(cached(data, "query")), limit, least, spoken)
-        return {self.image: cached(picture or b"", "query.webp"), **found}
+            return {self.image: None, **self._nothing(note(explain(error, language), "bad"))}
+        found = self._by_path(Path(cache_file(data, "query")), limit, min_score, language)
+        return {self.image: cache_file(picture or b"", "query.webp"), **found}
 
-    @guarded
+    @report_errors
     def by_example(
-        self, limit: int, least: float, event: gr.SelectData, request: gr.Request
+        self, limit: int, min_score: float, event: gr.SelectData, request: gr.Request
     ) -> Updates:
         """Search with one of the sample images."""
         path = self._samples()[int(event.index)]
-        copy = cached(read_file(path, self.shared.sources.max_bytes), path.name)
-        return {self.image: copy, **self._by_path(Path(copy), limit, least, language(request))}
+        copy = cache_file(read_file(path, self.shared.sources.max_bytes), path.name)
+        return {
+            self.image: copy,
+            **self._by_path(Path(copy), limit, min_score, request_language(request)),
+        }
 
-    @guarded
+    @report_errors
     def by_record(
-        self, record_id: int | None, limit: int, least: float, request: gr.Request
+        self, record_id: int | None, limit: int, min_score: float, request: gr.Request
     ) -> Updates:
         """Search with an image of the gallery."""
         if record_id is None:
             return {}
-        picture = cached(thumbnail(self.shared.search, record_id), f"{record_id}.webp")
-        found = self._by_id(record_id, limit, least, language(request))
+        picture = cache_file(thumbnail(self.shared.search, record_id), f"{record_id}.webp")
+        found = self._by_id(record_id, limit, min_score, request_language(request))
         return {self.image: picture, **found}
 
-    @guarded
-    def again(self, query: Query | None, limit: int, least: float, request: gr.Request) -> Updates:
+    @report_errors
+    def again(
+        self, query: Query | None, limit: int, min_score: float, request: gr.Request
+    ) -> Updates:
         """Search as before, after a slider was moved."""
-        spoken = language(request)
+        language = request_language(request)
         if query is not None and query.path is not None:
-            return self._by_path(query.path, limit, least, spoken)
+            return self._by_path(query.path, limit, min_score, language)
         if query is not None and query.record_id is not None:
-            return self._by_id(query.record_id, limit, least, spoken)
+            return self._by_id(query.record_id, limit, min_score, language)
         return {self.query: None}
 
-    @guarded
+    @report_errors
     def choose(
         self, hits: list[tuple[int, float]], event: gr.SelectData, request: gr.Request
     ) -> Updates:
         """Show the record of the result that was clicked."""
-        record_id = chosen(event, [hit[0] for hit in hits])
+        record_id = clicked_id(event, [hit[0] for hit in hits])
         score = dict(hits).get(record_id) if record_id is not None else None
-        return self.panel.shown(self.shared.search, record_id, score, language(request))
+        return self.panel.show(self.shared.search, record_id, score, request_language(request))
 
-    @guarded
+    @report_errors
     def delete(
         self, record_id: int | None, hits: list[tuple[int, float]], request: gr.Request
     ) -> Updates:
@@ -200,9 +210,11 @@ class SearchTab:
         still = [Hit(records[each], score) for each, score in left if each in records]
         return {
             self.shared.changed: time.time_ns(),
-            self.status: note(count_of(language(request), "deleted", deleted), "good"),
+            self.status: note(
+                translate_count(request_language(request), "deleted", deleted), "good"
+            ),
             **self._pictures(still),
-            **self.panel.hidden(),
+            **self.panel.hide(),
         }
 
     # What they share
@@ -211,40 +223,45 @@ class SearchTab:
         paths = (self.shared.samples_dir / name for name in SAMPLE_QUERIES)
         return [path for path in paths if path.is_file()]
 
-    def _by_path(self, path: Path, limit: int, least: float, spoken: Language) -> Updates:
-        def look(limit: int, least: float) -> SearchResult:
+    def _by_path(self, path: Path, limit: int, min_score: float, language: Language) -> Updates:
+        def look(limit: int, min_score: float) -> SearchResult:
             data = read_file(path, self.shared.sources.max_bytes, open_without_links)
-            return self.shared.search.search(data, limit, least)
+            return self.shared.search.search(data, limit, min_score)
 
-        return {self.query: Query(path=path), **self._found(look, limit, least, spoken)}
+        return {self.query: Query(path=path), **self._found(look, limit, min_score, language)}
 
-    def _by_id(self, record_id: int, limit: int, least: float, spoken: Language) -> Updates:
+    def _by_id(self, record_id: int, limit: int, min_score: float, language: Language) -> Updates:
         look = partial(self.shared.search.similar, record_id)
-        return {self.query: Query(record_id=record_id), **self._found(look, limit, least, spoken)}
+        return {
+            self.query: Query(record_id=record_id),
+            **self._found(look, limit, min_score, language),
+        }
 
-    def _found(self, look: Look, limit: int, least: float, spoken: Language) -> Updates:
+    def _found(
+        self, look: SearchFunction, limit: int, min_score: float, language: Language
+    ) -> Updates:
         try:
-            result = look(int(limit), float(least))
+            result = look(int(limit), float(min_score))
         except NotFound as error:
-            return self._nothing(note(explain(error, spoken), "bad"), keep_query=True)
+            return self._nothing(note(explain(error, language), "bad"), keep_query=True)
         except BogvError as error:
-            return self._nothing(note(explain(error, spoken), "bad"))
-        status = self._told(result, float(least), spoken)
-        return {self.status: status, **self._pictures(result.hits), **self.panel.hidden()}
+            return self._nothing(note(explain(error, language), "bad"))
+        status = self._status_html(result, float(min_score), language)
+        return {self.status: status, **self._pictures(result.hits), **self.panel.hide()}
 
-    def _told(self, result: SearchResult, least: float, spoken: Language) -> str:
+    def _status_html(self, result: SearchResult, min_score: float, language: Language) -> str:
         """How many were found, among how many, and how long each stage took."""
         total = self.shared.search.stats().count
         if not total:
-            return note(say(spoken, "empty_gallery"))
-        if not result.hits and not least:
-            return note(say(spoken, "none_similar"))
+            return note(translate(language, "empty_gallery"))
+        if not result.hits and not min_score:
+            return note(translate(language, "none_similar"))
         if not result.hits:
-            return note(escape(say(spoken, "no_match", least=f"{least:.2f}")))
-        images = count_of(spoken, "images", total)
-        found = say(spoken, "found", found=len(result.hits), total=images)
+            return note(escape(translate(language, "no_match", min_score=f"{min_score:.2f}")))
+        images = translate_count(language, "images", total)
+        found = translate(language, "found", found=len(result.hits), total=images)
         stages = (
-            say(spoken, stage, ms=f"{seconds * 1000:.1f}")
+            translate(language, stage, ms=f"{seconds * 1000:.1f}")
             for stage, seconds in result.seconds.items()
         )
         return note(f"<b>{found}</b> <span>{' · '.join(stages)}</span>")
@@ -252,7 +269,7 @@ class SearchTab:
     def _pictures(self, hits: list[Hit]) -> Updates:
         records = [hit.record for hit in hits]
         captions = [f"{hit.score:.3f} · {hit.record.key}" for hit in hits]
-        items = pictures(self.shared.search, records, captions)
+        items = gallery_items(self.shared.search, records, captions)
         return {
             self.hits: [(hit.record.id, hit.score) for hit in hits],
             self.gallery: gr.Gallery(value=items, selected_index=None),
@@ -260,7 +277,7 @@ class SearchTab:
 
     def _nothing(self, status: str, keep_query: bool = False) -> Updates:
         kept: Updates = {} if keep_query else {self.query: None}
-        return {**kept, self.status: status, **self._pictures([]), **self.panel.hidden()}
+        return {**kept, self.status: status, **self._pictures([]), **self.panel.hide()}
 
 
 @lru_cache(maxsize=16)

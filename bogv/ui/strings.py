@@ -7,7 +7,7 @@ from typing import Literal
 Language = Literal["en", "zh"]
 
 # Those without {braces} are labels too, which the browser translates: no braces, no < in them.
-WORDS: dict[str, tuple[str, str]] = {
+STRINGS: dict[str, tuple[str, str]] = {
     # The page
     "tagline": ("Search images by image", "以图搜图"),
     "images_1": ("{count} image", "{count} 张图片"),
@@ -61,8 +61,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "图库是空的。请先在“添加”页添加图片，再进行搜索。",
     ),
     "no_match": (
-        "No image reaches a score of {least}. Lower the least score to see more.",
-        "没有得分达到 {least} 的图片。请降低最低得分以查看更多结果。",
+        "No image reaches a score of {min_score}. Lower the least score to see more.",
+        "没有得分达到 {min_score} 的图片。请降低最低得分以查看更多结果。",
     ),
     "none_similar": ("There is no other image to compare it with.", "没有其他可比较的图片。"),
     "found": ("Best {found} of {total}", "{total}中最相似的 {found} 张"),
@@ -192,7 +192,7 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 
 # The login page comes before its reader's language is known.
-LOG_IN = (
+LOGIN_PROMPT = (
     "bogv asks for its token: type it as the password, with any user name. After some wrong ones,"
     " it answers none for a while.<br>请将 bogv 的访问令牌作为密码输入，用户名任意。"
     "多次输错后，需稍等片刻才能再试。"
@@ -247,17 +247,17 @@ ERRORS: dict[str, tuple[str, str]] = {
 }
 
 
-def say(language: Language, word: str, **values: object) -> str:
+def translate(language: Language, word: str, **values: object) -> str:
     """A word in a language, its {braces} filled."""
-    return WORDS[word][0 if language == "en" else 1].format(**values)
+    return STRINGS[word][0 if language == "en" else 1].format(**values)
 
 
-def count_of(language: Language, word: str, count: int) -> str:
+def translate_count(language: Language, word: str, count: int) -> str:
     """`word` in the singular or the plural, with the count in it."""
-    return say(language, f"{word}_{'1' if count == 1 else 'n'}", count=f"{count:,}")
+    return translate(language, f"{word}_{'1' if count == 1 else 'n'}", count=f"{count:,}")
 
 
-def why(language: Language, error_type: str) -> str | None:
+def error_text(language: Language, error_type: str) -> str | None:
     """An error in plain words, where there are some for its type."""
     words = ERRORS.get(error_type)
     return words and words[0 if language == "en" else 1]
@@ -275,7 +275,7 @@ def language_of(accept_language: str) -> Language:
 
 def labels() -> dict[str, dict[str, str]]:
     """The words for the browser: locale -> label -> text."""
-    plain = {word: both for word, both in WORDS.items() if "{" not in both[0]}
+    plain = {word: both for word, both in STRINGS.items() if "{" not in both[0]}
     english = {f"bogv_{word}": both[0] for word, both in plain.items()}
     chinese = {f"bogv_{word}": both[1] for word, both in plain.items()}
     return {"en": english, "zh-CN": chinese, "zh-TW": chinese}

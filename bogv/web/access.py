@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bogv.config import Settings
 from bogv.errors import BogvError, TooManyRequests, Unauthorized
 from bogv.web.bodies import check_content_length, limit_size
-from bogv.web.csrf import Sites
-from bogv.web.envelope import Answers, path_of, retry_after
-from bogv.web.throttling import COOKIE, COOKIE_SECONDS, Clock, Guess, Guesses, RateLimit
+from bogv.web.csrf import CsrfProtection
+from bogv.web.envelope import Envelopes, path_of, retry_after
+from bogv.web.throttling import COOKIE, COOKIE_SECONDS, Attempt, Clock, LoginThrottle, RateLimit
 
 PUBLIC = ("/health", "/docs", "/openapi.json", "/static-offline-docs")  # without gallery data
 
@@ -35,7 +35,7 @@ def client_of(scope: Scope) -> str:
     return str(address)
 
 
-class Door:
+class AccessControl:
     """The checks before a request is handled. The API and the demo share one, and so its counts."""
 
     def __init__(
@@ -43,26 +43,26 @@ class Door:
         token: str | None = None,
         rate: str | None = None,
         clock: Clock = time.monotonic,
-        sites: Sites | None = None,
+        csrf: CsrfProtection | None = None,
     ) -> None:
         self.token = token
-        self.sites = sites or Sites()
-        self._guesses = Guesses(clock)
+        self.csrf = csrf or CsrfProtection()
+        self._throttle = LoginThrottle(clock)
         self._rate = RateLimit(rate, clock) if rate else None
 
     @classmethod
-    def of(cls, settings: Settings) -> Door:
+    def from_settings(cls, settings: Settings) -> AccessControl:
         """From TOKEN, BOGV_RATE_LIMIT and BOGV_ALLOWED_HOSTS."""
         token = settings.token.get_secret_value() if settings.token else None
-        return cls(token, settings.rate_limit, sites=Sites(settings.hosts))
+        return cls(token, settings.rate_limit, csrf=CsrfProtection(settings.hosts))
 
-    def count(self, scope: Scope) -> None:
+    def check_rate(self, scope: Scope) -> None:
         """Count a request against its client's rate limit. Raises TooManyRequests above it."""
         early = self._rate.take(client_of(scope)) if self._rate else 0.0
         if early:
             raise TooManyRequests("Too many requests from this address.", early)
 
-    def opens_to(self, scope: Scope) -> bool:
+    def authenticate(self, scope: Scope) -> bool:
         """Whether the request carries the token, or none is required; counts a wrong one.
 
         Raises TooManyRequests for a client that is locked out, whether or not its token is right:
@@ -70,26 +70,28 @@ class Door:
         """
         if self.token is None or not _given(scope):
             return self.token is None
-        with self.guess(scope, _given(scope)) as guess:
-            guess.right = self.has_token(scope)
-        return guess.right
+        with self.begin_attempt(scope, _given(scope)) as attempt:
+            attempt.succeeded = self.has_token(scope)
+        return attempt.succeeded
 
     def has_token(self, scope: Scope) -> bool:
         """Whether the request carries the token, or none is required; counts nothing."""
         return self.token is None or hmac.compare_digest(_given(scope), self.token.encode())
 
-    def guess(self, scope: Scope, token: bytes = b"") -> Guess:
+    def begin_attempt(self, scope: Scope, token: bytes = b"") -> Attempt:
         """Begin an attempt to authenticate, for a `with` block. Raises TooManyRequests."""
-        return self._guesses.guess(client_of(scope), _device(scope), token)
+        return self._throttle.begin_attempt(client_of(scope), _device(scope), token)
 
-    def remembering(self, scope: Scope, send: Send) -> Send:
+    def remember_device(self, scope: Scope, send: Send) -> Send:
         """Wrap `send` to set a device cookie, for a client that is authenticated.
 
         The cookie exempts it from what others' attempts cause; it authenticates nobody.
         """
-        if self.token is None or self._guesses.is_device(_device(scope)):
+        if self.token is None or self._throttle.is_device_cookie(_device(scope)):
             return send
-        cookie = f"{COOKIE}={self._guesses.new_device()}; Path=/; Max-Age={COOKIE_SECONDS}"
+        cookie = (
+            f"{COOKIE}={self._throttle.issue_device_cookie()}; Path=/; Max-Age={COOKIE_SECONDS}"
+        )
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -100,15 +102,17 @@ class Door:
         return send_with_cookie
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware of the API: access control and the body limit, before anything is parsed."""
 
-    def __init__(self, app: ASGIApp, door: Door, max_body: int, answer: Answers) -> None:
+    def __init__(
+        self, app: ASGIApp, access: AccessControl, max_body: int, envelopes: Envelopes
+    ) -> None:
         """max_body: bytes."""
         self.app = app
-        self.door = door
+        self.access = access
         self.max_body = max_body
-        self.answer = answer
+        self.envelopes = envelopes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -118,21 +122,21 @@ class Guard:
         try:
             self._check(scope)
         except BogvError as error:
-            response = self.answer.failure(scope, error.status, error.type, str(error))
+            response = self.envelopes.failure(scope, error.status, error.type, str(error))
             response.headers.update(retry_after(error))
             await response(scope, receive, send)
         else:
-            if self.door.has_token(scope):
-                send = self.door.remembering(scope, send)
+            if self.access.has_token(scope):
+                send = self.access.remember_device(scope, send)
             await self.app(scope, limit_size(receive, self.max_body), send)
 
     def _check(self, scope: Scope) -> None:
         path = path_of(scope)
         is_public = any(path == each or path.startswith(f"{each}/") for each in PUBLIC)
-        self.door.sites.check(scope)
+        self.access.csrf.check(scope)
         if not is_public:
-            self.door.count(scope)
-        if not self.door.opens_to(scope) and not is_public:
+            self.access.check_rate(scope)
+        if not self.access.authenticate(scope) and not is_public:
             raise Unauthorized("The token is missing or wrong.")
         check_content_length(scope, self.max_body)
 

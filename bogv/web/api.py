@@ -22,12 +22,12 @@ from bogv.errors import InvalidValue, NotFound
 from bogv.records import Hit
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.web.access import Door, Guard
+from bogv.web.access import AccessControl, AccessMiddleware
 from bogv.web.access_log import AccessLog
 from bogv.web.bodies import max_api_body
 from bogv.web.capacity import Capacity, LoadShedding
-from bogv.web.envelope import Answers, Unexpected, handle_errors, route_finder, success
-from bogv.web.headers import PagePolicy
+from bogv.web.envelope import Envelopes, InternalErrors, handle_errors, route_finder, success
+from bogv.web.headers import ContentSecurityPolicy
 from bogv.web.health import Health, add_health_route
 from bogv.web.prometheus import Metrics, add_metrics_route
 from bogv.web.schemas import (
@@ -53,25 +53,25 @@ def create_api(
     settings: Settings,
     search: ImageSearch,
     sources: Sources,
-    door: Door | None = None,
+    access: AccessControl | None = None,
     canary: Canary | None = None,
 ) -> FastAPI:
     """The API, to be mounted at `/api`.
 
     door: shared with the demo; by default one of its own. canary: the caller starts and stops it.
     """
-    door = door or Door.of(settings)
+    access = access or AccessControl.from_settings(settings)
     api = FastAPIOffline(
         title="bogv",
         version=__version__,
         description="Search images by image: add, search, delete.",
         redoc_url=None,
         redirect_slashes=False,  # a redirect has no envelope
-        # For OpenAPI alone: Guard checks the token, before any body is read.
+        # For OpenAPI alone: AccessMiddleware checks the token, before any body is read.
         dependencies=[Depends(APIKeyHeader(name="token", auto_error=False))],
     )
-    answer = Answers(always_200=settings.http_status == "200")
-    handle_errors(api, answer)
+    envelopes = Envelopes(always_200=settings.http_status == "200")
+    handle_errors(api, envelopes)
     capacity = Capacity(settings.max_queue)
     metrics = Metrics(capacity)
     metrics.observe(search, sources, canary)
@@ -79,14 +79,19 @@ def create_api(
     _register_add(api, search, sources, capacity)
     _register_search(api, search, sources, capacity, metrics)
     _register_delete(api, search, capacity)
-    add_health_route(api, health, door)
+    add_health_route(api, health, access)
     add_metrics_route(api, health, metrics)
     # From the innermost to the outermost.
-    api.add_middleware(LoadShedding, capacity=capacity, answer=answer)
-    api.add_middleware(Guard, door=door, max_body=max_api_body(settings.max_upload), answer=answer)
-    api.add_middleware(Unexpected, answer=answer)
+    api.add_middleware(LoadShedding, capacity=capacity, envelopes=envelopes)
+    api.add_middleware(
+        AccessMiddleware,
+        access=access,
+        max_body=max_api_body(settings.max_upload),
+        envelopes=envelopes,
+    )
+    api.add_middleware(InternalErrors, envelopes=envelopes)
     api.add_middleware(AccessLog, find_route=route_finder(api), on_end=metrics.record_request)
-    api.add_middleware(PagePolicy)
+    api.add_middleware(ContentSecurityPolicy)
     return api
 
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bogv.errors import Overloaded
 from bogv.web.access import client_of
 from bogv.web.bodies import limit_idle_time, limit_values
-from bogv.web.envelope import Answers, path_of
+from bogv.web.envelope import Envelopes, path_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,10 +66,10 @@ class LoadShedding:
     may make up three quarters of the limit.
     """
 
-    def __init__(self, app: ASGIApp, capacity: Capacity, answer: Answers) -> None:
+    def __init__(self, app: ASGIApp, capacity: Capacity, envelopes: Envelopes) -> None:
         self.app = app
         self.capacity = capacity
-        self.answer = answer
+        self.envelopes = envelopes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -78,7 +78,7 @@ class LoadShedding:
             await self.app(scope, receive, send)
         elif capacity.in_flight >= capacity.limit or self._is_hoarding(scope):
             detail = f"The server is busy with {capacity.limit} requests; try again later."
-            refusal = self.answer.failure(scope, Overloaded.status, Overloaded.type, detail)
+            refusal = self.envelopes.failure(scope, Overloaded.status, Overloaded.type, detail)
             await refusal(scope, receive, send)
         else:
             capacity.in_flight += 1

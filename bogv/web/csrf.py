@@ -31,7 +31,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@?#\s\\,]+)(?::(\d{0,5}))?")
 _ORIGIN = re.compile(r"https?://(.+)", re.IGNORECASE)
 
 
-class Sites:
+class CsrfProtection:
     """Allows requests by host name and origin."""
 
     def __init__(self, names: Iterable[str] | None = ()) -> None:
@@ -66,7 +66,7 @@ class Sites:
             raise ForeignSite("The request comes from a page of another site.")
 
     def _is_allowed(self, host: str) -> bool:
-        if self._any or is_private(host):
+        if self._any or is_private_host(host):
             return True
         parsed = parse_host(host)
         return parsed is not None and any(_matches(each, parsed[0]) for each in self._names)
@@ -79,7 +79,7 @@ class Sites:
             )
 
 
-def is_private(host: str) -> bool:
+def is_private_host(host: str) -> bool:
     """Whether a `Host` is an address, or a name that nobody outside can make resolve here."""
     parsed = parse_host(host)
     if parsed is None:

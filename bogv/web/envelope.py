@@ -35,7 +35,7 @@ def success(kind: str, data: Any) -> JSONResponse:
     return JSONResponse({"msg": MESSAGES[kind][0], "code": 200, "data": data})
 
 
-class Answers:
+class Envelopes:
     """Makes the envelopes of failures."""
 
     def __init__(self, always_200: bool) -> None:
@@ -88,17 +88,17 @@ def _kind(scope: Scope) -> str:
     return kind if kind in MESSAGES else ""
 
 
-def handle_errors(api: FastAPI, answer: Answers) -> None:
-    """Have the API answer expected errors with an envelope. `Unexpected` answers the rest."""
+def handle_errors(api: FastAPI, envelopes: Envelopes) -> None:
+    """Have the API answer expected errors with an envelope. `InternalErrors` answers the rest."""
     # Coroutines, which need no thread: all may be busy.
     Handler = Callable[[Request, Any], Coroutine[Any, Any, JSONResponse]]  # noqa: N806
 
     async def bogv_error(request: Request, error: BogvError) -> JSONResponse:
-        return answer.failure(request.scope, error.status, error.type, str(error))
+        return envelopes.failure(request.scope, error.status, error.type, str(error))
 
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
         details = "; ".join(_detail(each) for each in error.errors()[:3])
-        return answer.failure(request.scope, 422, InvalidValue.type, details)
+        return envelopes.failure(request.scope, 422, InvalidValue.type, details)
 
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         # FastAPI answers 400 to any error while it reads a body.
@@ -113,7 +113,7 @@ def handle_errors(api: FastAPI, answer: Answers) -> None:
         if error.status_code == 404:
             docs = f"{request.scope.get('root_path', '')}/docs"
             detail = f"There is no such route; {docs} lists the routes."
-        response = answer.failure(request.scope, error.status_code, name, detail)
+        response = envelopes.failure(request.scope, error.status_code, name, detail)
         response.headers.update(error.headers or {})
         return response
 
@@ -126,7 +126,7 @@ def handle_errors(api: FastAPI, answer: Answers) -> None:
         api.add_exception_handler(kind, handler)
 
 
-class Unexpected:
+class InternalErrors:
     """ASGI middleware: answers an unexpected exception with an envelope that reveals nothing, and
     logs it.
 
@@ -134,9 +134,9 @@ class Unexpected:
     middleware, so that its response would have no request id.
     """
 
-    def __init__(self, app: ASGIApp, answer: Answers) -> None:
+    def __init__(self, app: ASGIApp, envelopes: Envelopes) -> None:
         self.app = app
-        self.answer = answer
+        self.envelopes = envelopes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. Raises the exception if the response has started already."""
@@ -154,7 +154,7 @@ class Unexpected:
                 raise
             log.exception("Unexpected error: %r", path_of(scope))
             detail = "An unexpected error occurred; the server's log has the details."
-            await self.answer.failure(scope, 500, BogvError.type, detail)(scope, receive, send)
+            await self.envelopes.failure(scope, 500, BogvError.type, detail)(scope, receive, send)
 
 
 def _detail(error: dict[str, Any]) -> str:

@@ -63,7 +63,7 @@ def _cookie(value: bytes, scope: Scope) -> bytes:
     return cookie.encode("latin-1")
 
 
-class PagePolicy:
+class ContentSecurityPolicy:
     """ASGI middleware: a Content-Security-Policy that allows a page's own inline scripts by hash.
 
     A script injected into the page later, such as by HTML in somebody's key, does not run. Must be

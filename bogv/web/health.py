@@ -20,7 +20,7 @@ from bogv.embedding.weights import UNTRAINED_WARNING
 from bogv.errors import BogvError, DatabaseUnavailable
 from bogv.records import Stats
 from bogv.service import ImageSearch
-from bogv.web.access import Door
+from bogv.web.access import AccessControl
 from bogv.web.envelope import MESSAGES, success
 from bogv.web.schemas import Failure, HealthOut
 
@@ -101,7 +101,7 @@ class Health:
         return self._last
 
 
-def add_health_route(api: FastAPI, health: Health, door: Door) -> None:
+def add_health_route(api: FastAPI, health: Health, access: AccessControl) -> None:
     """`GET /health`, with details for callers that have the token."""
     example = {"msg": MESSAGES["health"][0], "code": 200, "data": {"status": "ok", "count": 372}}
     responses: dict[int | str, dict[str, Any]] = {
@@ -119,5 +119,5 @@ def add_health_route(api: FastAPI, health: Health, door: Door) -> None:
 
         `degraded` is no failure: bogv serves, but the recall canary misses some images.
         """
-        report = await health.report(with_details=door.has_token(request.scope))
+        report = await health.report(with_details=access.has_token(request.scope))
         return success("health", report)

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from bogv.web.csrf import is_private
+from bogv.web.csrf import is_private_host
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class TrustedProxies(ProxyHeadersMiddleware):
             headers = Headers(scope=scope)
             # The proxy appends its own value; those before it may be the client's.
             host = ",".join(headers.getlist("x-forwarded-host")).rpartition(",")[2].strip()
-            if host and is_private(headers.get("host", "localhost")):
+            if host and is_private_host(headers.get("host", "localhost")):
                 others = [each for each in scope["headers"] if each[0] != b"host"]
                 scope = {**scope, "headers": [(b"host", host.encode("latin-1")), *others]}
         await super().__call__(scope, receive, send)

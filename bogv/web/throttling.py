@@ -82,7 +82,7 @@ class RateLimit:
         put(self._due, client, due)
         return 0.0
 
-    def give_back(self, client: str) -> None:
+    def refund(self, client: str) -> None:
         """Take back the count of one request."""
         if client in self._due:
             self._due[client] -= self._step
@@ -97,14 +97,14 @@ class _Failures:
     """Attempts whose outcome is not known yet."""
 
 
-class Guess:
+class Attempt:
     """An attempt to authenticate, in a `with` block: failed unless `right` is set at its end."""
 
     def __init__(self, end: Callable[[bool], None]) -> None:
-        self.right = False
+        self.succeeded = False
         self._end = end
 
-    def __enter__(self) -> Guess:
+    def __enter__(self) -> Attempt:
         return self
 
     def __exit__(
@@ -113,10 +113,10 @@ class Guess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end(self.right)
+        self._end(self.succeeded)
 
 
-class Guesses:
+class LoginThrottle:
     """Counts wrong tokens by device or address, and those of all unknown addresses together."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -128,17 +128,17 @@ class Guesses:
         self._unknown_rate = RateLimit(UNKNOWN_RATE, clock)
         self._key = secrets.token_bytes(32)
 
-    def guess(self, address: str, device: str | None = None, token: bytes = b"") -> Guess:
+    def begin_attempt(self, address: str, device: str | None = None, token: bytes = b"") -> Attempt:
         """Begin an attempt.
 
         device: the client's cookie, if any, unverified. token: if known. Raises TooManyRequests in
         a lockout, whatever the token.
         """
-        is_device = self.is_device(device)
-        client = f"device {device}" if is_device else address
+        is_device_cookie = self.is_device_cookie(device)
+        client = f"device {device}" if is_device_cookie else address
         digest = self._digest(client, token) if token else b""
         name, failures = self._count_for(client, digest)
-        is_unknown = not is_device and address not in self._known
+        is_unknown = not is_device_cookie and address not in self._known
         wait = self._unknown_rate.take("") if is_unknown else 0.0
         if wait:
             raise TooManyRequests("Too many wrong tokens from many addresses.", wait)
@@ -153,9 +153,9 @@ class Guesses:
                 return
             put(self._known, address, True)
             if is_unknown:
-                self._unknown_rate.give_back("")
+                self._unknown_rate.refund("")
 
-        return Guess(end)
+        return Attempt(end)
 
     def _count_for(self, client: str, digest: bytes) -> tuple[str, _Failures]:
         """The first or second count of a client, by name, whichever is not locked."""
@@ -197,12 +197,12 @@ class Guesses:
 
     # Device cookies
 
-    def new_device(self) -> str:
+    def issue_device_cookie(self) -> str:
         """A device cookie's value, for a client that has authenticated. It authenticates nobody."""
         name = secrets.token_hex(8)
         return f"{name}.{self._sign(name)}"
 
-    def is_device(self, cookie: str | None) -> bool:
+    def is_device_cookie(self, cookie: str | None) -> bool:
         """Whether the cookie was issued by this process."""
         name, _, signature = (cookie or "").partition(".")
         return hmac.compare_digest(signature.encode(), self._sign(name).encode())

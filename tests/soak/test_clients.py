@@ -287,8 +287,8 @@ def check(data: Path, open_store: Callable[[], MilvusStore], **environment: str)
     model = Counter((key, md5_of(image)) for each in clients for key, image in each.there.items())
     assert health["count"] == model.total()
     assert rows_of(open_store()) == model
-    pictures = list((data / "thumbnails").rglob("*.webp"))
-    assert len(pictures) == model.total()
+    gallery_items = list((data / "thumbnails").rglob("*.webp"))
+    assert len(gallery_items) == model.total()
     assert sums.outcomes["storm shed"] > 0
     assert all(line.startswith('{"time": ') for line in server.log.read_text().splitlines())
 

@@ -15,19 +15,19 @@ from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui import mount_demo
-from bogv.web.access import Door
+from bogv.web.access import AccessControl
 
 API = "/gradio_api"
 
 
 def demo_client(
-    search: ImageSearch, folder: Path, door: Door | None = None, **settings: Any
+    search: ImageSearch, folder: Path, access: AccessControl | None = None, **settings: Any
 ) -> TestClient:
     """A client of the demo, to be entered and left."""
     chosen = Settings(data_dir=folder, max_upload_mb=0.1, **settings)
 
     async def build() -> FastAPI:  # without a running loop, gradio opens some and leaves them
-        return mount_demo(chosen, search, Sources([folder], 100_000), door)
+        return mount_demo(chosen, search, Sources([folder], 100_000), access)
 
     return TestClient(asyncio.run(build()))
 

@@ -16,9 +16,9 @@ import pytest
 from gradio_client import Client, handle_file
 
 from bogv.errors import PathNotAllowed
-from bogv.ui.components import cached, uploaded
-from bogv.ui.files import COOKIE, MAX_FILES, FileNames
-from bogv.ui.strings import WORDS
+from bogv.ui.components import cache_file, uploaded_file
+from bogv.ui.files import COOKIE, MAX_FILES, SignedFileNames
+from bogv.ui.strings import STRINGS
 from tests.support.demo import API
 from tests.support.fakes import png
 from tests.support.running import Server, running
@@ -28,7 +28,7 @@ TOKEN = "let-me-in"
 SAVED = "application/octet-stream"
 DATA = {"search": (5, 0.0), "add": ("", "")}  # behind the image
 META = {"_type": "gradio.FileData"}
-REFUSED = WORDS["not_uploaded"][0]
+REFUSED = STRINGS["not_uploaded"][0]
 
 
 @dataclass
@@ -355,7 +355,7 @@ def test_gradios_own_client_may_upload_search_and_add(server: Server, tmp_path: 
 
 
 def test_names_are_good_for_one_visitor_and_one_process(tmp_path: Path) -> None:
-    names, elsewhere = FileNames(tmp_path), FileNames(tmp_path)
+    names, elsewhere = SignedFileNames(tmp_path), SignedFileNames(tmp_path)
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "图.png").touch()
     name = names.name(tmp_path / "ab" / "图.png", "me")
@@ -371,16 +371,16 @@ def test_names_are_good_for_one_visitor_and_one_process(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("uploads")
 def test_a_handler_takes_nothing_from_outside_the_uploads() -> None:
-    for path in ("/etc/passwd", f"{cached(b'x', 'x')}/../../..", None):
+    for path in ("/etc/passwd", f"{cache_file(b'x', 'x')}/../../..", None):
         with pytest.raises(PathNotAllowed):
-            uploaded({"path": path})
+            uploaded_file({"path": path})
 
 
 def test_an_event_takes_a_bounded_number_of_files(tmp_path: Path) -> None:
     folder = tmp_path.resolve()
     (folder / "a").mkdir()
     (folder / "a" / "a.png").write_bytes(b"x")
-    names = FileNames(folder)
+    names = SignedFileNames(folder)
     file = {"path": names.name(folder / "a" / "a.png", "me")}
     assert len(names.paths_in([file] * MAX_FILES, "me")) == MAX_FILES
     with pytest.raises(PathNotAllowed, match="files at most"):

@@ -14,9 +14,9 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from bogv.service import ImageSearch
-from bogv.ui.middleware import GradioFence
+from bogv.ui.middleware import GradioAccess
 from bogv.ui.uploads import UploadParser
-from bogv.web.access import Door
+from bogv.web.access import AccessControl
 from tests.support.demo import API, upload
 from tests.support.fakes import FakeClock, lite_search, png
 
@@ -76,7 +76,7 @@ def test_wrong_passwords_are_slowed_down_and_sessions_are_not(
     client_with: Callable[..., TestClient],
 ) -> None:
     clock = FakeClock()
-    client = client_with(Door(TOKEN, clock=clock))
+    client = client_with(AccessControl(TOKEN, clock=clock))
     assert log_in(client, TOKEN).status_code == 200
     assert [log_in(client, "wrong").status_code for _ in range(5)] == [400] * 5
     for password in ("wrong", TOKEN):
@@ -105,7 +105,7 @@ def test_passwords_tried_all_at_once_are_slowed_down_too() -> None:
             statuses.append(message["status"])
 
     async def run() -> None:
-        fence = GradioFence(gradio, Door(TOKEN, clock=FakeClock()), None, 1)
+        fence = GradioAccess(gradio, AccessControl(TOKEN, clock=FakeClock()), None, 1)
         scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/login", "headers": []}
         scope["client"] = ("192.0.2.1", 1)
         await asyncio.gather(*(fence(scope, _no_body, send) for _ in range(50)))
@@ -123,7 +123,7 @@ def test_the_demos_own_endpoints_have_the_rate_that_is_set(
     client_with: Callable[..., TestClient],
 ) -> None:
     clock = FakeClock()
-    client = client_with(Door(rate="2/minute", clock=clock))
+    client = client_with(AccessControl(rate="2/minute", clock=clock))
     assert [client.get("/config").status_code for _ in range(9)] == [200] * 9
     for _ in range(2):
         assert client.post(f"{API}/call/page", json={"data": [1, "", ""]}).status_code == 200
@@ -201,7 +201,7 @@ def test_a_login_whose_body_does_not_come_holds_nobody_up() -> None:
         sent.append(message)
 
     async def run() -> None:
-        fence = GradioFence(gradio, Door(TOKEN, clock=FakeClock()), None, 1)
+        fence = GradioAccess(gradio, AccessControl(TOKEN, clock=FakeClock()), None, 1)
         scope = {"type": "http", "method": "POST", "path": "/login", "headers": []}
         slow = [asyncio.create_task(fence(dict(scope), stalled, send)) for _ in range(20)]
         await asyncio.sleep(0)

@@ -22,10 +22,27 @@ from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui import SESSIONS, header_html, mount_demo
 from bogv.ui.add import AddTab, pace
-from bogv.ui.components import Shared, cached, card, explain, guarded, readable, uploaded
+from bogv.ui.components import (
+    Shared,
+    cache_file,
+    card,
+    explain,
+    format_size,
+    report_errors,
+    uploaded_file,
+)
 from bogv.ui.delete import ids_in, names_in
 from bogv.ui.endpoints import add_endpoints
-from bogv.ui.strings import ERRORS, LOG_IN, WORDS, count_of, labels, language_of, say, why
+from bogv.ui.strings import (
+    ERRORS,
+    LOGIN_PROMPT,
+    STRINGS,
+    error_text,
+    labels,
+    language_of,
+    translate,
+    translate_count,
+)
 from bogv.web.access_log import HEADER, AccessLog
 from tests.support.demo import API, call, demo_client, upload
 from tests.support.fakes import lite_search, png
@@ -102,9 +119,9 @@ def _types(root: type[BogvError]) -> set[str]:
     return {root.type}.union(*map(_types, root.__subclasses__()))
 
 
-@pytest.mark.parametrize("word", [*WORDS, *ERRORS])
+@pytest.mark.parametrize("word", [*STRINGS, *ERRORS])
 def test_each_word_is_there_in_both_languages(word: str) -> None:
-    english, chinese = WORDS.get(word) or ERRORS[word]
+    english, chinese = STRINGS.get(word) or ERRORS[word]
     assert english.strip()
     assert not re.search("[一-鿿]", english)
     assert re.search("[一-鿿]", chinese) or word in {"id", "ids"}
@@ -115,10 +132,10 @@ def test_each_word_is_there_in_both_languages(word: str) -> None:
 def test_each_word_is_used() -> None:
     folder = Path(inspect.getfile(mount_demo)).parent
     code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "words.py")
-    made = {"weights_custom", "weights_untrained"} | {w for w in WORDS if w[-2:] in {"_1", "_n"}}
+    made = {"weights_custom", "weights_untrained"} | {w for w in STRINGS if w[-2:] in {"_1", "_n"}}
     made |= {"score", "size", "added", "decode", "embed", "search"}
     used = set(re.findall(r"[\"'](\w+)[\"']", code))
-    assert set(WORDS) - used - made == set()
+    assert set(STRINGS) - used - made == set()
 
 
 def test_plain_words_belong_to_errors_that_there_are() -> None:
@@ -147,11 +164,11 @@ def test_the_language_is_the_browsers_first(header: str, language: str) -> None:
 
 
 def test_one_image_is_not_one_images() -> None:
-    assert count_of("en", "images", 1) == "1 image"
-    assert count_of("en", "images", 1234) == "1,234 images"
-    assert say("zh", "deleted_1", count=1) == "已删除 1 张图片。"
-    assert why("en", "no-such-type") is None
-    assert "token" in LOG_IN
+    assert translate_count("en", "images", 1) == "1 image"
+    assert translate_count("en", "images", 1234) == "1,234 images"
+    assert translate("zh", "deleted_1", count=1) == "已删除 1 张图片。"
+    assert error_text("en", "no-such-type") is None
+    assert "token" in LOGIN_PROMPT
 
 
 # What users wrote is shown as they wrote it
@@ -195,7 +212,7 @@ def test_the_header_counts_and_names(search: ImageSearch) -> None:
 
 
 def test_an_error_made_for_users_reaches_them_in_plain_words() -> None:
-    @guarded
+    @report_errors
     def handler() -> None:
         raise InvalidValue("<b>")
 
@@ -205,7 +222,7 @@ def test_an_error_made_for_users_reaches_them_in_plain_words() -> None:
 
 
 def test_an_unexpected_error_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    @guarded
+    @report_errors
     def handler() -> None:
         raise RuntimeError("the inner workings")
 
@@ -239,10 +256,10 @@ def test_what_an_event_logs_carries_the_id_of_the_request_that_asked_for_it(
 
 
 def test_cached_bytes_are_kept_once_under_their_name(tmp_path: Path) -> None:
-    first, second = cached(b"same", "1.webp"), cached(b"same", "1.webp")
+    first, second = cache_file(b"same", "1.webp"), cache_file(b"same", "1.webp")
     assert first == second
     assert Path(first).read_bytes() == b"same"
-    assert uploaded({"path": first, "orig_name": "mine.jpg"}) == (Path(first), "mine.jpg")
+    assert uploaded_file({"path": first, "orig_name": "mine.jpg"}) == (Path(first), "mine.jpg")
 
 
 # Names to delete
@@ -271,7 +288,11 @@ def test_ids_are_whole_numbers() -> None:
 
 
 def test_bytes_are_readable() -> None:
-    assert [readable(size) for size in (512, 34_500, 1_250_000)] == ["512 B", "34.5 kB", "1.2 MB"]
+    assert [format_size(size) for size in (512, 34_500, 1_250_000)] == [
+        "512 B",
+        "34.5 kB",
+        "1.2 MB",
+    ]
 
 
 def test_the_endpoints_need_blocks_to_stand_in(search: ImageSearch) -> None:

@@ -15,7 +15,7 @@ from bogv.config import Settings
 from bogv.errors import TooManyRequests
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.web.access import Door, client_of
+from bogv.web.access import AccessControl, client_of
 from bogv.web.api import create_api
 from tests.support.fakes import FakeClock, lite_search, png
 
@@ -57,39 +57,39 @@ def test_a_connection_without_an_address_is_a_client_too() -> None:
 
 
 def test_a_door_without_a_token_is_open(clock: FakeClock) -> None:
-    assert Door(clock=clock).opens_to(scope())
-    assert Door(clock=clock).opens_to(scope(token=b"any"))
+    assert AccessControl(clock=clock).authenticate(scope())
+    assert AccessControl(clock=clock).authenticate(scope(token=b"any"))
 
 
 def test_wrong_tokens_shut_the_door_to_their_client_and_to_nobody_else(clock: FakeClock) -> None:
-    door = Door("令牌", clock=clock)
+    access = AccessControl("令牌", clock=clock)
     right = "令牌".encode()
     for _ in range(5):
-        assert not door.opens_to(scope(token=b"wrong"))
+        assert not access.authenticate(scope(token=b"wrong"))
     with pytest.raises(TooManyRequests) as caught:
-        door.opens_to(scope(token=right))  # or guesses would go on as fast as before
+        access.authenticate(scope(token=right))  # or guesses would go on as fast as before
     assert math.ceil(caught.value.seconds) == 1
-    assert door.opens_to(scope("192.0.2.2", right))
+    assert access.authenticate(scope("192.0.2.2", right))
     clock.now += 1
-    assert door.opens_to(scope(token=right))
-    assert not door.opens_to(scope(token=b"wrong"))
+    assert access.authenticate(scope(token=right))
+    assert not access.authenticate(scope(token=b"wrong"))
     with pytest.raises(TooManyRequests) as caught:  # the right one took back none of the wrong ones
-        door.opens_to(scope(token=b"wrong"))
+        access.authenticate(scope(token=b"wrong"))
     assert math.ceil(caught.value.seconds) == 2
-    assert door.opens_to(scope(token=right))  # it was refused before, and comes again
+    assert access.authenticate(scope(token=right))  # it was refused before, and comes again
 
 
 def test_a_request_without_a_token_is_no_guess(clock: FakeClock) -> None:
-    door = Door("t", clock=clock)
-    assert not any(door.opens_to(scope(token=token)) for token in (None, b"") * 50)
-    assert door.opens_to(scope(token=b"t"))
+    access = AccessControl("t", clock=clock)
+    assert not any(access.authenticate(scope(token=token)) for token in (None, b"") * 50)
+    assert access.authenticate(scope(token=b"t"))
 
 
 def test_asking_again_about_a_request_that_was_let_in_is_no_second_try(clock: FakeClock) -> None:
-    door = Door("t", clock=clock)
-    assert not any(door.has_token(scope(token=b"x")) for _ in range(50))
-    assert door.opens_to(scope(token=b"t"))
-    assert door.has_token(scope(token=b"t"))
+    access = AccessControl("t", clock=clock)
+    assert not any(access.has_token(scope(token=b"x")) for _ in range(50))
+    assert access.authenticate(scope(token=b"t"))
+    assert access.has_token(scope(token=b"t"))
 
 
 # Before the API
@@ -107,10 +107,10 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageSearch]:
 
 @pytest.fixture
 def client_with(search: ImageSearch, tmp_path: Path) -> Callable[..., TestClient]:
-    def client(door: Door | None = None, **settings: Any) -> TestClient:
+    def client(access: AccessControl | None = None, **settings: Any) -> TestClient:
         chosen = Settings(max_upload_mb=MAX_UPLOAD / 1024 / 1024, **settings)
         app = FastAPI()
-        app.mount("/api", create_api(chosen, search, Sources([tmp_path], MAX_UPLOAD), door))
+        app.mount("/api", create_api(chosen, search, Sources([tmp_path], MAX_UPLOAD), access))
         return TestClient(app)
 
     return client
@@ -126,7 +126,7 @@ def test_wrong_tokens_are_slowed_down_for_their_client_alone(
     client_with: Callable[..., TestClient],
 ) -> None:
     clock = FakeClock()
-    client = client_with(Door("right", clock=clock))
+    client = client_with(AccessControl("right", clock=clock))
 
     def ask(token: str) -> Any:
         return client.post(f"{SIM}/del/key", json={"key": "nobody"}, headers={"token": token})
@@ -146,7 +146,7 @@ def test_wrong_tokens_are_slowed_down_for_their_client_alone(
 
 
 def test_guesses_at_health_count(client_with: Callable[..., TestClient]) -> None:
-    client = client_with(Door("right", clock=FakeClock()))
+    client = client_with(AccessControl("right", clock=FakeClock()))
     answers = [client.get("/api/health", headers={"token": "wrong"}) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
 
@@ -155,7 +155,7 @@ def test_a_rate_may_be_set_and_health_and_the_docs_do_not_count(
     client_with: Callable[..., TestClient],
 ) -> None:
     clock = FakeClock()
-    client = client_with(Door(rate="2/minute", clock=clock))
+    client = client_with(AccessControl(rate="2/minute", clock=clock))
     for _ in range(5):
         assert client.get("/api/health").status_code == 200
         assert client.get("/api/docs").status_code == 200
@@ -171,7 +171,7 @@ def test_a_rate_may_be_set_and_health_and_the_docs_do_not_count(
 def test_a_client_that_reads_code_alone_is_told_to_wait_too(
     client_with: Callable[..., TestClient],
 ) -> None:
-    client = client_with(Door(rate="1/day", clock=FakeClock()), http_status="200")
+    client = client_with(AccessControl(rate="1/day", clock=FakeClock()), http_status="200")
     client.get("/api/nothing")
     refused = client.get("/api/nothing")
     fails(refused, 200, "too-many-requests")
@@ -224,8 +224,8 @@ def test_with_a_token_any_name_will_do_unless_some_are_named(
 def test_a_right_token_does_not_wait_for_what_a_neighbour_has_tried(
     client_with: Callable[..., TestClient],
 ) -> None:
-    door = Door("right", clock=FakeClock())
-    client, neighbour = client_with(door), client_with(door)
+    access = AccessControl("right", clock=FakeClock())
+    client, neighbour = client_with(access), client_with(access)
 
     def ask(asked: TestClient, token: str) -> int:
         body = {"key": "nobody"}

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from bogv.errors import NotAnImage
 from bogv.logs import RequestFilter, RequestInfo
 from bogv.web.access_log import HEADER, AccessLog
-from bogv.web.envelope import Answers, Unexpected, handle_errors
+from bogv.web.envelope import Envelopes, InternalErrors, handle_errors
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 def make_app(finished: list[RequestInfo]) -> FastAPI:
     """An app with a good route, a bad one and a broken one, each of which logs in a thread."""
     app = FastAPI()
-    answer = Answers(always_200=False)
-    handle_errors(app, answer)
-    app.add_middleware(Unexpected, answer=answer)
+    envelopes = Envelopes(always_200=False)
+    handle_errors(app, envelopes)
+    app.add_middleware(InternalErrors, envelopes=envelopes)
     app.add_middleware(AccessLog, on_end=finished.append)
 
     @app.get("/good/{name}")

@@ -18,7 +18,7 @@ from bogv.errors import DatabaseUnavailable
 from bogv.records import md5_of
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.web.access import Door
+from bogv.web.access import AccessControl
 from bogv.web.api import create_api
 from tests.support.fakes import lite_search, png
 from tests.support.web import reply, serving
@@ -50,11 +50,11 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client_with(search: ImageSearch, root: Path) -> Callable[..., TestClient]:
-    def client(door: Door | None = None, **settings: Any) -> TestClient:
+    def client(access: AccessControl | None = None, **settings: Any) -> TestClient:
         chosen = Settings(max_upload_mb=LIMIT / 1024 / 1024, **settings)
         app = FastAPI()
         sources = Sources([root], LIMIT, allow_private_urls=True)
-        app.mount("/api", create_api(chosen, search, sources, door))
+        app.mount("/api", create_api(chosen, search, sources, access))
         return TestClient(app, raise_server_exceptions=False)
 
     return client
@@ -457,7 +457,7 @@ def test_with_a_token_each_route_asks_for_it(
     client_with: Callable[..., TestClient], search: ImageSearch, token: str
 ) -> None:
     clock = count(step=10**6)  # at each look, whoever had to wait has waited
-    client = client_with(Door(token, clock=lambda: next(clock)))
+    client = client_with(AccessControl(token, clock=lambda: next(clock)))
     search.add(png(1), "k")
     routes = [path for path in client.get("/api/openapi.json").json()["paths"] if "sim" in path]
     assert len(routes) == 9

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bogv.errors import ForeignSite
-from bogv.web.csrf import Sites, is_private, same_origin
+from bogv.web.csrf import CsrfProtection, is_private_host, same_origin
 
 
 def scope(method: str = "POST", **headers: str) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def test_any_other_origin_does_not(origin: str, host: str) -> None:
     ],
 )
 def test_names_that_nobody_outside_can_give_are_private(host: str) -> None:
-    assert is_private(host)
-    Sites().check(scope(host=host))
+    assert is_private_host(host)
+    CsrfProtection().check(scope(host=host))
 
 
 @pytest.mark.parametrize(
@@ -105,42 +105,42 @@ def test_names_that_nobody_outside_can_give_are_private(host: str) -> None:
     ],
 )
 def test_any_other_name_must_be_named(host: str) -> None:
-    assert not is_private(host)
+    assert not is_private_host(host)
     for method in ("GET", "POST", "OPTIONS"):
         with pytest.raises(ForeignSite):
-            Sites(["images.example"]).check(scope(method, host=host))
+            CsrfProtection(["images.example"]).check(scope(method, host=host))
 
 
 def test_names_can_be_given_all_below_one_and_any() -> None:
-    sites = Sites(["images.example", "*.Lab.example."])
+    csrf = CsrfProtection(["images.example", "*.Lab.example."])
     for host in ("images.example:7000", "IMAGES.example.", "a.lab.example", "b.a.lab.example"):
-        sites.check(scope(host=host))
+        csrf.check(scope(host=host))
     for host in ("lab.example", "xlab.example", "a.images.example"):
         with pytest.raises(ForeignSite, match="BOGV_ALLOWED_HOSTS"):
-            sites.check(scope(host=host))
-        Sites(None).check(scope(host=host))
+            csrf.check(scope(host=host))
+        CsrfProtection(None).check(scope(host=host))
 
 
 def test_the_machines_own_name_is_one_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "Big.Machine.example")
-    Sites().check(scope(host="big.machine.example:7000"))
+    CsrfProtection().check(scope(host="big.machine.example:7000"))
 
 
 def test_who_sends_no_origin_goes_on_as_before() -> None:
     for headers in ({}, {"host": "localhost"}, {"sec_fetch_site": "none"}):
         for method in ("GET", "POST", "PUT", "DELETE"):
-            Sites().check(scope(method, **headers), check_reads=True)
+            CsrfProtection().check(scope(method, **headers), check_reads=True)
 
 
 def test_an_origin_must_be_this_host_whatever_is_asked_and_any_name_it_has() -> None:
-    for sites in (Sites(), Sites(None)):
+    for csrf in (CsrfProtection(), CsrfProtection(None)):
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "X"):
             for origin in ("null", "http://evil.example", ""):
                 with pytest.raises(ForeignSite):
-                    sites.check(scope(method, host="localhost", origin=origin))
+                    csrf.check(scope(method, host="localhost", origin=origin))
                 with pytest.raises(ForeignSite):
-                    sites.check(scope(method, origin=origin))
-            sites.check(scope(method, host="localhost", origin="http://localhost"))
+                    csrf.check(scope(method, origin=origin))
+            csrf.check(scope(method, host="localhost", origin="http://localhost"))
 
 
 def test_of_two_origins_both_must() -> None:
@@ -148,14 +148,14 @@ def test_of_two_origins_both_must() -> None:
     for at in (0, 2):
         asked["headers"].insert(at, (b"origin", b"http://evil.example"))
         with pytest.raises(ForeignSite):
-            Sites().check(asked)
+            CsrfProtection().check(asked)
         del asked["headers"][at]
 
 
 def test_a_name_that_is_refused_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    sites = Sites()
+    csrf = CsrfProtection()
     with caplog.at_level(logging.WARNING):
         for host in ("images.example", "evil.example\r\nx" * 1000):
             with pytest.raises(ForeignSite):
-                sites.check(scope(host=host))
+                csrf.check(scope(host=host))
     assert caplog.text.count("BOGV_ALLOWED_HOSTS") == 1

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from bogv.web.headers import PagePolicy, SecurityHeaders
+from bogv.web.headers import ContentSecurityPolicy, SecurityHeaders
 
 
 def app_with(answer: Callable[[Request], Any], *middleware: Middleware) -> Starlette:
@@ -50,7 +50,9 @@ def policy_of(page: str | list[str], also: str = "") -> list[str]:
         whole = isinstance(page, str)
         return HTMLResponse(page) if whole else StreamingResponse(parts(), media_type="text/html")
 
-    app = app_with(answer, Middleware(SecurityHeaders), Middleware(PagePolicy, also=also))
+    app = app_with(
+        answer, Middleware(SecurityHeaders), Middleware(ContentSecurityPolicy, also=also)
+    )
     response = TestClient(app).get("/")
     assert response.text == "".join(page)
     directives = dict(
@@ -93,7 +95,7 @@ def test_what_is_no_page_is_passed_on_as_it_comes() -> None:
         sent.append(message)
 
     async def run() -> None:
-        await PagePolicy(stream)({"type": "http"}, _nothing, send)
+        await ContentSecurityPolicy(stream)({"type": "http"}, _nothing, send)
 
     asyncio.run(run())
     assert len(sent) == 3

@@ -11,8 +11,8 @@ import pytest
 
 from bogv.errors import TooManyRequests
 from bogv.web import throttling
-from bogv.web.access import Door
-from bogv.web.throttling import COOKIE, FORGET_AFTER, MAX_LOCKOUT, Guesses, RateLimit
+from bogv.web.access import AccessControl
+from bogv.web.throttling import COOKIE, FORGET_AFTER, MAX_LOCKOUT, LoginThrottle, RateLimit
 from tests.support.fakes import FakeClock
 
 HOUR = 3600
@@ -75,15 +75,15 @@ RIGHT = b"right"
 
 
 def tried(
-    guesses: Guesses,
+    throttle: LoginThrottle,
     address: str,
     right: bool = False,
     device: str | None = None,
     token: bytes = b"",
 ) -> bool:
     """Whether a token was judged."""
-    with suppress(TooManyRequests), guesses.guess(address, device, token) as guess:
-        guess.right = right or token == RIGHT
+    with suppress(TooManyRequests), throttle.begin_attempt(address, device, token) as attempt:
+        attempt.succeeded = right or token == RIGHT
         return True
     return False
 
@@ -91,10 +91,10 @@ def tried(
 def test_pauses_begin_after_the_fifth_failure_and_double_up_to_the_longest(
     clock: FakeClock,
 ) -> None:
-    guesses, seen = Guesses(clock), []
+    throttle, seen = LoginThrottle(clock), []
     for _ in range(40):
         start = clock.now
-        while not tried(guesses, "a"):
+        while not tried(throttle, "a"):
             clock.now += 1
         seen.append(clock.now - start)
     assert seen[:12] == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 30, 30]
@@ -108,19 +108,19 @@ def test_no_more_is_judged_at_an_address_than_is_told_whoever_succeeds_there(
 ) -> None:
     """Ten guesses a second for three hours, each given so often, and so many seconds apart;
     beside them, clients who have the token."""
-    guesses = Guesses(clock)
-    device = guesses.new_device()
+    throttle = LoginThrottle(clock)
+    device = throttle.issue_device_cookie()
     judged = [0, 0, 0]
     for half in range(3 * HOUR * 2):
         clock.now = 1000 + half / 2
         for n in range(5):
             # In seconds 0, 1 and 2, say, the same; then others.
             token = f"{half % 2} {half // 2 // times} {n}".encode()
-            judged[half // 2 // HOUR] += tried(guesses, "nat", token=token)
+            judged[half // 2 // HOUR] += tried(throttle, "nat", token=token)
         if helped:
-            tried(guesses, "nat", token=RIGHT)
-            tried(guesses, "elsewhere", token=RIGHT)
-            assert tried(guesses, "nat", device=device, token=RIGHT)  # never held up
+            tried(throttle, "nat", token=RIGHT)
+            tried(throttle, "elsewhere", token=RIGHT)
+            assert tried(throttle, "nat", device=device, token=RIGHT)  # never held up
     most = 1 if times == 1 else 2
     assert judged[0] <= 129 * most
     assert judged[1] <= 120 * most
@@ -131,14 +131,14 @@ def test_no_more_is_judged_at_an_address_than_is_told_whoever_succeeds_there(
 def test_who_keeps_no_cookie_waits_a_second_for_a_neighbour_who_tries_each_token_once(
     clock: FakeClock,
 ) -> None:
-    guesses = Guesses(clock)
-    assert tried(guesses, "nat", token=RIGHT)
+    throttle = LoginThrottle(clock)
+    assert tried(throttle, "nat", token=RIGHT)
     refused_at: list[float] = []
     for tick in range(HOUR):
         clock.now = 1000 + tick / 10
         for n in range(100):
-            tried(guesses, "nat", token=f"{tick} {n}".encode())
-        if not tried(guesses, "nat", token=RIGHT):
+            tried(throttle, "nat", token=f"{tick} {n}".encode())
+        if not tried(throttle, "nat", token=RIGHT):
             refused_at.append(clock.now)
     assert refused_at
     assert refused_at[-1] - refused_at[0] < 1.2
@@ -146,30 +146,30 @@ def test_who_keeps_no_cookie_waits_a_second_for_a_neighbour_who_tries_each_token
 
 def test_a_client_with_a_token_of_yesterday_does_not_shut_others_out(clock: FakeClock) -> None:
     """It asks and asks."""
-    guesses = Guesses(clock)
+    throttle = LoginThrottle(clock)
     refused = 0
     for tick in range(HOUR):
         clock.now = 1000 + tick
         for _ in range(5):
-            tried(guesses, "nat", token=b"of yesterday")
-        refused += not tried(guesses, "nat", token=RIGHT)
+            tried(throttle, "nat", token=b"of yesterday")
+        refused += not tried(throttle, "nat", token=RIGHT)
     assert refused <= 1
 
 
 def test_from_many_addresses_no_more_is_judged_than_is_told_and_who_is_known_is_let_in(
     clock: FakeClock,
 ) -> None:
-    guesses = Guesses(clock)
-    device = guesses.new_device()
-    assert tried(guesses, "known", right=True)
+    throttle = LoginThrottle(clock)
+    device = throttle.issue_device_cookie()
+    assert tried(throttle, "known", right=True)
     addresses = (f"address {n}" for n in range(100_000))
     judged = [0, 0]
     for second in range(0, 2 * HOUR, 2):
         clock.now = 1000.0 + second
         for _ in range(20):
-            judged[second // HOUR] += tried(guesses, next(addresses))
-        assert tried(guesses, "known", right=True)
-        assert tried(guesses, "new", right=True, device=device)
+            judged[second // HOUR] += tried(throttle, next(addresses))
+        assert tried(throttle, "known", right=True)
+        assert tried(throttle, "new", right=True, device=device)
     assert 1900 < judged[0] <= 2000
     assert 900 < judged[1] <= 1000
 
@@ -179,99 +179,103 @@ def test_once_the_others_stop_a_right_token_waits_for_the_longest_pause_at_most(
 ) -> None:
     chance = random.Random(1)
     for _ in range(20):
-        guesses = Guesses(clock)
+        throttle = LoginThrottle(clock)
         for _ in range(chance.randrange(500, 5000)):
-            tried(guesses, "nat")
+            tried(throttle, "nat")
             clock.now += chance.random()
         clock.now += MAX_LOCKOUT
-        assert tried(guesses, "nat", right=True)
+        assert tried(throttle, "nat", right=True)
 
 
 def test_wrong_tokens_of_a_device_are_its_own(clock: FakeClock) -> None:
-    guesses = Guesses(clock)
-    device, other = guesses.new_device(), guesses.new_device()
-    assert [tried(guesses, "a", device=device) for _ in range(6)] == [True] * 5 + [False]
-    assert not tried(guesses, "b", device=device)  # wherever it is
-    assert tried(guesses, "a", device=other)
-    assert tried(guesses, "a")
+    throttle = LoginThrottle(clock)
+    device, other = throttle.issue_device_cookie(), throttle.issue_device_cookie()
+    assert [tried(throttle, "a", device=device) for _ in range(6)] == [True] * 5 + [False]
+    assert not tried(throttle, "b", device=device)  # wherever it is
+    assert tried(throttle, "a", device=other)
+    assert tried(throttle, "a")
 
 
 @pytest.mark.parametrize("made", ["", ".", "x", "x.y", "0123456789abcdef.", "é.é", None])
 def test_a_device_cookie_that_was_not_given_out_is_none(clock: FakeClock, made: str | None) -> None:
-    guesses = Guesses(clock)
+    throttle = LoginThrottle(clock)
     for _ in range(5):
-        assert tried(guesses, "a", device=made)
-    assert not tried(guesses, "a", device=made)
-    name, _, signature = guesses.new_device().partition(".")
-    for forged in (f"{name}x.{signature}", f"{name}.{signature[:-1]}", Guesses(clock).new_device()):
-        assert not tried(guesses, "a", device=forged)
+        assert tried(throttle, "a", device=made)
+    assert not tried(throttle, "a", device=made)
+    name, _, signature = throttle.issue_device_cookie().partition(".")
+    for forged in (
+        f"{name}x.{signature}",
+        f"{name}.{signature[:-1]}",
+        LoginThrottle(clock).issue_device_cookie(),
+    ):
+        assert not tried(throttle, "a", device=forged)
 
 
 def test_many_at_once_are_no_more_than_one_after_the_other(clock: FakeClock) -> None:
-    guesses = Guesses(clock)
-    under_way = [guesses.guess("a") for _ in range(5)]
+    throttle = LoginThrottle(clock)
+    under_way = [throttle.begin_attempt("a") for _ in range(5)]
     with pytest.raises(TooManyRequests):
-        guesses.guess("a")
-    for guess in under_way:
-        guess.__exit__(None, None, None)
+        throttle.begin_attempt("a")
+    for attempt in under_way:
+        attempt.__exit__(None, None, None)
     for pause in (1, 2, 4):
-        assert not tried(guesses, "a")
+        assert not tried(throttle, "a")
         clock.now += pause
-        assert tried(guesses, "a")
+        assert tried(throttle, "a")
 
 
 def test_right_ones_at_once_are_not_held_against_anybody(clock: FakeClock) -> None:
-    guesses = Guesses(clock)
+    throttle = LoginThrottle(clock)
     for n in range(3000):
-        assert tried(guesses, "a", right=True)
-        assert tried(guesses, f"{n}", right=True)
-    assert tried(guesses, "b")
+        assert tried(throttle, "a", right=True)
+        assert tried(throttle, f"{n}", right=True)
+    assert tried(throttle, "b")
 
 
 def test_time_forgets_failures(clock: FakeClock) -> None:
-    guesses = Guesses(clock)
+    throttle = LoginThrottle(clock)
     for _ in range(2):
-        assert [tried(guesses, "a") for _ in range(6)] == [True] * 5 + [False]
+        assert [tried(throttle, "a") for _ in range(6)] == [True] * 5 + [False]
         clock.now += FORGET_AFTER
 
 
 def test_a_million_failures_overflow_nothing(clock: FakeClock) -> None:
-    guesses = Guesses(clock)
-    tried(guesses, "a")
-    guesses._failures["a"].count = 1_000_000
-    assert tried(guesses, "a")
+    throttle = LoginThrottle(clock)
+    tried(throttle, "a")
+    throttle._failures["a"].count = 1_000_000
+    assert tried(throttle, "a")
     clock.now += MAX_LOCKOUT
-    assert tried(guesses, "a")
+    assert tried(throttle, "a")
 
 
 def test_what_is_kept_in_mind_is_bounded(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttling, "MAX_CLIENTS", 3)
-    guesses = Guesses(clock)
+    throttle = LoginThrottle(clock)
     for n in range(100):
-        tried(guesses, f"{n}", right=n % 2 == 0)
-        tried(guesses, "a", device=guesses.new_device())
-    assert len(guesses._failures) == 3
-    assert len(guesses._known) == 3
+        tried(throttle, f"{n}", right=n % 2 == 0)
+        tried(throttle, "a", device=throttle.issue_device_cookie())
+    assert len(throttle._failures) == 3
+    assert len(throttle._known) == 3
     monkeypatch.setattr(throttling, "MAX_TOKENS", 5)
     for n in range(100):
-        tried(guesses, "x", token=f"{n}".encode())
-    assert len(guesses._refused) == 5
+        tried(throttle, "x", token=f"{n}".encode())
+    assert len(throttle._refused) == 5
 
 
 def test_refused_requests_from_everywhere_have_no_failures_forgotten(clock: FakeClock) -> None:
-    guesses = Guesses(clock)
-    assert tried(guesses, "nat", right=True)
-    while any(tried(guesses, "nat") for _ in range(20)):
+    throttle = LoginThrottle(clock)
+    assert tried(throttle, "nat", right=True)
+    while any(tried(throttle, "nat") for _ in range(20)):
         pass
-    judged = sum(tried(guesses, f"address {n}") for n in range(20_000))
+    judged = sum(tried(throttle, f"address {n}") for n in range(20_000))
     assert judged <= 1000
-    assert not tried(guesses, "nat")
+    assert not tried(throttle, "nat")
 
 
 # At the door
 
 
-def answered(door: Door, **headers: str) -> str | None:
+def answered(access: AccessControl, **headers: str) -> str | None:
     """The cookie that comes with an answer to who has shown the token."""
     sent: list[Any] = []
 
@@ -282,26 +286,26 @@ def answered(door: Door, **headers: str) -> str | None:
     start = {"type": "http.response.start", "status": 200, "headers": []}
 
     async def run() -> None:
-        await door.remembering(scope, send)(start)
+        await access.remember_device(scope, send)(start)
 
     asyncio.run(run())
     return next((v.decode() for n, v in sent[0]["headers"] if n == b"set-cookie"), None)
 
 
 def test_who_has_shown_the_token_is_given_a_cookie_once() -> None:
-    door = Door("t")
-    cookie = answered(door)
+    access = AccessControl("t")
+    cookie = answered(access)
     assert cookie is not None
     assert cookie.startswith(f"{COOKIE}=")
     assert "; HttpOnly" in cookie
-    assert answered(door, cookie=cookie.partition(";")[0]) is None
-    assert answered(door, cookie=f"{COOKIE}=forged.0") is not None
-    assert answered(Door()) is None
+    assert answered(access, cookie=cookie.partition(";")[0]) is None
+    assert answered(access, cookie=f"{COOKIE}=forged.0") is not None
+    assert answered(AccessControl()) is None
 
 
 def test_with_the_cookie_alone_nobody_comes_in() -> None:
-    door = Door("t")
-    cookie = str(answered(door)).partition(";")[0].encode()
+    access = AccessControl("t")
+    cookie = str(answered(access)).partition(";")[0].encode()
     scope = {"client": ("192.0.2.1", 1), "headers": [(b"cookie", cookie)]}
-    assert not door.opens_to(scope)
-    assert not door.opens_to({**scope, "headers": [(b"cookie", cookie), (b"token", b"x")]})
+    assert not access.authenticate(scope)
+    assert not access.authenticate({**scope, "headers": [(b"cookie", cookie), (b"token", b"x")]})
