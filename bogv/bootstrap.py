@@ -105,7 +105,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     from bogv.web.proxy import RootPath, StripForwarding, TrustedProxies
 
     def make_demo() -> FastAPI:
-        from bogv.ui import mount_demo  # imports gradio, which takes seconds
+        from bogv.ui.demo import mount_demo  # imports gradio, which takes seconds
 
         return mount_demo(settings, search, sources, access)
 

@@ -22,7 +22,7 @@ from bogv.sources.sources import Sources
 from bogv.storage import connection as connection_module
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from bogv.ui import header_html
+from bogv.ui.demo import header_html
 from bogv.web.api import create_api
 from tests.support.fakes import lite_search, png
 

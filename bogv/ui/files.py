@@ -14,10 +14,12 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import gradio as gr
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -25,7 +27,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bogv.errors import BogvError, PathNotAllowed
+from bogv.logs import RequestInfo, request_context
 from bogv.sources.paths import open_without_links, read_file
+from bogv.ui.components import request_language
+from bogv.ui.strings import translate
+from bogv.web.access_log import HEADER
 from bogv.web.envelope import path_of
 
 COOKIE = "bogv-visitor"
@@ -197,3 +203,32 @@ def _set_visitor_cookie(visitor: str, scope: Scope, send: Send) -> Send:
         await send(message)
 
     return introducing
+
+
+class VisitorBlocks(gr.Blocks):
+    """Blocks that takes files by their visitor's names alone, and knows whose event it handles."""
+
+    names: SignedFileNames
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Called by gradio for each event, whatever its route, before it looks at what came; long
+        after the request that asked for it was answered: what is logged meanwhile carries that
+        request's id. Raises gr.Error for a file that is not the visitor's."""
+        request = kwargs.get("request")
+        asked = request if isinstance(request, gr.Request) else None
+        visitor = asked.request.scope[VISITOR_KEY] if asked and asked.request else ""
+        known = asked.headers.get(HEADER.lower()) if asked else None
+        event = kwargs.get("event_data")  # of a click on a picture: its file, among others
+        try:
+            kwargs["inputs"] = await run_in_threadpool(
+                self.names.paths_in, kwargs["inputs"], visitor
+            )
+            if event is not None:
+                event._data = await run_in_threadpool(self.names.paths_in, event._data, visitor)
+        except PathNotAllowed as error:
+            words = translate(request_language(asked) if asked else "en", "not_uploaded")
+            raise gr.Error(words, title="bogv", print_exception=False) from error
+        with request_context(RequestInfo(known)) if known else nullcontext():
+            output = await super().process_api(*args, **kwargs)
+        root = kwargs.get("root_path") or ""
+        return {**output, "data": self.names.names_in(output["data"], visitor, root)}

@@ -10,23 +10,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from contextlib import nullcontext
 from typing import Any
 
-import gradio as gr
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bogv.errors import BogvError, PathNotAllowed, TooManyRequests, Unauthorized
-from bogv.logs import RequestInfo, request_context
-from bogv.ui.components import request_language
-from bogv.ui.files import VISITOR_KEY, SignedFileNames
-from bogv.ui.strings import LOGIN_PROMPT, error_text, language_of, translate
+from bogv.errors import BogvError, TooManyRequests, Unauthorized
+from bogv.ui.strings import LOGIN_PROMPT, error_text, language_of
 from bogv.web.access import AccessControl, client_of
-from bogv.web.access_log import HEADER
 from bogv.web.bodies import (
     MAX_EVENT,
     check_content_length,
@@ -164,32 +157,3 @@ def _refusal(scope: Scope, error: BogvError) -> JSONResponse:
         language = language_of(Request(scope).headers.get("accept-language", ""))
         detail = error_text(language, error.type) or str(error)
     return JSONResponse({"detail": detail}, error.status, retry_after(error))
-
-
-class VisitorBlocks(gr.Blocks):
-    """Blocks that takes files by their visitor's names alone, and knows whose event it handles."""
-
-    names: SignedFileNames
-
-    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Called by gradio for each event, whatever its route, before it looks at what came; long
-        after the request that asked for it was answered: what is logged meanwhile carries that
-        request's id. Raises gr.Error for a file that is not the visitor's."""
-        request = kwargs.get("request")
-        asked = request if isinstance(request, gr.Request) else None
-        visitor = asked.request.scope[VISITOR_KEY] if asked and asked.request else ""
-        known = asked.headers.get(HEADER.lower()) if asked else None
-        event = kwargs.get("event_data")  # of a click on a picture: its file, among others
-        try:
-            kwargs["inputs"] = await run_in_threadpool(
-                self.names.paths_in, kwargs["inputs"], visitor
-            )
-            if event is not None:
-                event._data = await run_in_threadpool(self.names.paths_in, event._data, visitor)
-        except PathNotAllowed as error:
-            words = translate(request_language(asked) if asked else "en", "not_uploaded")
-            raise gr.Error(words, title="bogv", print_exception=False) from error
-        with request_context(RequestInfo(known)) if known else nullcontext():
-            output = await super().process_api(*args, **kwargs)
-        root = kwargs.get("root_path") or ""
-        return {**output, "data": self.names.names_in(output["data"], visitor, root)}

@@ -23,7 +23,7 @@ import pytest
 
 from bogv.records import md5_of
 from bogv.storage.milvus import MilvusStore
-from bogv.ui import SESSIONS
+from bogv.ui.demo import SESSIONS
 from tests.support.fakes import encoded, picture
 from tests.support.milvus_server import MilvusServer
 from tests.support.running import Server, running

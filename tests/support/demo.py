@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.ui import mount_demo
+from bogv.ui.demo import mount_demo
 from bogv.web.access import AccessControl
 
 API = "/gradio_api"

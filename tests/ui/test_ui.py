@@ -20,7 +20,6 @@ from bogv.logs import RequestFilter
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.ui import SESSIONS, header_html, mount_demo
 from bogv.ui.add import AddTab, pace
 from bogv.ui.components import (
     Shared,
@@ -32,6 +31,7 @@ from bogv.ui.components import (
     uploaded_file,
 )
 from bogv.ui.delete import ids_in, names_in
+from bogv.ui.demo import SESSIONS, header_html, mount_demo
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.strings import (
     ERRORS,
