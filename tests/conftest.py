@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -16,12 +17,17 @@ from fastapi.testclient import TestClient
 
 from bogv.service import ImageSearch
 from bogv.sources.samples import make_samples
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
 from tests.support import models
+from tests.support.fakes import fake_search
 from tests.support.milvus_server import MilvusServer, available
 
 # No test is timed: a busy machine fails none.
 hypothesis.settings.register_profile("bogv", deadline=None)
 hypothesis.settings.load_profile("bogv")
+
+OpenStore = Callable[[], MilvusStore]
 
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "clothing"
 
@@ -112,3 +118,45 @@ def client_with(search: ImageSearch, tmp_path: Path) -> Iterator[Callable[..., T
         yield lambda *args, **settings: opened.enter_context(
             demo_client(search, tmp_path, *args, **settings)
         )
+
+
+@pytest.fixture(scope="session")
+def server_gallery() -> str:
+    """The gallery on the server that tests share: creating a collection takes 3 s."""
+    return f"images_{uuid4().hex}"
+
+
+@pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.server)])
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, server_gallery: str
+) -> Iterator[OpenStore]:
+    """A function that opens an empty gallery, on Milvus Lite and on a Milvus server; called again,
+    it opens the same one."""
+    if request.param == "lite":
+        yield lambda: MilvusStore.lite(tmp_path / "lite", "images")
+        return
+    host, port = request.getfixturevalue("milvus_server").address
+    yield lambda: MilvusStore.server(host, port, server_gallery)
+    store = MilvusStore.server(host, port, server_gallery)
+    while records := store.newest(None, 1000):
+        store.delete([record.id for record in records])
+    store.close()
+
+
+@pytest.fixture
+def thumbnails(tmp_path: Path) -> Thumbnails:
+    return Thumbnails(str(tmp_path / "thumbnails"))
+
+
+@pytest.fixture
+def start(open_store: OpenStore, tmp_path: Path) -> Callable[[], ImageSearch]:
+    """A function that starts a service on the gallery of `open_store`."""
+    return lambda: fake_search(open_store(), tmp_path, max_bytes=1_000_000, max_pixels=10_000_000)
+
+
+@pytest.fixture
+def search(start: Callable[[], ImageSearch]) -> Iterator[ImageSearch]:
+    """The service, for modules that have no `search` of their own."""
+    service = start()
+    yield service
+    service.close()

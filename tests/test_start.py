@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -137,3 +138,13 @@ def test_health_says_that_another_folder_took_its_place(client: TestClient, data
     shutil.rmtree(data)
     data.with_name("copy").rename(data)
     assert health(client)[:2] == (503, "storage-unavailable")
+
+
+@pytest.mark.parametrize("entry", ["app", "eval.scale.measure"])
+def test_arrow_allocates_with_the_systems_allocator(entry: str) -> None:
+    """Arrow chooses once, as it is loaded: too late is without effect, and nothing says so."""
+    script = f"import {entry}, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environment = {n: v for n, v in os.environ.items() if n != "ARROW_DEFAULT_MEMORY_POOL"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "system"

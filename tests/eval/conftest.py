@@ -12,10 +12,10 @@ import pytest
 from eval import __main__ as command_line
 from eval.ann import measure as ann_measure
 from eval.commands import run as run_command
-from tests.support.ann import here
+from tests.eval.support.ann import here
+from tests.eval.support.latency import HEALTH, Answer
+from tests.eval.support.retrieval import Eval
 from tests.support.fakes import encoded, fake_embedder, picture, png
-from tests.support.latency import HEALTH, Answer
-from tests.support.retrieval import Eval
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.retrieval import Eval
+from tests.eval.support.retrieval import Eval
 
 
 def test_every_command_has_its_help(run_eval: Eval, capsys: Any) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from eval.vectors import nearest_neighbours
-from tests.support.ann import COUNT, QUERIES, SMALL, K
+from tests.eval.support.ann import COUNT, QUERIES, SMALL, K
 
 
 def test_exact_neighbours_are_the_same_in_batches_of_any_size() -> None:

@@ -7,7 +7,7 @@ import pytest
 from eval.ann import measure as measuring
 from eval.ann.measure import measure
 from eval.ann.result import Ann
-from tests.support.ann import CELLS, FLAT, here, options, source
+from tests.eval.support.ann import CELLS, FLAT, here, options, source
 
 
 @pytest.fixture(scope="package")

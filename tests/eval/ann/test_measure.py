@@ -8,7 +8,7 @@ import pytest
 from eval.ann.measure import measure
 from eval.ann.result import Ann
 from eval.errors import WorkbenchError
-from tests.support.ann import CELLS, FLAT, QUERIES, SMALL, K, options, source
+from tests.eval.support.ann import CELLS, FLAT, QUERIES, SMALL, K, options, source
 
 
 def test_flat_finds_all_and_few_cells_find_less(found: Ann) -> None:

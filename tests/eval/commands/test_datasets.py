@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.retrieval import Eval
+from tests.eval.support.retrieval import Eval
 
 
 def test_list_says_what_there_is_and_what_is_here(

@@ -8,7 +8,7 @@ import pytest
 
 from eval import __main__ as command_line
 from eval.latency.measure import REQUESTS
-from tests.support.latency import found
+from tests.eval.support.latency import found
 
 
 def test_where_no_bogv_is_the_error_says_so(

@@ -12,9 +12,9 @@ from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.commands import run as run_command
 from eval.retrieval.measure import leak_note
+from tests.eval.support.retrieval import Eval, measured
 from tests.support import models
 from tests.support.fakes import FakeEngine
-from tests.support.retrieval import Eval, measured
 from tests.support.running import ROOT
 
 

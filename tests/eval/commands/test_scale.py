@@ -9,7 +9,7 @@ from eval import __main__ as command_line
 from eval.report.document import Report
 from eval.scale.measure import ScaleOptions
 from eval.scale.result import Scale
-from tests.support.scale import made
+from tests.eval.support.scale import made
 
 
 def test_the_command_prints_json_and_nothing_else(

@@ -6,7 +6,7 @@ import pytest
 
 from eval.commands import selftest as selftest_command
 from eval.selftest import Canary
-from tests.support.retrieval import Eval
+from tests.eval.support.retrieval import Eval
 
 
 def test_selftest_ends_with_1_when_a_canary_is_dead(

@@ -7,7 +7,7 @@ import pytest
 
 from eval import __main__ as command_line
 from eval.speed.result import Speed
-from tests.support.speed import made
+from tests.eval.support.speed import made
 
 
 @pytest.mark.parametrize("as_json", [True, False])

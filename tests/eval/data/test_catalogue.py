@@ -10,7 +10,7 @@ import yaml
 from eval.data.catalogue import DatasetError, Layout, Torchvision, read_catalogue
 from eval.data.datasets import load
 from eval.data.layouts import LAYOUTS
-from tests.support.datasets import entry, pictures, spec
+from tests.eval.support.datasets import entry, pictures, spec
 
 
 def write_catalogue(folder: Path, *entries: Any) -> Path:

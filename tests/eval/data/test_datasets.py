@@ -12,8 +12,8 @@ from eval.data.catalogue import (
     read_catalogue,
 )
 from eval.data.datasets import Dataset, dataset_digest, load
-from tests.support.datasets import classes, found, ids, listed, picture, pictures, spec
-from tests.support.retrieval import first_is_junk
+from tests.eval.support.datasets import classes, found, ids, listed, picture, pictures, spec
+from tests.eval.support.retrieval import first_is_junk
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 

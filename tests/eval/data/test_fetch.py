@@ -16,7 +16,7 @@ from PIL import Image
 from eval.data.catalogue import DatasetError, Folder, read_catalogue
 from eval.data.datasets import load
 from eval.data.fetch import fetch
-from tests.support.datasets import spec
+from tests.eval.support.datasets import spec
 from tests.support.web import reply, serving
 
 Server = Callable[[BaseHTTPRequestHandler], None]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from eval.data.catalogue import DatasetError, ExpectedCounts
 from eval.data.datasets import load
-from tests.support.datasets import found, ids, listed, picture, pictures, pixels, spec
+from tests.eval.support.datasets import found, ids, listed, picture, pictures, pixels, spec
 
 
 def test_labels_come_from_subfolders(tmp_path: Path) -> None:

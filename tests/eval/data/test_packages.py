@@ -12,7 +12,7 @@ import pytest
 
 from eval.data.catalogue import DatasetError, ExpectedCounts
 from eval.data.datasets import load
-from tests.support.datasets import ids, listed, pictures, pixels
+from tests.eval.support.datasets import ids, listed, pictures, pixels
 
 
 def test_digits_are_always_there() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from eval.harness.load import Image, Reply
 from eval.harness.rest_target import RestTarget, stages
-from tests.support.latency import TIMING
+from tests.eval.support.latency import TIMING
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from eval.latency.report import latency_report
 from eval.latency.result import REMAINDER
 from eval.latency.service_target import ServiceSetup
 from eval.report.document import markdown
+from tests.eval.support.latency import OPTIONS, found, measured
 from tests.support.fakes import fake_embedder, png
-from tests.support.latency import OPTIONS, found, measured
 
 
 def test_a_server_is_measured_step_by_step(serve: Any, pictures: Path) -> None:

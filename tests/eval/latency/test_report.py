@@ -11,7 +11,7 @@ from eval.latency.report import latency_report
 from eval.latency.result import Latency, LoadStep
 from eval.report.document import markdown
 from eval.report.results import write
-from tests.support.latency import found, measured
+from tests.eval.support.latency import found, measured
 
 
 def test_the_report_says_first_which_weights_and_has_its_plots(

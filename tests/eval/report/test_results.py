@@ -13,8 +13,8 @@ from eval.report.results import PER_QUERY, write
 from eval.retrieval.measure import RetrievalOptions, measure
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
+from tests.eval.support.retrieval import DECODER, measured
 from tests.support.fakes import FakeEngine
-from tests.support.retrieval import DECODER, measured
 
 
 def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from eval.data.datasets import Dataset
 from eval.embedding.embed import Embedded, embed
 from eval.selftest import made_up
+from tests.eval.support.retrieval import DECODER, LABELS
 from tests.support.fakes import encoded, fake_embedder, picture
-from tests.support.retrieval import DECODER, LABELS
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from eval.retrieval.ablation_result import (
 )
 from eval.retrieval.search import Ranking, rank_exactly
 from eval.selftest import made_up
+from tests.eval.support.retrieval import DECODER
 from tests.support.fakes import fake_embedder
-from tests.support.retrieval import DECODER
 
 
 def measured(dataset: Dataset, embedded: Embedded, **changes: Any) -> AblationInput:

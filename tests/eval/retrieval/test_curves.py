@@ -7,7 +7,7 @@ import pytest
 
 from eval.retrieval.curves import compute_curves
 from eval.retrieval.result import query_table
-from tests.support.retrieval_report import measured
+from tests.eval.support.retrieval_report import measured
 
 
 def test_the_curves_are_the_metrics_of_the_run_interval_and_all(

@@ -11,9 +11,9 @@ from eval.report.document import Strip, markdown
 from eval.retrieval.failures import failure_strips, make_tile_image, worst_queries
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
+from tests.eval.support.retrieval import DECODER
+from tests.eval.support.retrieval_report import blocks, measured
 from tests.support.fakes import encoded
-from tests.support.retrieval import DECODER
-from tests.support.retrieval_report import blocks, measured
 
 
 def test_the_worst_are_those_that_found_last_or_never() -> None:

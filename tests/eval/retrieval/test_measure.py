@@ -14,8 +14,8 @@ from eval.retrieval import measure as running
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
+from tests.eval.support.retrieval import DECODER, first_is_junk, measured
 from tests.support.fakes import png
-from tests.support.retrieval import DECODER, first_is_junk, measured
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from eval.report.document import Figure, markdown
 from eval.retrieval.plots import rank_classes
 from eval.retrieval.report import run_report
+from tests.eval.support.retrieval import DECODER
+from tests.eval.support.retrieval_report import blocks, measured
 from tests.support.fakes import encoded, picture
-from tests.support.retrieval import DECODER
-from tests.support.retrieval_report import blocks, measured
 
 
 def test_many_classes_show_the_best_and_the_worst() -> None:

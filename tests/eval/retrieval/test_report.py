@@ -10,9 +10,9 @@ from bogv.embedding.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
 from eval.report.document import Figure, Table, html, markdown, write
 from eval.retrieval.report import EXPLAINED, explain, run_report
+from tests.eval.support.retrieval import DECODER
+from tests.eval.support.retrieval_report import blocks, measured
 from tests.support.fakes import FakeEngine
-from tests.support.retrieval import DECODER
-from tests.support.retrieval_report import blocks, measured
 
 
 def test_the_first_lines_say_which_weights_on_what_and_how_good(

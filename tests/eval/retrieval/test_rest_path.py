@@ -12,8 +12,8 @@ from eval.embedding.embed import Embedded
 from eval.errors import WorkbenchError
 from eval.retrieval.rest_path import rank_over_rest
 from eval.retrieval.search import rank_exactly
+from tests.eval.support.retrieval import DECODER
 from tests.support.fakes import encoded, fake_embedder, picture
-from tests.support.retrieval import DECODER
 
 
 def test_the_service_ranks_as_exact_search_does(dataset: Dataset, embedded: Embedded) -> None:

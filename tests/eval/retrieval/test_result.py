@@ -9,7 +9,7 @@ from eval.embedding.settings import EmbeddingSettings
 from eval.report.results import PER_QUERY, write
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
-from tests.support.retrieval import DECODER, measured
+from tests.eval.support.retrieval import DECODER, measured
 
 
 def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.retrieval.similarities import Similarities, coarse, quantile
-from tests.support.retrieval_report import measured
+from tests.eval.support.retrieval_report import measured
 
 
 def test_pairs_are_counted_as_all_of_them_would_be(class_folders: Path, tmp_path: Path) -> None:

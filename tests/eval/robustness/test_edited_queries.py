@@ -12,9 +12,9 @@ from eval.data.datasets import load
 from eval.robustness.edited_queries import make_edited_queries
 from eval.robustness.edits import CONTROL, apply_edit, edit_variants
 from eval.robustness.result import notes
+from tests.eval.support.retrieval import DECODER
+from tests.eval.support.robustness import measured, values
 from tests.support.fakes import encoded, picture, png
-from tests.support.retrieval import DECODER
-from tests.support.robustness import measured, values
 
 
 def test_the_order_of_the_files_changes_no_question(photo_folder: Path) -> None:

@@ -18,9 +18,9 @@ from eval.robustness.edits import CONTROL, EDITS, EditVariant
 from eval.robustness.measure import means
 from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult, edited_query_table, notes
+from tests.eval.support.retrieval import DECODER
+from tests.eval.support.robustness import measured, values
 from tests.support.fakes import encoded, picture
-from tests.support.retrieval import DECODER
-from tests.support.robustness import measured, values
 
 
 class ConstantEngine:

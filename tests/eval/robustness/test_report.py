@@ -9,9 +9,9 @@ from bogv.embedding.weights import UNTRAINED, Weights
 from eval.robustness.edits import CONTROL, EDITS, EditVariant, edit_variants
 from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult
+from tests.eval.support.retrieval import DECODER
+from tests.eval.support.robustness import measured
 from tests.support.fakes import FakeEngine
-from tests.support.retrieval import DECODER
-from tests.support.robustness import measured
 
 
 def test_the_worst_are_failures_one_of_each_edit_the_worst_first() -> None:

@@ -12,7 +12,7 @@ from eval.scale import worker as scale_worker
 from eval.scale.measure import ScaleOptions, measure
 from eval.scale.result import Scale
 from eval.vectors import nearest_neighbours
-from tests.support.scale import DISTRIBUTION
+from tests.eval.support.scale import DISTRIBUTION
 
 OPTIONS = ScaleOptions(rows=[300, 40], queries=6, k=5, dimension=16, warm_up=1, progress=False)
 

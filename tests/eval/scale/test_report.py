@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from eval.report.document import html, markdown
 from eval.scale.report import _table, scale_report
-from tests.support.scale import made
+from tests.eval.support.scale import made
 
 
 def test_the_report_has_every_figure_and_says_that_no_weights_took_part() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from eval.harness.galleries import GalleryLocation
 from eval.scale import worker as scale_worker
-from tests.support.scale import DISTRIBUTION
+from tests.eval.support.scale import DISTRIBUTION
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from bogv.embedding.weights import Weights
 from eval.speed.setting import Setting
+from tests.eval.support.speed import FakeSetting
 from tests.support.fakes import encoded, picture
-from tests.support.speed import FakeSetting
 
 
 @pytest.fixture

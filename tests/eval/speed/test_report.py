@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from eval.report.document import html, markdown
 from eval.speed.report import others_note, speed_report
-from tests.support.speed import made
+from tests.eval.support.speed import made
 
 
 def test_the_report_says_untrained_first_and_what_was_reached() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from bogv.embedding.embedder import Embedder
 from eval.report.document import Report
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure
+from tests.eval.support.retrieval import DECODER
 from tests.support.fakes import fake_embedder
-from tests.support.retrieval import DECODER
 
 
 def measured(
