@@ -23,8 +23,8 @@ from bogv.sources.sources import Sources
 from bogv.web.api import create_api
 from bogv.web.connections import listen
 from tests.support.fakes import lite_search, png
+from tests.support.full_disk import mount_namespace
 from tests.support.running import ROOT
-from tests.test_faults import own_mounts
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_data_folder_that_is_none_is_told(tmp_path: Path, below: str) -> None:
 
 
 def test_a_data_folder_that_is_read_only_is_told_in_one_line(tmp_path: Path) -> None:
-    namespace = own_mounts()
+    namespace = mount_namespace()
     if namespace is None:
         pytest.skip("no right to make mount namespaces (`unshare`)")
     script = f"mount -t tmpfs -o ro tmpfs '{tmp_path}' && BOGV_DATA_DIR='{tmp_path}' exec $0 $@"

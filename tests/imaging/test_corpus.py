@@ -14,9 +14,9 @@ from bogv.imaging.decoder import Decoder
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
-from tests.support.corpus import KINDS, Case, corpus, mutated
+from tests.imaging.support.corpus import KINDS, Case, corpus, mutated
+from tests.imaging.support.structures import restructured
 from tests.support.fakes import fake_search
-from tests.support.structures import restructured
 
 # Pillow warns of what it then reads all the same.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -23,7 +23,7 @@ from bogv.imaging import sandbox
 from bogv.imaging.bounds import BYTES_IN_TIME, PIXELS_IN_TIME, allowed_memory, allowed_seconds
 from bogv.imaging.decoder import Decoder
 from bogv.imaging.frames import send
-from tests.support.bombs import ANY, MEBIBYTE, bombs, jpeg2000_layers
+from tests.imaging.support.bombs import ANY, MEBIBYTE, bombs, jpeg2000_layers
 from tests.support.fakes import encoded, picture, png
 from tests.support.memory import forget, peak
 from tests.support.running import ROOT, running

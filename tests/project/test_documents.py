@@ -157,6 +157,28 @@ def test_a_file_that_a_page_names_exists(name: str) -> None:
     assert [each for each in named if not (ROOT / each).exists()] == []
 
 
+@each_page
+def test_the_tests_that_a_page_names_exist(name: str) -> None:
+    """Each word of `-k` stands in a file's name, a test's, or in a parameter."""
+    commands = re.findall(
+        r"pytest (?:-[ms] (?:soak )?)*((?:tests[\w/.]* ?)+)(?:-k (\w+|\"[^\"]+\"))?", TEXTS[name]
+    )
+    missing = []
+    for paths, expression in commands:
+        found = [ROOT / each for each in paths.split()]
+        files = [
+            each for path in found for each in (path.rglob("test_*.py"), [path])[path.is_file()]
+        ]
+        tests = "\n".join(
+            f"{file.name}\n"
+            + "\n".join(re.findall(r"^.*def test_.*|^@.*", file.read_text("utf-8"), re.MULTILINE))
+            for file in files
+        )
+        words = set(re.findall(r"\w+", expression)) - {"and", "or", "not"}
+        missing += [(paths, word) for word in words if word not in tests]
+    assert missing == []
+
+
 def test_every_page_of_docs_is_linked_from_both_readmes() -> None:
     for text in (README, CHINESE):
         pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}

@@ -19,7 +19,7 @@ from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge
 from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.storage.milvus import Index, MilvusStore
-from tests.support.corpus import mutated
+from tests.imaging.support.corpus import mutated
 from tests.support.fakes import fake_search
 from tests.support.memory import MEBIBYTE, peak
 

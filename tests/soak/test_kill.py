@@ -1,4 +1,4 @@
-"""Fifty kills on each back end; tests/test_faults.py has a few on Milvus Lite."""
+"""Fifty kills on each back end; tests/integration/test_faults.py has a few on Milvus Lite."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bogv.imaging.bounds import BYTES_A_PIXEL
 from bogv.imaging.decode import DRAFT_SIDE, Opened, decode
-from tests.support.corpus import KINDS
+from tests.imaging.support.corpus import KINDS
 from tests.support.fakes import encoded, picture
 from tests.support.memory import forget, peak
 from tests.support.running import ROOT

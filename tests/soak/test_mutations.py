@@ -21,9 +21,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.corpus import mutated
+from tests.imaging.support.corpus import mutated
+from tests.imaging.support.structures import restructured
 from tests.support.running import ROOT, running
-from tests.support.structures import restructured
 
 pytestmark = pytest.mark.soak
 

@@ -1,7 +1,6 @@
-"""A gallery on a disk of its own that fills up. Run as root of a mount namespace by test_faults.
+"""A gallery on a small disk that fills up; a script that test_faults runs in a mount namespace.
 
-Prints what was seen, and what a new process then finds, as two lines of JSON; who reads them
-judges.
+Prints what it saw, then what a new process finds, as two lines of JSON; test_faults asserts.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,17 @@ from tests.support.fakes import lite_search, png
 
 MEBIBYTE = 1 << 20
 SIM = "/api/image/sim"
+
+
+def mount_namespace() -> list[str] | None:
+    """Runs a command in a mount namespace of its own; None where none may be made."""
+    for user in ([], ["--map-root-user"]):
+        command = ["unshare", *user, "--mount"]
+        with suppress(FileNotFoundError, subprocess.CalledProcessError):
+            probe = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+            subprocess.run(probe, capture_output=True, check=True)
+            return command
+    return None
 
 
 def main(disk: Path) -> None:

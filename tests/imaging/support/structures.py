@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.support.corpus import small_files
+from tests.imaging.support.corpus import small_files
 
 MOST = 200_000  # bytes of a file
 NUMBERS: tuple[int, ...] = (

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from bogv.errors import BogvError, DamagedImage, TooCostly, TooManyPixels
-from tests.support.corpus import KINDS, base, chunk, run_length_bmp, segment, tags
+from tests.imaging.support.corpus import KINDS, base, chunk, run_length_bmp, segment, tags
 from tests.support.fakes import encoded, picture
 
 MEBIBYTE = 1024 * 1024

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from bogv.storage.server import ServerConnection
 from bogv.storage.thumbnails import Thumbnails
 from bogv.web.api import create_api
 from tests.support.fakes import fake_search, png
+from tests.support.full_disk import mount_namespace
 from tests.support.killing import Place, is_refused, kill_many
 from tests.support.proxy import Proxy
 from tests.support.running import ROOT
@@ -275,19 +275,8 @@ def test_a_writer_that_waits_too_long_is_told_to_come_again(
 # A disk that fills up
 
 
-def own_mounts() -> list[str] | None:
-    """The command that gives a process mounts of its own here; None where nothing does."""
-    for user in ([], ["--map-root-user"]):
-        command = ["unshare", *user, "--mount"]
-        with suppress(FileNotFoundError, subprocess.CalledProcessError):
-            probe = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-            subprocess.run(probe, capture_output=True, check=True)
-            return command
-    return None
-
-
 def test_a_full_disk_is_told_and_searches_go_on_and_adds_work_again(tmp_path: Path) -> None:
-    namespace = own_mounts()
+    namespace = mount_namespace()
     if namespace is None:
         pytest.skip("no right to make mount namespaces (`unshare`)")
     command = [*namespace, sys.executable, "-m", "tests.support.full_disk", str(tmp_path)]
