@@ -150,7 +150,7 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
     """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
     import uvicorn
 
-    from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
+    from bogv.web.connections import AcceptFilter, Connections, Server, raise_file_limit
 
     connections = Connections.from_settings(settings, raise_file_limit())
     logging.getLogger("asyncio").addFilter(AcceptFilter())
@@ -165,7 +165,7 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
         log_config=None,  # the process' own, see bogv.logs
         access_log=False,  # AccessLog writes one
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     with suppress(KeyboardInterrupt):  # raised again at the end of a server that SIGINT stopped
         server.run(sockets=listeners)
     if not server.started:

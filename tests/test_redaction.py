@@ -26,9 +26,6 @@ from bogv.ui.demo import header_html
 from bogv.web.api import create_api
 from tests.support.fakes import lite_search, png
 
-# gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
-
 SECRETS = ("s3cret", "s3%63ret", "somebody")
 WITH_LOGIN = [
     "http://somebody:s3cret@host.example/a.png",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import sys
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
@@ -135,6 +136,9 @@ def build_demo(
     # Gradio looks for work a thousand times a second, a seventh of a core's time for as long as
     # the server runs; its searches and everyone's wait for it.
     demo._queue.sleep_when_free = 0.02  # seconds
+    # After each event it makes statistics of the last 10,000, for a page that is turned off.
+    demo._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
+    demo._queue.ANALYTICS_MAX_EVENTS = 1
     return demo
 
 

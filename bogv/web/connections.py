@@ -23,6 +23,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bogv.config import Settings
@@ -33,7 +34,7 @@ from bogv.web.envelope import MESSAGES
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 128  # connections that wait while the model is loaded
+BACKLOG = 1024  # connections that wait to be accepted, such as while the model is loaded
 WRITE_TIMEOUT = 60.0  # seconds for the client to receive what is buffered for it, at most 48 KiB
 CHECK_INTERVAL = 1.0  # seconds between two checks of the time-outs
 MAX_FILES = 65_536  # open files; some programs iterate over all that are allowed
@@ -271,6 +272,20 @@ class Connection(H11Protocol):
         """Whether the client is to send something. A response has no time-out: the demo's events
         are a stream."""
         return self.is_idle or bool(self.cycle.more_body)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, whose sockets queue BACKLOG connections.
+
+    asyncio takes one number for the queue of the kernel and for how many are accepted at once. A
+    connection that finds a short queue full tries again after a second.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
 
 class LogInterval:

@@ -33,6 +33,14 @@ class Server:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = data_dir.with_name(f"{data_dir.name}.log")
+        # Shared by all polls: making one takes 18 ms of a core (its TLS context). No connection
+        # is kept, so that none is left open.
+        self._client = httpx.Client(
+            base_url=self.url,
+            trust_env=False,
+            timeout=30,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
         ours = {"BOGV_DATA_DIR": str(data_dir), "API_PORT": str(port), "BOGV_HOST": "127.0.0.1"}
         others = {name: value for name, value in os.environ.items() if name != "TOKEN"}
         start = time.perf_counter()
@@ -64,7 +72,7 @@ class Server:
         raise WorkbenchError(f"The server doesn't answer: {self.log.read_text('utf-8')[-800:]}")
 
     def _get_health(self) -> httpx.Response:
-        return httpx.get(f"{self.url}/api/health", trust_env=False, timeout=30)
+        return self._client.get("/api/health")
 
     def health(self) -> dict[str, Any]:
         """What `/api/health` tells. Raises httpx.HTTPError."""

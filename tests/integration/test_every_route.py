@@ -48,9 +48,6 @@ OPEN = {
     "/robots.txt",
 }
 
-# gradio 6.31 counts its events with a pandas option that pandas 3 is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
-
 
 @dataclass
 class Served:

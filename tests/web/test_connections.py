@@ -341,7 +341,11 @@ def test_headers_without_an_end_are_a_400_envelope(port: int) -> None:
     endless = b"GET /api/health" + HEAD + b"X: " + b"a" * 200_000
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(endless)
-        assert b"invalid-request" in connection.recv(65536)
+        received = b""
+        with suppress(ConnectionResetError):  # the rest of the headers was not read
+            while part := connection.recv(65536):
+                received += part
+        assert b"invalid-request" in received
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"OPTIONS", b"TRACE", b"PROPFIND", b"get"])
