@@ -127,7 +127,9 @@ class IngestPipeline:
         self._observe = observe
         self._clock = _Clock()
         self._writes = Batcher(self._write, BATCH)
-        self._threads = ThreadPoolExecutor(decoder.sandbox.most, thread_name_prefix="bogv-decode")
+        self._threads = ThreadPoolExecutor(
+            decoder.sandbox.max_processes, thread_name_prefix="bogv-decode"
+        )
 
     def close(self) -> None:
         """Finish the batches in progress."""

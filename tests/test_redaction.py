@@ -22,7 +22,7 @@ from bogv.sources.sources import Sources
 from bogv.storage import connection as connection_module
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
-from bogv.ui.demo import header_html
+from bogv.ui.demo import render_header
 from bogv.web.api import create_api
 from tests.support.fakes import lite_search, png
 
@@ -201,8 +201,8 @@ def test_the_header_of_the_demo_and_health_tell_the_address_alone(
 ) -> None:
     store = MilvusStore.server("http://somebody:s3cret@db:1", 1, "images")
     monkeypatch.setattr(search._store, "database", store.database)
-    assert "http://db:1" in header_html(search, "en")
-    assert "s3cret" not in header_html(search, "en")
+    assert "http://db:1" in render_header(search, "en")
+    assert "s3cret" not in render_header(search, "en")
     app = FastAPI()
     app.mount("/api", create_api(Settings(), search, Sources([], 1)))
     health = TestClient(app).get("/api/health").text

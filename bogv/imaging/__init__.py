@@ -1,1 +1,1 @@
-"""Bytes to pictures, decoded in processes of their own."""
+"""Image decoding in sandboxed processes."""

@@ -1,28 +1,29 @@
-"""What decoding one image may take: seconds and memory."""
+"""Limits of time and memory for decoding one image."""
 
 from __future__ import annotations
 
 DECODE_SECONDS = 10.0
-"""For an image of at most PIXELS_IN_TIME or BYTES_IN_TIME; a larger one may take longer."""
-PIXELS_IN_TIME = 16_000_000
-BYTES_IN_TIME = 1_000_000
-BYTES_A_PIXEL = 24
-"""JPEG 2000 takes the most, 19 (tests/soak/test_large.py)."""
-SPARE_BYTES = 64 * 1024 * 1024
+"""Time limit of an image of at most BASE_PIXELS or BASE_BYTES; a larger one is allowed more."""
+BASE_PIXELS = 16_000_000
+BASE_BYTES = 1_000_000
+BYTES_PER_PIXEL = 24
+"""Peak memory of a decoder; JPEG 2000 takes the most, 19 (tests/soak/test_large.py)."""
+OVERHEAD_BYTES = 64 * 1024 * 1024
 
 
 def allowed_seconds(seconds: float, pixels: int, size: int) -> float:
-    """Seconds, of the clock and of the processor, that an image may take.
+    """Time limit of one image in seconds, both of wall-clock time and of CPU time.
 
-    In proportion to its pixels and to its file's bytes, whichever gives less: a header of a hundred
-    bytes can claim any number of pixels.
+    seconds: the limit of an image of ordinary size. size: bytes of the file. A larger image is
+    allowed more, in proportion to its pixels or to its bytes, whichever gives less: a header of a
+    hundred bytes can claim any number of pixels.
     """
-    return seconds * max(1.0, min(pixels / PIXELS_IN_TIME, size / BYTES_IN_TIME))
+    return seconds * max(1.0, min(pixels / BASE_PIXELS, size / BASE_BYTES))
 
 
 def allowed_memory(max_pixels: int, size: int) -> int:
-    """Bytes that decoding a file of `size` bytes may take, beside what a fresh process has.
+    """Bytes that decoding a file of `size` bytes may add to the memory of a fresh process.
 
-    By the limit and not by the image's own pixels: what the header says is the image's word.
+    Computed from the limit of pixels, not from the image's own: its header can't be trusted.
     """
-    return SPARE_BYTES + BYTES_A_PIXEL * max_pixels + 4 * size
+    return OVERHEAD_BYTES + BYTES_PER_PIXEL * max_pixels + 4 * size

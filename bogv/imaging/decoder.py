@@ -1,4 +1,4 @@
-"""Bytes to `Picture`, decoded within limits in processes of their own."""
+"""Decodes bytes to a `Picture`, in sandboxed processes and within limits."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from bogv.records import Picture
 _ERRORS: dict[str, type[BogvError]] = {
     error.type: error for error in (DamagedImage, NotAnImage, TooCostly, TooManyPixels)
 }
-_PIXELS = (INPUT_SIZE, INPUT_SIZE, 3)
+_INPUT_SHAPE = (INPUT_SIZE, INPUT_SIZE, 3)
 _THUMBNAIL_BYTES = 4 * 1024 * 1024
-"""More than any has."""
+"""Upper bound; a WebP of 384 × 384 pixels has far less."""
 
 
 class Decoder:
-    """Decodes images of at most `max_bytes` bytes and `max_pixels` pixels. Safe in threads.
+    """Decodes images of at most `max_bytes` bytes and `max_pixels` pixels. Thread-safe.
 
-    seconds: that an image may take; a large one takes longer (`bounds.allowed_seconds`).
-    draft_side: JPEGs are scaled down as they are decoded, their sides at least so many pixels long.
+    seconds: time limit of one image; a large one is allowed more (`bounds.allowed_seconds`).
+    draft_side: pixels; a large JPEG is scaled down while it is decoded, to sides of at least this.
     """
 
     def __init__(
@@ -52,60 +52,65 @@ class Decoder:
         self.sandbox = Sandbox()
 
     def close(self) -> None:
-        """End the processes that are idle; a later image starts new ones."""
+        """End all decoding processes; a later image starts new ones."""
         self.sandbox.close()
 
     def decode(self, data: bytes, thumbnail: bool = False) -> Picture:
-        """Decode the first frame, upright, in RGB, over white where it is transparent.
+        """Decode the first frame: upright, RGB, transparency over white.
+
+        `pixels` of the picture is (224, 224, 3) uint8. thumbnail: whether to make one, too.
 
         Raises TooLarge, TooManyPixels (before any pixel is decoded), TooCostly, NotAnImage,
-        DamagedImage, Overloaded (others keep all processes busy), Unavailable (none could be had).
+        DamagedImage, Overloaded (all processes are busy), Unavailable (no process could start).
         """
-        limit = math.prod(_PIXELS) + _THUMBNAIL_BYTES
-        answer, payload = self._run({"whole": False, "thumbnail": thumbnail}, data, limit)
-        count = math.prod(_PIXELS)
-        with _doubted():
-            width, height = map(int, answer["size"])
+        count = math.prod(_INPUT_SHAPE)
+        request = {"whole": False, "thumbnail": thumbnail}
+        response, payload = self._run(request, data, count + _THUMBNAIL_BYTES)
+        with _reject_invalid_response():
+            width, height = map(int, response["size"])
             return Picture(
                 width=width,
                 height=height,
                 size=len(data),
-                pixels=np.frombuffer(payload, np.uint8, count).reshape(_PIXELS),
+                pixels=np.frombuffer(payload, np.uint8, count).reshape(_INPUT_SHAPE),
                 thumbnail=bytes(payload[count:]) if thumbnail else None,
             )
 
-    def upright(
+    def decode_upright(
         self, data: bytes, draft_side: int | None = None
     ) -> tuple[Image.Image, tuple[int, int]]:
-        """The image in RGB, upright, and its size: width and height in pixels.
+        """Decode the first frame to an upright RGB image; also its full width and height in pixels.
 
-        A large JPEG comes scaled down, its sides at least `draft_side` pixels long (by default the
-        decoder's own); the size is that of the whole image. Raises as `decode` does.
+        The image of a large JPEG is scaled down, to sides of at least `draft_side` pixels (by
+        default the decoder's own `draft_side`). Raises as `decode` does.
         """
-        order = {"whole": True, "draft_side": draft_side or self.draft_side}
-        answer, payload = self._run(order, data, 3 * self.max_pixels)
-        with _doubted():
-            width, height = map(int, answer["size"])
-            return Image.frombytes("RGB", tuple(answer["image"]), bytes(payload)), (width, height)
+        request = {"whole": True, "draft_side": draft_side or self.draft_side}
+        response, payload = self._run(request, data, 3 * self.max_pixels)
+        with _reject_invalid_response():
+            width, height = map(int, response["size"])
+            return Image.frombytes("RGB", tuple(response["image"]), bytes(payload)), (width, height)
 
-    def _run(self, order: Header, data: bytes, max_answer: int) -> tuple[Header, bytearray]:
+    def _run(self, request: Header, data: bytes, max_response: int) -> tuple[Header, bytearray]:
         if len(data) > self.max_bytes:
             raise TooLarge(
                 f"The image has {len(data):,} bytes; the limit is {self.max_bytes:,} bytes."
             )
-        order = {"max_pixels": self.max_pixels, "draft_side": self.draft_side, **order}
-        answer, payload = self.sandbox.run(order, data, self.seconds, max_answer)
-        if "error" in answer:
-            with _doubted():
-                error = _ERRORS[answer["error"]](answer["detail"])
+        request = {"max_pixels": self.max_pixels, "draft_side": self.draft_side, **request}
+        response, payload = self.sandbox.run(request, data, self.seconds, max_response)
+        if "error" in response:
+            with _reject_invalid_response():
+                error = _ERRORS[response["error"]](response["detail"])
             raise error
-        return answer, payload
+        return response, payload
 
 
 @contextmanager
-def _doubted() -> Iterator[None]:
-    """Around what reads an answer: an image may have taken over the process that wrote it."""
+def _reject_invalid_response() -> Iterator[None]:
+    """Responses aren't trusted: a malicious image may have taken over the process.
+
+    Raises DamagedImage where one can't be read.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedImage("The image makes its decoder answer nonsense.") from error
+        raise DamagedImage("The image makes its decoder return an invalid response.") from error

@@ -1,6 +1,6 @@
-"""Frames between bogv and its decoding processes: a JSON object and bytes, both with their length.
+"""Wire format between bogv and its decoding processes: two lengths, a JSON header, a payload.
 
-JSON, not pickle: a process that a picture has taken over must not be able to run code in bogv's.
+JSON, not pickle: a worker that a malicious image has taken over must not run code in bogv itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Header = dict[str, Any]
 
 
 def send(connection: socket.socket, header: Header, payload: bytes | memoryview = b"") -> None:
-    """Send one frame. Raises OSError when the other end is gone."""
+    """Send one frame. Raises OSError if the other end has closed the connection."""
     encoded = json.dumps(header).encode()
     connection.sendall(_LENGTHS.pack(len(encoded), len(payload)) + encoded)
     connection.sendall(payload)
@@ -29,27 +29,28 @@ def receive(
 ) -> tuple[Header, bytearray]:
     """Receive one frame.
 
-    deadline: a time of `time.monotonic`. Raises TimeoutError after it, EOFError when the other end
-    is gone, OSError, ValueError for what is no frame or has more than `max_payload` bytes.
+    max_payload: bytes. deadline: a time of `time.monotonic`. Raises TimeoutError after it, EOFError
+    if the other end has closed the connection, OSError, and ValueError for an invalid frame or one
+    whose payload exceeds `max_payload`.
     """
-    lengths = _LENGTHS.unpack(_exactly(connection, _LENGTHS.size, deadline))
+    lengths = _LENGTHS.unpack(_receive_exactly(connection, _LENGTHS.size, deadline))
     if lengths[0] > HEADER_BYTES or lengths[1] > max_payload:
-        raise ValueError("The frame is larger than any that is expected.")
-    header = json.loads(_exactly(connection, lengths[0], deadline))
+        raise ValueError("The frame is larger than allowed.")
+    header = json.loads(_receive_exactly(connection, lengths[0], deadline))
     if not isinstance(header, dict):
-        raise ValueError("The frame has no header.")  # noqa: TRY004 - from outside
-    return header, _exactly(connection, lengths[1], deadline)
+        raise ValueError("The frame has no header.")  # noqa: TRY004 - invalid input
+    return header, _receive_exactly(connection, lengths[1], deadline)
 
 
-def _exactly(connection: socket.socket, count: int, deadline: float | None) -> bytearray:
+def _receive_exactly(connection: socket.socket, count: int, deadline: float | None) -> bytearray:
     data = bytearray(count)
-    rest = memoryview(data)
-    while rest:
+    remaining = memoryview(data)
+    while remaining:
         if deadline is not None:
-            # Zero would mean not to wait at all, which fails with another error.
+            # Above zero: a timeout of 0 makes the socket non-blocking, which raises another error.
             connection.settimeout(max(deadline - time.monotonic(), 1e-6))
-        received = connection.recv_into(rest)
+        received = connection.recv_into(remaining)
         if not received:
             raise EOFError("The other end has closed the connection.")
-        rest = rest[received:]
+        remaining = remaining[received:]
     return data

@@ -1,4 +1,4 @@
-"""The processes that images are decoded in: started, given work, killed, replaced."""
+"""Pool of sandboxed decoding processes: starts them, sends requests, kills and replaces them."""
 
 from __future__ import annotations
 
@@ -20,64 +20,65 @@ from bogv.imaging.frames import Header, receive, send
 
 log = logging.getLogger(__name__)
 
-MOST = 16
-"""Processes, whatever the number of cores: one decodes faster than most networks embed."""
+MAX_PROCESSES = 16
+"""Enough on any number of cores: decoding is faster than the embedding that follows it."""
 WAIT_SECONDS = 30.0
-"""That an image waits for a process, while others keep them all busy."""
+"""Longest wait of an image for a process while all are busy."""
 START_SECONDS = 60.0
 END_SECONDS = 5.0
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-_START += "from bogv.imaging.worker import main; main()"
+_WORKER_PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+_WORKER_PROGRAM += "from bogv.imaging.worker import main; main()"
 
 
 def core_count() -> int:
-    """Cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class Sandbox:
-    """At most `most` decoding processes, each started when it is first needed. Safe in threads."""
+    """Up to `max_processes` decoding processes, started on demand. Thread-safe."""
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most or min(core_count(), MOST)
-        self._turns = threading.BoundedSemaphore(self.most)
+    def __init__(self, max_processes: int | None = None) -> None:
+        """max_processes: by default one for each core, at most MAX_PROCESSES."""
+        self.max_processes = max_processes or min(core_count(), MAX_PROCESSES)
+        self._slots = threading.BoundedSemaphore(self.max_processes)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
-        self._finalizer = weakref.finalize(self, _end_all, self._idle, self._busy)
+        self._finalizer = weakref.finalize(self, _kill_all, self._idle, self._busy)
 
     def start(self) -> None:
-        """Start one process without waiting for it: the first image finds it there."""
+        """Start one process ahead of the first image, without waiting for it."""
         if not self._idle:
             self._idle.append(_Worker())
 
     def close(self) -> None:
-        """End all processes: who waits for the answer of one gets Unavailable.
+        """End all processes; calls of `run` in other threads raise Unavailable.
 
-        Used again, the sandbox starts new ones.
+        The sandbox can be used again: it starts new processes.
         """
-        _end_all(self._idle, self._busy)
+        _kill_all(self._idle, self._busy)
 
     def run(
-        self, order: Header, data: bytes, seconds: float, max_answer: int
+        self, request: Header, data: bytes, seconds: float, max_response: int
     ) -> tuple[Header, bytearray]:
-        """Have one process carry out an order, such as `bogv.imaging.worker` takes.
+        """Send a request to one process; the header and payload of its response.
 
-        seconds: that an image may take, more if it is large (`allowed_seconds`). max_answer:
-        bytes. Raises TooCostly, DamagedImage (a decoder crashed), Overloaded (no process within
-        WAIT_SECONDS), Unavailable.
+        request: as `bogv.imaging.worker` reads it. seconds: time limit, longer for a large image
+        (`allowed_seconds`). max_response: bytes. Raises TooCostly, DamagedImage (a decoder
+        crashed), Overloaded (no process was free within WAIT_SECONDS), Unavailable.
         """
-        if not self._turns.acquire(timeout=WAIT_SECONDS):
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
             raise Overloaded("Too many images wait to be decoded; try again later.")
         try:
-            worker = self._take()
+            worker = self._take_worker()
             self._busy.add(worker)
             try:
-                answer = worker.run({**order, "seconds": seconds}, data, max_answer)
+                response = worker.run({**request, "seconds": seconds}, data, max_response)
             except (OSError, EOFError, ValueError) as error:
-                failure = worker.end(error)
-                log.warning("An image of %d bytes was given up: %s", len(data), failure)
+                failure = worker.kill_after(error)
+                log.warning("Decoding an image of %d bytes failed: %s", len(data), failure)
                 raise failure from error
             except BaseException:
                 worker.kill()
@@ -85,13 +86,13 @@ class Sandbox:
             finally:
                 self._busy.discard(worker)
             self._idle.append(worker)
-            return answer
+            return response
         finally:
-            self._turns.release()
+            self._slots.release()
 
-    def _take(self) -> _Worker:
+    def _take_worker(self) -> _Worker:
         while self._idle:
-            with suppress(IndexError):  # another thread was faster
+            with suppress(IndexError):  # another thread took the last one
                 worker = self._idle.pop()
                 if worker.is_alive():
                     return worker
@@ -99,80 +100,84 @@ class Sandbox:
         return _Worker()
 
 
-def _end_all(idle: list[_Worker], busy: set[_Worker]) -> None:
+def _kill_all(idle: list[_Worker], busy: set[_Worker]) -> None:
     while idle:
         idle.pop().kill()
-    for worker in tuple(busy):  # its thread, which waits for an answer, does the rest
-        worker.stop()
+    for worker in tuple(busy):  # the thread that waits for its response cleans up
+        worker.send_sigkill()
 
 
 class _Worker:
-    """One process."""
+    """One decoding process, used by one thread at a time."""
 
     def __init__(self) -> None:
-        """Raises Unavailable."""
-        # None of bogv's secrets, and one thread: as many processes compute as there are cores.
+        """Start the process. Raises Unavailable."""
+        # A new environment keeps bogv's secrets out. One thread: there is a process for each core.
         environment = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         if "LD_LIBRARY_PATH" in os.environ:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         path = json.dumps([os.path.abspath(each) for each in sys.path])  # noqa: PTH100
         self._ready = False
         self._seconds = 0.0
-        self._connection, theirs = socket.socketpair()
+        self._connection, worker_end = socket.socketpair()
         try:
-            with theirs:
+            with worker_end:
                 self._process = subprocess.Popen(  # noqa: S603 - our own program
-                    [sys.executable, "-I", "-c", _START, path],
-                    stdin=theirs.fileno(),
+                    [sys.executable, "-I", "-c", _WORKER_PROGRAM, path],
+                    stdin=worker_end.fileno(),
                     stdout=subprocess.DEVNULL,
                     env=environment,
-                    start_new_session=True,  # Ctrl-C is for the server
+                    start_new_session=True,  # Ctrl-C must reach the server only
                 )
         except OSError as error:
             self._connection.close()
-            raise Unavailable(f"No process can be started to decode in: {error}.") from error
+            raise Unavailable(f"The decoding process can't be started: {error}.") from error
 
-    def run(self, order: Header, data: bytes, max_answer: int) -> tuple[Header, bytearray]:
-        """The answer to an order. Raises OSError (TimeoutError), EOFError, ValueError."""
+    def run(self, request: Header, data: bytes, max_response: int) -> tuple[Header, bytearray]:
+        """Send a request and wait for its response.
+
+        Raises OSError (TimeoutError), EOFError, ValueError.
+        """
         if not self._ready:
             receive(self._connection, 0, time.monotonic() + START_SECONDS)
             self._ready = True
         start = time.monotonic()
-        self._seconds = order["seconds"]
+        self._seconds = request["seconds"]
         self._connection.settimeout(self._seconds)
-        send(self._connection, order, data)
+        send(self._connection, request, data)
         while True:
-            header, payload = receive(self._connection, max_answer, start + self._seconds)
+            header, payload = receive(self._connection, max_response, start + self._seconds)
             if "opened" not in header:
                 return header, payload
-            pixels = min(int(header["opened"]), order["max_pixels"])
-            self._seconds = allowed_seconds(order["seconds"], pixels, len(data))
+            # The header of a large image was read: it is allowed more time.
+            pixels = min(int(header["opened"]), request["max_pixels"])
+            self._seconds = allowed_seconds(request["seconds"], pixels, len(data))
 
     def is_alive(self) -> bool:
-        """Whether the process has not ended, by itself or by somebody's hand."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
-    def end(self, error: Exception) -> BogvError:
-        """End the process after `error`; what went wrong, for whoever waits for the image."""
-        if isinstance(error, EOFError):  # it ends by itself, and its status will say why
+    def kill_after(self, error: Exception) -> BogvError:
+        """Kill the process after `run` raised `error`; the error to raise to the caller."""
+        if isinstance(error, EOFError):  # the process is exiting: its status gives the reason
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(END_SECONDS)
         self.kill()
         status = self._process.returncode
         if not self._ready:
-            return Unavailable(f"The process to decode in did not start (status {status}).")
+            return Unavailable(f"The decoding process did not start (status {status}).")
         if isinstance(error, TimeoutError) or status == -signal.SIGXCPU:
             return TooCostly(f"Decoding the image takes longer than {self._seconds:g} s.")
         if isinstance(error, EOFError) and status == -signal.SIGKILL:
-            return Unavailable("The system ended the decoding, probably for want of memory.")
+            return Unavailable("The system killed the decoding process, probably out of memory.")
         return DamagedImage(f"The image makes its decoder crash (status {status}).")
 
-    def stop(self) -> None:
-        """Have the process end, whatever it does, for another thread than the one that uses it."""
+    def send_sigkill(self) -> None:
+        """Kill the process without waiting for it; safe while another thread uses it."""
         self._process.kill()
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, wait for its end and close the connection."""
         self._connection.close()
-        self.stop()
+        self.send_sigkill()
         self._process.wait()

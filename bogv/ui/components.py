@@ -1,4 +1,4 @@
-"""What the tabs share: errors in plain words, uploads, thumbnails, notes, the record's card."""
+"""Shared parts of the tabs: error messages, files, galleries, and the panel of a record."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Updates = dict[Any, Any]
-"""New values of components, by component."""
+"""What an event handler returns to gradio: new values, by component."""
 
 i18n = gr.I18n(**labels())
 
-# The screens' own events are no API: REST is, and the four endpoints of endpoints.py.
+# Events of the page are not part of the API, which is REST and the endpoints of endpoints.py.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
-def label(word: str) -> Any:
-    """A label that the browser translates."""
-    return i18n(f"bogv_{word}")
+def label(key: str) -> Any:
+    """A text of `strings.STRINGS` that the browser translates."""
+    return i18n(f"bogv_{key}")
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What every tab is given."""
+class TabContext:
+    """Services and components that all tabs use."""
 
     search: ImageSearch
     sources: Sources
     samples_dir: Path
     tabs: gr.Tabs
-    changed: gr.State
-    """Counts up when images were added or deleted: the header listens."""
+    gallery_changed: gr.State
+    """Set to the time, in ns, when images are added or deleted; updates the header."""
 
 
 def request_language(request: gr.Request) -> Language:
-    """The language of the page that asks."""
+    """The language of the page that triggered an event."""
     return language_of(request.headers.get("accept-language", ""))
 
 
@@ -66,10 +66,10 @@ def request_language(request: gr.Request) -> Language:
 
 
 def report_errors(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler whose errors reach the user as one sentence; the unexpected ones are logged."""
+    """Decorator: show errors to the user as one sentence, and log unexpected ones."""
 
     @wraps(handler)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run_handler(*args: P.args, **kwargs: P.kwargs) -> R:
         requests = [each for each in args if isinstance(each, gr.Request)]
         language: Language = request_language(requests[0]) if requests else "en"
         try:
@@ -83,17 +83,17 @@ def report_errors(handler: Callable[P, R]) -> Callable[P, R]:
             unexpected = translate(language, "unexpected")
             raise gr.Error(unexpected, title="bogv", print_exception=False) from error
 
-    return run
+    return run_handler
 
 
 def explain(error: BogvError, language: Language) -> str:
-    """An error as HTML: plain words, and its own message in small."""
-    words, detail = error_text(language, error.type), escape(str(error))
-    return f"{escape(words)} <small>{detail}</small>" if words else detail
+    """An error as HTML: a translated sentence, then its own message in small print."""
+    text, detail = error_text(language, error.type), escape(str(error))
+    return f"{escape(text)} <small>{detail}</small>" if text else detail
 
 
-def note(text: str, kind: Literal["hint", "good", "bad"] = "hint") -> str:
-    """A sentence in a box. `text` is HTML: what users wrote in it is escaped by the caller."""
+def render_note(text: str, kind: Literal["hint", "good", "bad"] = "hint") -> str:
+    """A message box. `text` is HTML: the caller escapes what users wrote."""
     role = "alert" if kind == "bad" else "status"
     return f'<div class="bogv-note bogv-{kind}" role="{role}">{text}</div>'
 
@@ -102,23 +102,23 @@ def note(text: str, kind: Literal["hint", "good", "bad"] = "hint") -> str:
 
 
 def cache_file(data: bytes, name: str) -> str:
-    """A file of gradio's cache with these bytes: what gradio serves to those logged in, deletes
-    when it is old, and takes from the browser."""
+    """Write bytes to gradio's cache, which it serves to visitors and clears by age; the path."""
     path = Path(get_upload_folder(), hashlib.sha256(data).hexdigest(), name)
     if path.exists():
-        os.utime(path)  # its age is counted anew
+        os.utime(path)  # gradio deletes by modification time
         return str(path)
-    with atomic_write(path) as partial:  # a request in another thread may read it
+    with atomic_write(path) as partial:  # another thread may read it at the same time
         partial.touch(0o600)
         partial.write_bytes(data)
     return str(path)
 
 
-def uploaded_file(file: dict[str, Any]) -> tuple[Path, str]:
-    """Where a file that the browser uploaded lies, as it was sent, and the name that it had.
+def resolve_upload(file: dict[str, Any]) -> tuple[Path, str]:
+    """Path of an uploaded file, and the name that it had in the browser.
 
-    The events that take files say `preprocess=False`: gradio would open an image, turn it and
-    write it anew, and fail on those that are none. Raises PathNotAllowed for any other file.
+    Events with files set `preprocess=False`, else gradio decodes each image, rotates and re-encodes
+    it, and fails on files that are no images. Raises PathNotAllowed for a file outside gradio's
+    upload folder.
     """
     path = Path(str(file.get("path"))).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):
@@ -126,32 +126,32 @@ def uploaded_file(file: dict[str, Any]) -> tuple[Path, str]:
     return path, str(file.get("orig_name") or path.name)
 
 
-def thumbnail(search: ImageSearch, record_id: int) -> bytes:
-    """The thumbnail of an image; a grey square where it is lost."""
-    return search.thumbnails.read(record_id) or _lost()
+def read_thumbnail(search: ImageSearch, record_id: int) -> bytes:
+    """The thumbnail of an image as WebP; a grey square if its file is missing."""
+    return search.thumbnails.read(record_id) or _encode_placeholder()
 
 
 @cache
-def _lost() -> bytes:
+def _encode_placeholder() -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (96, 96), "#9ca3af").save(out, "WEBP")
     return out.getvalue()
 
 
-def gallery_items(
+def build_gallery_items(
     search: ImageSearch, records: Iterable[Record], captions: Iterable[str]
 ) -> list[tuple[str, str]]:
-    """Records as a gr.Gallery takes them. It shows captions as text, not as HTML."""
+    """Paths of thumbnails with captions, for gr.Gallery, which renders captions as plain text."""
     return [
-        (cache_file(thumbnail(search, record.id), f"{record.id}.webp"), caption)
+        (cache_file(read_thumbnail(search, record.id), f"{record.id}.webp"), caption)
         for record, caption in zip(records, captions, strict=True)
     ]
 
 
-def picture_grid(word: str, elem_id: str, columns: int, small: bool = False) -> gr.Gallery:
-    """Pictures to choose from: large ones whole, small ones filled, with their label."""
+def build_picture_grid(key: str, elem_id: str, columns: int, small: bool = False) -> gr.Gallery:
+    """A gallery of clickable pictures. Small ones are cropped to squares, under a visible label."""
     return gr.Gallery(
-        label=label(word),
+        label=label(key),
         show_label=small,
         elem_id=elem_id,
         elem_classes="bogv-gallery bogv-small" if small else "bogv-gallery",
@@ -164,28 +164,28 @@ def picture_grid(word: str, elem_id: str, columns: int, small: bool = False) -> 
 
 
 def data_url(webp: bytes) -> str:
-    """A picture inside the page itself."""
+    """A WebP as a data URL."""
     return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 def clicked_id(event: gr.SelectData, ids: Sequence[int]) -> int | None:
-    """The id of the picture that was clicked; None where the page is older than its list."""
+    """The id of the clicked picture; None if the page shows more pictures than `ids` holds."""
     index = event.index
     return ids[index] if isinstance(index, int) and 0 <= index < len(ids) else None
 
 
-# The record
+# Record
 
 
 def format_size(size: int) -> str:
-    """Bytes as people read them: 512 B, 34.5 kB, 1.2 MB."""
+    """Bytes with a decimal unit: 512 B, 34.5 kB, 1.2 MB."""
     if size < 1000:
         return f"{size} B"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def card(record: Record, picture: bytes, score: float | None, language: Language) -> str:
-    """The larger picture and everything that is known of it, as HTML."""
+def render_card(record: Record, picture: bytes, score: float | None, language: Language) -> str:
+    """A record as HTML: its thumbnail (WebP) and all its fields."""
     added = datetime.fromtimestamp(record.added_at / 1000).astimezone()
     size = format_size(record.size)
     rows = {
@@ -197,8 +197,8 @@ def card(record: Record, picture: bytes, score: float | None, language: Language
         "id": str(record.id),
     }
     cells = "".join(
-        f'<dt>{escape(translate(language, word))}</dt><dd data-field="{word}">{escape(text)}</dd>'
-        for word, text in rows.items()
+        f'<dt>{escape(translate(language, key))}</dt><dd data-field="{key}">{escape(text)}</dd>'
+        for key, text in rows.items()
         if text is not None
     )
     return (
@@ -208,9 +208,9 @@ def card(record: Record, picture: bytes, score: float | None, language: Language
 
 
 class RecordPanel:
-    """The card of the image that was chosen, with two buttons and a question before deleting."""
+    """Side panel with the selected image: its card, buttons, and a confirmation of its deletion."""
 
-    # On a phone the card stands above the pictures: bring it into sight.
+    # On a narrow screen, the panel is above the pictures: scroll it into view.
     SCROLL = (
         "() => { const card = [...document.querySelectorAll('.bogv-panel')]"
         ".find((each) => each.offsetParent);"
@@ -218,48 +218,56 @@ class RecordPanel:
         " card.scrollIntoView({behavior: 'smooth'}); }"
     )
 
-    def __init__(self, name: str, similar: str) -> None:
+    def __init__(self, name: str, similar_key: str) -> None:
+        """name: prefix of the element ids. similar_key: text of the button that searches."""
         self.id = gr.State(None)  # int | None
         column: dict[str, Any] = {"visible": False, "min_width": 260, "scale": 2}
-        with gr.Column(elem_id=f"{name}-record", elem_classes="bogv-panel", **column) as self.box:
+        with gr.Column(elem_id=f"{name}-record", elem_classes="bogv-panel", **column) as self.panel:
             self.card = gr.HTML(elem_id=f"{name}-card", padding=False)
             with gr.Row():
-                self.similar = _button(similar, f"{name}-similar", "primary")
-                self.delete = _button("delete", f"{name}-delete", "secondary")
-                self.close = _button("close", f"{name}-close", "secondary")
-            with gr.Column(visible=False, elem_classes="bogv-confirm") as self.question:
-                gr.Markdown(label("sure_one"))
+                self.similar_button = _build_button(similar_key, f"{name}-similar", "primary")
+                self.delete_button = _build_button("delete", f"{name}-delete", "secondary")
+                self.close_button = _build_button("close", f"{name}-close", "secondary")
+            with gr.Column(visible=False, elem_classes="bogv-confirm") as self.confirmation:
+                gr.Markdown(label("confirm_one"))
                 with gr.Row():
-                    self.yes = _button("yes_one", f"{name}-yes", "stop")
-                    self.no = _button("cancel", f"{name}-no", "secondary")
-        self.outputs = [self.id, self.box, self.card, self.question]
-        self.delete.click(lambda: gr.Column(visible=True), None, self.question, **PRIVATE)
-        self.no.click(lambda: gr.Column(visible=False), None, self.question, **PRIVATE)
-        self.close.click(self.hide, None, self.outputs, **PRIVATE)
+                    self.confirm_button = _build_button("confirm_one_yes", f"{name}-yes", "stop")
+                    self.cancel_button = _build_button("cancel", f"{name}-no", "secondary")
+        self.outputs = [self.id, self.panel, self.card, self.confirmation]
+        self.delete_button.click(
+            lambda: gr.Column(visible=True), None, self.confirmation, **PRIVATE
+        )
+        self.cancel_button.click(
+            lambda: gr.Column(visible=False), None, self.confirmation, **PRIVATE
+        )
+        self.close_button.click(self.hide, None, self.outputs, **PRIVATE)
 
     def hide(self) -> Updates:
-        """Nothing is chosen."""
+        """Hide the panel."""
         return {
             self.id: None,
-            self.box: gr.Column(visible=False),
-            self.question: gr.Column(visible=False),
+            self.panel: gr.Column(visible=False),
+            self.confirmation: gr.Column(visible=False),
         }
 
     def show(
         self, search: ImageSearch, record_id: int | None, score: float | None, language: Language
     ) -> Updates:
-        """The card of a record; a sentence where it was deleted meanwhile."""
+        """Show a record's card; a warning instead if the record was deleted meanwhile."""
         records = search.get([record_id]) if record_id is not None else []
         if not records:
-            gr.Warning(translate(language, "gone"), title="bogv")
+            gr.Warning(translate(language, "record_gone"), title="bogv")
             return self.hide()
+        picture = read_thumbnail(search, records[0].id)
         return {
             self.id: record_id,
-            self.box: gr.Column(visible=True),
-            self.card: card(records[0], thumbnail(search, records[0].id), score, language),
-            self.question: gr.Column(visible=False),
+            self.panel: gr.Column(visible=True),
+            self.card: render_card(records[0], picture, score, language),
+            self.confirmation: gr.Column(visible=False),
         }
 
 
-def _button(word: str, elem_id: str, variant: Literal["primary", "secondary", "stop"]) -> gr.Button:
-    return gr.Button(label(word), elem_id=elem_id, variant=variant, size="sm", min_width=64)
+def _build_button(
+    key: str, elem_id: str, variant: Literal["primary", "secondary", "stop"]
+) -> gr.Button:
+    return gr.Button(label(key), elem_id=elem_id, variant=variant, size="sm", min_width=64)

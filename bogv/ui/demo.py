@@ -1,4 +1,4 @@
-"""The web demo: four tabs over the service, in English and Chinese."""
+"""Builds the Gradio demo, four tabs in English and Chinese, and mounts it in an ASGI app."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
 from bogv.ui.components import (
     PRIVATE,
-    Shared,
+    TabContext,
     Updates,
     i18n,
     label,
@@ -35,43 +35,44 @@ from bogv.ui.gallery import GalleryTab
 from bogv.ui.middleware import GradioAccess
 from bogv.ui.search import SearchTab
 from bogv.ui.strings import LOGIN_PROMPT, STRINGS, Language, translate, translate_count
-from bogv.ui.theme import theme
-from bogv.ui.uploads import install
+from bogv.ui.theme import build_theme
+from bogv.ui.uploads import patch_gradio
 from bogv.web.access import AccessControl
 from bogv.web.headers import ContentSecurityPolicy
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent
 HOUR = 3600  # seconds
-QUEUE = 256  # events that wait; a page has half a dozen when it opens
-# Visitors whose place in the demo is remembered, those seen last. Gradio forgets none of its own
-# accord, calls of its API among them, and keeps 170 kB for each: by default, for 10,000.
-SESSIONS = 256
+MAX_QUEUED_EVENTS = 256  # a page triggers about six when it is loaded
+# Sessions whose state gradio keeps; the least recently used one is dropped. Each takes 170 kB, API
+# calls create one, too, and none expires; gradio's default is 10,000.
+MAX_SESSIONS = 256
 
 
 def mount_demo(
     settings: Settings, search: ImageSearch, sources: Sources, access: AccessControl | None = None
 ) -> FastAPI:
-    """An app that serves the demo at /. door: the API's as well; by default one of its own.
+    """An app that serves the demo at /.
 
-    With a token, it asks for a login first: any user name, the token as password.
+    access: pass the API's, so that both share rate limits and login attempts; by default a new one.
+    With a token, visitors log in first, with any user name and the token as the password.
     """
     access = access or AccessControl.from_settings(settings)
-    # What is uploaded lies with the rest of the data, not in a /tmp that others share.
+    # In the data folder: gradio's default is in /tmp, which other users of the machine can read.
     uploads = (settings.cache_dir / "gradio").resolve()
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    install()
+    patch_gradio()
     names = SignedFileNames(uploads)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # Without a word on this, gradio lets the scripts of any other site read its answers.
+    # Allows no origin. Without a CORS middleware in the app, gradio adds one that allows them all.
     app.add_middleware(CORSMiddleware)
     gr.mount_gradio_app(
         app,
         build_demo(search, sources, settings.samples_dir, names),
         path="/",
-        auth=_login(access.token) if access.token else None,
+        auth=_build_login_check(access.token) if access.token else None,
         auth_message=LOGIN_PROMPT,
         max_file_size=settings.max_upload,
-        show_error=False,  # errors made for users are shown all the same
+        show_error=False,  # of unexpected errors; `gr.Error` is shown anyway
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -79,13 +80,13 @@ def mount_demo(
         pwa=False,
         mcp_server=False,
         i18n=i18n,
-        theme=theme(),
-        css_paths=HERE / "style.css",
-        favicon_path=str(HERE / "favicon.svg"),
+        theme=build_theme(),
+        css_paths=ASSETS / "style.css",
+        favicon_path=str(ASSETS / "favicon.svg"),
     )
-    gradio: Any = getattr(app.routes[-1], "app")  # noqa: B009 - mounts have one, routes none
-    # Inside of what compresses. Gradio makes functions of the texts that an HTML component and
-    # the `js` of an event are.
+    gradio: Any = getattr(app.routes[-1], "app")  # noqa: B009 - only some types of route have one
+    # Appended, so that it runs inside the compression. 'unsafe-eval': gradio compiles the templates
+    # of HTML components and the `js` of events in the browser.
     gradio.user_middleware.append(Middleware(ContentSecurityPolicy, also="'unsafe-eval'"))
     app.add_middleware(VisitorFiles, names=names, max_bytes=settings.max_upload)
     app.add_middleware(GradioAccess, access=access, gradio=gradio, max_upload=settings.max_upload)
@@ -95,46 +96,51 @@ def mount_demo(
 def build_demo(
     search: ImageSearch, sources: Sources, samples_dir: Path, names: SignedFileNames
 ) -> VisitorBlocks:
-    """The page."""
+    """The page with its tabs, events and named endpoints."""
     demo = VisitorBlocks(
         title="bogv", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True
     )
     demo.names = names
     with demo:
-        add_endpoints(search)  # first: the screens' handlers of the same names yield to them
+        # First, to get their names: handlers of the same name in the tabs get a suffix.
+        add_endpoints(search)
         header = gr.HTML(elem_id="bogv-header", padding=False)
-        changed = gr.State(0)
+        gallery_changed = gr.State(0)
         with gr.Tabs(elem_id="tabs") as tabs:
-            shared = Shared(search, sources, samples_dir, tabs, changed)
+            context = TabContext(search, sources, samples_dir, tabs, gallery_changed)
             with gr.Tab(label("tab_search"), id="search"):
-                searching = SearchTab(shared)
+                search_tab = SearchTab(context)
             with gr.Tab(label("tab_add"), id="add"):
-                adding = AddTab(shared)
+                add_tab = AddTab(context)
             with gr.Tab(label("tab_delete"), id="delete"):
-                deleting = DeleteTab(shared)
-            with gr.Tab(label("tab_gallery"), id="gallery") as gallery_tab:
-                looking = GalleryTab(shared)
+                delete_tab = DeleteTab(context)
+            with gr.Tab(label("tab_gallery"), id="gallery") as gallery:
+                gallery_tab = GalleryTab(context)
 
         @report_errors
-        def head(request: gr.Request) -> str:
-            return header_html(search, request_language(request))
+        def update_header(request: gr.Request) -> str:
+            return render_header(search, request_language(request))
 
-        demo.load(head, None, header, show_progress="hidden", **PRIVATE)
-        changed.change(head, None, header, show_progress="hidden", **PRIVATE)
-        _open(demo, searching.open, [searching.status, searching.examples])
-        _open(demo, adding.open, [adding.verdicts])
-        _open(demo, deleting.open, deleting.outputs)
-        gallery_tab.select(
-            looking.same,
-            [looking.position, looking.text, looking.size, looking.picked],
-            [*looking.outputs, *looking.panel.outputs],
+        demo.load(update_header, None, header, show_progress="hidden", **PRIVATE)
+        gallery_changed.change(update_header, None, header, show_progress="hidden", **PRIVATE)
+        _run_on_load(demo, search_tab.show_start, [search_tab.status, search_tab.examples])
+        _run_on_load(demo, add_tab.show_start, [add_tab.verdicts])
+        _run_on_load(demo, delete_tab.show_start, delete_tab.outputs)
+        gallery.select(
+            gallery_tab.reload_page,
+            [
+                gallery_tab.position,
+                gallery_tab.text,
+                gallery_tab.page_size,
+                gallery_tab.selected_ids,
+            ],
+            [*gallery_tab.outputs, *gallery_tab.panel.outputs],
             **PRIVATE,
         )
-        _join(shared, searching, deleting, looking)
-    demo.state_session_capacity = SESSIONS
-    demo.queue(default_concurrency_limit=8, max_size=QUEUE, api_open=False)
-    # Gradio looks for work a thousand times a second, a seventh of a core's time for as long as
-    # the server runs; its searches and everyone's wait for it.
+        _connect_tabs(context, search_tab, delete_tab, gallery_tab)
+    demo.state_session_capacity = MAX_SESSIONS
+    demo.queue(default_concurrency_limit=8, max_size=MAX_QUEUED_EVENTS, api_open=False)
+    # By default, gradio polls its queue every millisecond, which takes a seventh of a core.
     demo._queue.sleep_when_free = 0.02  # seconds
     # After each event it makes statistics of the last 10,000, for a page that is turned off.
     demo._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
@@ -142,19 +148,19 @@ def build_demo(
     return demo
 
 
-def header_html(search: ImageSearch, language: Language) -> str:
-    """Name, count, database, engine and weights; a banner while the weights are untrained."""
+def render_header(search: ImageSearch, language: Language) -> str:
+    """Name, count, database, engine and weights as HTML; a banner if the weights are untrained."""
     stats = search.stats()
-    named = f"weights_{stats.weights}"
-    weights = translate(language, named) if named in STRINGS else stats.weights
+    key = f"weights_{stats.weights}"
+    weights = translate(language, key) if key in STRINGS else stats.weights
     facts: Iterable[tuple[str, str]] = (
         ("database", stats.database),
         ("engine", stats.engine),
         ("weights", weights),
     )
     chips = "".join(
-        f'<span class="bogv-fact">{translate(language, word)} <b>{escape(value)}</b></span>'
-        for word, value in facts
+        f'<span class="bogv-fact">{translate(language, key)} <b>{escape(value)}</b></span>'
+        for key, value in facts
     )
     banner = ""
     if stats.weights == "untrained":
@@ -168,44 +174,55 @@ def header_html(search: ImageSearch, language: Language) -> str:
     )
 
 
-def _open(demo: gr.Blocks, handler: Callable[..., Updates], outputs: list[Any]) -> None:
+def _run_on_load(demo: gr.Blocks, handler: Callable[..., Updates], outputs: list[Any]) -> None:
     demo.load(handler, None, outputs, show_progress="hidden", **PRIVATE)
 
 
-def _join(shared: Shared, searching: SearchTab, deleting: DeleteTab, looking: GalleryTab) -> None:
-    """What leads from one tab to another."""
+def _connect_tabs(
+    context: TabContext, search_tab: SearchTab, delete_tab: DeleteTab, gallery_tab: GalleryTab
+) -> None:
+    """Events that switch to another tab and act there."""
 
-    def to(tab: str) -> gr.Tabs:
+    def switch_to(tab: str) -> gr.Tabs:
         return gr.Tabs(selected=tab)
 
     @report_errors
-    def preview(ids: list[int], request: gr.Request) -> Updates:
-        names = ", ".join(map(str, ids))
-        records = shared.search.get(ids)
-        there = {record.id for record in records}
-        missing = [str(each) for each in ids if each not in there]
+    def preview_selected(ids: list[int], request: gr.Request) -> Updates:
+        records = context.search.get(ids)
+        found = {record.id for record in records}
+        missing = [str(each) for each in ids if each not in found]
         return {
-            deleting.text: names,
-            deleting.by: "ids",
-            **deleting.show_preview(records, missing, request_language(request)),
+            delete_tab.text: ", ".join(map(str, ids)),
+            delete_tab.name_kind: "ids",
+            **delete_tab.show_preview(records, missing, request_language(request)),
         }
 
-    looking.panel.similar.click(lambda: to("search"), None, shared.tabs, **PRIVATE).then(
-        searching.by_record,
-        [looking.panel.id, searching.limit, searching.min_score],
-        [searching.image, *searching.results],
+    gallery_tab.panel.similar_button.click(
+        lambda: switch_to("search"), None, context.tabs, **PRIVATE
+    ).then(
+        search_tab.search_by_record,
+        [gallery_tab.panel.id, search_tab.limit, search_tab.min_score],
+        [search_tab.image, *search_tab.outputs],
         **PRIVATE,
     )
-    looking.delete.click(lambda: to("delete"), None, shared.tabs, **PRIVATE).then(
-        preview, looking.picked, [deleting.text, deleting.by, *deleting.outputs], **PRIVATE
+    gallery_tab.delete_button.click(
+        lambda: switch_to("delete"), None, context.tabs, **PRIVATE
+    ).then(
+        preview_selected,
+        gallery_tab.selected_ids,
+        [delete_tab.text, delete_tab.name_kind, *delete_tab.outputs],
+        **PRIVATE,
     )
-    deleting.pick.click(
-        lambda: (to("gallery"), True), None, [shared.tabs, looking.several], **PRIVATE
+    delete_tab.select_button.click(
+        lambda: (switch_to("gallery"), True),
+        None,
+        [context.tabs, gallery_tab.select_multiple],
+        **PRIVATE,
     )
 
 
-def _login(token: str) -> Callable[[str, str], bool]:
-    def allowed(_user: str, password: str) -> bool:
+def _build_login_check(token: str) -> Callable[[str, str], bool]:
+    def is_allowed(_user: str, password: str) -> bool:
         return hmac.compare_digest(password.encode(), token.encode())
 
-    return allowed
+    return is_allowed

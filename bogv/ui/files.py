@@ -1,9 +1,9 @@
-"""Names for the files of the demo's visitors.
+"""Signed names for the files of the demo's visitors.
 
-Gradio names a file by its path on the server, takes any path from any browser as an upload's, and
-copies what lies there. Here the two are translated at its border, so that no path goes out and none
-comes in: a file's name is good for the visitor who uploaded it or was shown it, and for nobody
-else.
+Gradio sends server paths to the browser, accepts any path that comes back as an uploaded file, and
+copies what is there. Here, paths are replaced by signed names in everything that goes to the
+browser, and back in everything that comes from it. A name is valid only for the visitor who
+uploaded the file or was shown it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from bogv.web.envelope import path_of
 
 COOKIE = "bogv-visitor"
 VISITOR_KEY = "bogv.visitor"  # in the ASGI scope
-_ID = re.compile(r"[\w-]{43}", re.ASCII)  # 32 random bytes
-# What a visitor comes in by; scripts and pictures of the page are the same for all.
-_ENTRANCE = re.compile(r"/|/config/?|/gradio_api/.+", re.DOTALL)
+_VISITOR_ID = re.compile(r"[\w-]{43}", re.ASCII)  # 32 random bytes in Base64
+# Paths that set the visitor cookie; scripts and pictures of the page are the same for everybody.
+_COOKIE_PATHS = re.compile(r"/|/config/?|/gradio_api/.+", re.DOTALL)
 _FILE = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
 _UPLOAD = re.compile(r"/gradio_api/upload/?")
 MAX_FILES = 1_000
-"""Of one event: each is looked at on the disk."""
-_META = {"_type": "gradio.FileData"}
-# What a browser may show in the page; the rest it saves.
-_PICTURES = {
+"""In one event; each costs a look-up on the disk."""
+_FILE_META = {"_type": "gradio.FileData"}
+# Served for display in the page. Other types are downloads: HTML and SVG can contain scripts.
+_INLINE_TYPES = {
     ".avif": "image/avif",
     ".bmp": "image/bmp",
     ".gif": "image/gif",
@@ -59,79 +59,86 @@ _PICTURES = {
 
 
 class SignedFileNames:
-    """`<MAC>/<hash of the content>/<file name>`: its place in the folder, signed for a visitor.
+    """Names of the form `<MAC>/<relative path>`, where gradio's relative path is
+    `<hash of the content>/<file name>`.
 
-    The MAC is HMAC-SHA256 (RFC 2104) with a key of this process, over visitor and place. So there
-    is nothing to remember: a name is good for as long as the file is there.
+    The MAC is HMAC-SHA256 (RFC 2104) over visitor and relative path, with a random key of this
+    process. Names need no storage: they are valid until the file is deleted or the process ends.
     """
 
     def __init__(self, folder: Path) -> None:
-        """folder: gradio's upload folder, its links resolved."""
+        """folder: gradio's upload folder, with symbolic links resolved."""
         self.folder = folder
         self._key = secrets.token_bytes(32)
 
-    def name(self, path: Path, visitor: str) -> str:
-        """Raises ValueError for a file outside the folder."""
-        place = path.relative_to(self.folder).as_posix()
-        return f"{self._mac(place, visitor)}/{place}"
+    def sign(self, path: Path, visitor: str) -> str:
+        """The name of a file for a visitor. Raises ValueError for a file outside the folder."""
+        relative_path = path.relative_to(self.folder).as_posix()
+        return f"{self._mac(relative_path, visitor)}/{relative_path}"
 
-    def path(self, name: object, visitor: str) -> Path:
-        """Where the file lies that has this name. Raises PathNotAllowed for any other text, and for
-        what is no regular file any more: gradio copies what a link leads to."""
-        mac, _, place = str(name).partition("/")
-        expected = self._mac(place, visitor)
+    def resolve(self, name: object, visitor: str) -> Path:
+        """The path of the file with a name.
+
+        Raises PathNotAllowed for a name that is not the visitor's, and if the path is not a regular
+        file or contains a symbolic link: gradio would copy the link's target.
+        """
+        mac, _, relative_path = str(name).partition("/")
+        expected = self._mac(relative_path, visitor)
         if not hmac.compare_digest(mac.encode("utf-8", "replace"), expected.encode()):
             raise PathNotAllowed("The file was not uploaded by this visitor.")
-        path = self.folder / place
+        path = self.folder / relative_path
         if path.resolve() != path or not path.is_file():
-            raise PathNotAllowed("The file is no longer kept.")
+            raise PathNotAllowed("The file was deleted.")
         return path
 
-    def _mac(self, place: str, visitor: str) -> str:
-        signed = json.dumps([visitor, place]).encode()
+    def _mac(self, relative_path: str, visitor: str) -> str:
+        signed = json.dumps([visitor, relative_path]).encode()
         return hmac.new(self._key, signed, "sha256").hexdigest()
 
-    def paths_in(self, value: Any, visitor: str, count: Iterator[int] | None = None) -> Any:
-        """A browser's JSON, with paths for names wherever a file stands, however deep.
+    def replace_names(self, value: Any, visitor: str, count: Iterator[int] | None = None) -> Any:
+        """JSON from a browser, with the names of all files replaced by paths, at any depth.
 
-        A file is what gradio could take for one: an object with a `path`. Nothing else of it than
-        its names is kept. count: of the files so far. Raises PathNotAllowed, also for more than
-        MAX_FILES.
+        Each object with a `path` counts as a file, as it could for gradio; other fields of it than
+        `path` and `orig_name` are dropped. count: files so far. Raises PathNotAllowed for a name
+        that `resolve` rejects, and for more than MAX_FILES files.
         """
         count = count or itertools.count(1)
         if isinstance(value, list):
-            return [self.paths_in(each, visitor, count) for each in value]
+            return [self.replace_names(each, visitor, count) for each in value]
         if not isinstance(value, dict):
             return value
         if "path" not in value:
-            return {key: self.paths_in(each, visitor, count) for key, each in value.items()}
+            return {key: self.replace_names(each, visitor, count) for key, each in value.items()}
         if next(count) > MAX_FILES:
             raise PathNotAllowed(f"An event takes {MAX_FILES:,} files at most.")
-        path = self.path(value["path"], visitor)
+        path = self.resolve(value["path"], visitor)
         orig_name = value.get("orig_name")
         name = orig_name if isinstance(orig_name, str) else path.name
-        return {"path": str(path), "orig_name": name, "meta": _META}
+        return {"path": str(path), "orig_name": name, "meta": _FILE_META}
 
-    def names_in(self, value: Any, visitor: str, root: str) -> Any:
-        """Gradio's answer, with names for paths. root: the page's URL. Raises ValueError."""
+    def replace_paths(self, value: Any, visitor: str, root: str) -> Any:
+        """Output of gradio, with the paths of all files replaced by names.
+
+        root: URL of the page. Raises ValueError for a file outside the folder.
+        """
         if isinstance(value, list | tuple):
-            return [self.names_in(each, visitor, root) for each in value]
+            return [self.replace_paths(each, visitor, root) for each in value]
         if not isinstance(value, dict):
             return value
-        if value.get("meta") != _META or not isinstance(value.get("path"), str):
-            return {key: self.names_in(each, visitor, root) for key, each in value.items()}
-        name = self.name(Path(value["path"]), visitor)
+        if value.get("meta") != _FILE_META or not isinstance(value.get("path"), str):
+            return {key: self.replace_paths(each, visitor, root) for key, each in value.items()}
+        name = self.sign(Path(value["path"]), visitor)
         return {**value, "path": name, "url": f"{root}/gradio_api/file={quote(name)}"}
 
 
 class VisitorFiles:
-    """ASGI middleware: knows each visitor by a cookie, names uploads, and serves files by name.
+    """ASGI middleware: identifies visitors by a cookie, signs the names of uploads, serves files.
 
-    The visitor stands in the scope, for the events.
+    It stores the visitor in the ASGI scope, where `VisitorBlocks` reads it.
     """
 
     def __init__(self, app: ASGIApp, names: SignedFileNames, max_bytes: int) -> None:
-        """max_bytes: of one file."""
+        """max_bytes: limit of one served file."""
         self.app = app
         self.names = names
         self.max_bytes = max_bytes
@@ -143,92 +150,97 @@ class VisitorFiles:
             return
         path = path_of(scope)
         visitor = Request(scope).cookies.get(COOKIE, "")
-        if not _ID.fullmatch(visitor):
+        if not _VISITOR_ID.fullmatch(visitor):
             visitor = secrets.token_urlsafe(32)
-            send = _set_visitor_cookie(visitor, scope, send) if _ENTRANCE.fullmatch(path) else send
+            if _COOKIE_PATHS.fullmatch(path):
+                send = _set_visitor_cookie(visitor, scope, send)
         scope = {**scope, VISITOR_KEY: visitor}
         if file := _FILE.fullmatch(path):
             await (await self._serve(scope["method"], file[1], visitor))(scope, receive, send)
             return
         if _UPLOAD.fullmatch(path):
-            send = self._sign_names(visitor, send)
+            send = self._sign_uploads(visitor, send)
         await self.app(scope, receive, send)
 
     async def _serve(self, method: str, name: str, visitor: str) -> Response:
-        """One answer for what isn't there, what isn't the visitor's, and what is no file."""
+        """The file as a response; 403 for a missing file, just as for one of another visitor."""
         if method not in {"GET", "HEAD"}:
             return PlainTextResponse("Method not allowed", 405, {"Allow": "GET, HEAD"})
         try:
-            path = self.names.path(name, visitor)
+            path = self.names.resolve(name, visitor)
             data = await run_in_threadpool(read_file, path, self.max_bytes, open_without_links)
         except BogvError:
             return PlainTextResponse("File not allowed", 403)
-        kind = _PICTURES.get(path.suffix.lower())
+        media_type = _INLINE_TYPES.get(path.suffix.lower())
         headers = {"Cache-Control": "private, max-age=3600", "Content-Length": str(len(data))}
-        if kind is None:
+        if media_type is None:
             headers["Content-Disposition"] = "attachment"
         body = data if method == "GET" else b""
-        return Response(body, 200, headers, kind or "application/octet-stream")
+        return Response(body, 200, headers, media_type or "application/octet-stream")
 
-    def _sign_names(self, visitor: str, send: Send) -> Send:
-        """Gradio answers an upload with a list of paths."""
-        held: Message | None = None
-        answer = bytearray()
+    def _sign_uploads(self, visitor: str, send: Send) -> Send:
+        """Wrap `send` to replace the paths in the response to an upload, a JSON list, by names."""
+        start: Message | None = None
+        paths = bytearray()
 
-        async def naming(message: Message) -> None:
-            nonlocal held
+        async def send_signed_names(message: Message) -> None:
+            nonlocal start
             if message["type"] == "http.response.start" and message["status"] == 200:
-                held = message
+                start = message  # sent with the body, whose length changes
                 return
-            if held is not None and message["type"] == "http.response.body":
-                answer.extend(message.get("body", b""))
+            if start is not None and message["type"] == "http.response.body":
+                paths.extend(message.get("body", b""))
                 if message.get("more_body"):
                     return
-                names = [self.names.name(Path(each), visitor) for each in json.loads(answer)]
+                names = [self.names.sign(Path(each), visitor) for each in json.loads(paths)]
                 message = {"type": "http.response.body", "body": json.dumps(names).encode()}
-                MutableHeaders(scope=held)["Content-Length"] = str(len(message["body"]))
-                await send(held)
+                MutableHeaders(scope=start)["Content-Length"] = str(len(message["body"]))
+                await send(start)
             await send(message)
 
-        return naming
+        return send_signed_names
 
 
 def _set_visitor_cookie(visitor: str, scope: Scope, send: Send) -> Send:
     path = scope.get("root_path") or "/"
     cookie = f"{COOKIE}={visitor}; HttpOnly; SameSite=Lax; Path={path}"
 
-    async def introducing(message: Message) -> None:
+    async def send_with_cookie(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).append("Set-Cookie", cookie)
         await send(message)
 
-    return introducing
+    return send_with_cookie
 
 
 class VisitorBlocks(gr.Blocks):
-    """Blocks that takes files by their visitor's names alone, and knows whose event it handles."""
+    """Blocks whose events exchange files by signed names and log with their request's id."""
 
     names: SignedFileNames
 
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Called by gradio for each event, whatever its route, before it looks at what came; long
-        after the request that asked for it was answered: what is logged meanwhile carries that
-        request's id. Raises gr.Error for a file that is not the visitor's."""
+        """Gradio calls this for each event, of any route, before it processes the inputs.
+
+        The request that queued the event has ended by then, so its id is set for the log again.
+        Raises gr.Error for a file that is not the visitor's.
+        """
         request = kwargs.get("request")
-        asked = request if isinstance(request, gr.Request) else None
-        visitor = asked.request.scope[VISITOR_KEY] if asked and asked.request else ""
-        known = asked.headers.get(HEADER.lower()) if asked else None
-        event = kwargs.get("event_data")  # of a click on a picture: its file, among others
+        request = request if isinstance(request, gr.Request) else None
+        visitor = request.request.scope[VISITOR_KEY] if request and request.request else ""
+        request_id = request.headers.get(HEADER.lower()) if request else None
+        event = kwargs.get("event_data")  # for a clicked picture, it contains the file
         try:
             kwargs["inputs"] = await run_in_threadpool(
-                self.names.paths_in, kwargs["inputs"], visitor
+                self.names.replace_names, kwargs["inputs"], visitor
             )
             if event is not None:
-                event._data = await run_in_threadpool(self.names.paths_in, event._data, visitor)
+                event._data = await run_in_threadpool(
+                    self.names.replace_names, event._data, visitor
+                )
         except PathNotAllowed as error:
-            words = translate(request_language(asked) if asked else "en", "not_uploaded")
-            raise gr.Error(words, title="bogv", print_exception=False) from error
-        with request_context(RequestInfo(known)) if known else nullcontext():
+            text = translate(request_language(request) if request else "en", "not_uploaded")
+            raise gr.Error(text, title="bogv", print_exception=False) from error
+        with request_context(RequestInfo(request_id)) if request_id else nullcontext():
             output = await super().process_api(*args, **kwargs)
         root = kwargs.get("root_path") or ""
-        return {**output, "data": self.names.names_in(output["data"], visitor, root)}
+        return {**output, "data": self.names.replace_paths(output["data"], visitor, root)}

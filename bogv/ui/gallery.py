@@ -1,4 +1,4 @@
-"""The Gallery tab: everything there is, newest first, page by page."""
+"""The Gallery tab: all images, newest first, in pages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bogv.records import Cursor, Record
 from bogv.ui.components import (
     PRIVATE,
     RecordPanel,
-    Shared,
+    TabContext,
     Updates,
+    build_gallery_items,
+    build_picture_grid,
     clicked_id,
-    gallery_items,
     label,
-    note,
-    picture_grid,
+    render_note,
     report_errors,
     request_language,
 )
@@ -29,46 +29,56 @@ PAGE_SIZES = (12, 24, 48, 96)
 
 @dataclass(frozen=True)
 class Position:
-    """Where the user is: the way to this page, what is on it, and where the next one begins."""
+    """Paging state of a visitor."""
 
     cursors: tuple[Cursor | None, ...] = (None,)
-    """Where each page up to this one begins, the first at None."""
+    """Start of each page up to this one; the first page starts at None."""
     ids: tuple[int, ...] = ()
+    """Of the images on this page, in their order."""
     next: Cursor | None = None
+    """Start of the next page; None on the last one."""
 
 
 class GalleryTab:
-    """Filter and pages above, pictures in the middle, the chosen one's record on the right."""
+    """Filter and page size at the top, pictures in the middle, the selected record on the right."""
 
-    def __init__(self, shared: Shared) -> None:
-        self.shared = shared
+    def __init__(self, context: TabContext) -> None:
+        self.context = context
         self.position = gr.State(Position())
-        self.picked = gr.State([])  # list[int]: selected, on whatever page
-        self._controls()
+        self.selected_ids = gr.State([])  # list[int], across all pages
+        self._build_controls()
         self.status = gr.HTML(elem_id="gallery-status", padding=False)
-        self._selection()
+        self._build_selection()
         with gr.Row(elem_classes="bogv-columns"):
             with gr.Column(scale=6, min_width=320, elem_classes="bogv-results"):
-                self.gallery = picture_grid("newest", "gallery", columns=6)
+                self.gallery = build_picture_grid("newest", "gallery", columns=6)
                 with gr.Row(elem_classes="bogv-pages"):
-                    self.previous = gr.Button(label("previous"), elem_id="page-previous", size="sm")
-                    self.next = gr.Button(label("next"), elem_id="page-next", size="sm")
+                    self.newer_button = gr.Button(
+                        label("previous"), elem_id="page-previous", size="sm"
+                    )
+                    self.older_button = gr.Button(label("next"), elem_id="page-next", size="sm")
             self.panel = RecordPanel("gallery", "find_similar")
-        self.outputs = [self.position, self.status, self.gallery, self.previous, self.next]
-        self._listen()
+        self.outputs = [
+            self.position,
+            self.status,
+            self.gallery,
+            self.newer_button,
+            self.older_button,
+        ]
+        self._connect_events()
 
-    def _controls(self) -> None:
+    def _build_controls(self) -> None:
         with gr.Row(elem_classes="bogv-controls"):
             self.text = gr.Textbox(
                 label=label("filter"),
-                placeholder=label("filter_holder"),
+                placeholder=label("filter_placeholder"),
                 max_lines=1,
                 max_length=200,
                 scale=3,
                 min_width=180,
                 elem_id="filter",
             )
-            self.size = gr.Dropdown(
+            self.page_size = gr.Dropdown(
                 list(PAGE_SIZES),
                 value=24,
                 label=label("page_size"),
@@ -76,122 +86,128 @@ class GalleryTab:
                 scale=1,
                 elem_id="page-size",
             )
-            self.several = gr.Checkbox(
-                label=label("several"), min_width=120, scale=1, elem_id="several"
+            self.select_multiple = gr.Checkbox(
+                label=label("select_multiple"), min_width=120, scale=1, elem_id="several"
             )
-            self.refresh = gr.Button(
+            self.refresh_button = gr.Button(
                 label("refresh"), elem_id="gallery-refresh", size="sm", min_width=80, scale=1
             )
 
-    def _selection(self) -> None:
+    def _build_selection(self) -> None:
         with gr.Column(visible=False, elem_classes="bogv-selection") as self.selection:
-            self.selected = picture_grid("selection", "selected", columns=10, small=True)
+            self.selected = build_picture_grid("selection", "selected", columns=10, small=True)
             with gr.Row():
-                self.delete = gr.Button(
+                self.delete_button = gr.Button(
                     "", variant="stop", size="sm", min_width=120, elem_id="delete-selected"
                 )
-                self.clear = gr.Button(
-                    label("clear"), size="sm", min_width=120, elem_id="clear-selection"
+                self.clear_button = gr.Button(
+                    label("clear_selection"), size="sm", min_width=120, elem_id="clear-selection"
                 )
 
-    def _listen(self) -> None:
-        asked = [self.text, self.size, self.picked]
-        for trigger in (self.text.submit, self.size.input):
-            trigger(self.first, asked, [*self.outputs, *self.panel.outputs], **PRIVATE)
-        moves = [*self.outputs, *self.panel.outputs]
-        self.next.click(self.older, [self.position, *asked], moves, **PRIVATE)
-        self.previous.click(self.newer, [self.position, *asked], moves, **PRIVATE)
-        self.refresh.click(self.same, [self.position, *asked], moves, **PRIVATE)
-        picking = [
-            self.picked,
+    def _connect_events(self) -> None:
+        inputs = [self.text, self.page_size, self.selected_ids]
+        page = [*self.outputs, *self.panel.outputs]
+        for trigger in (self.text.submit, self.page_size.input):
+            trigger(self.show_first_page, inputs, page, **PRIVATE)
+        self.older_button.click(self.show_older_page, [self.position, *inputs], page, **PRIVATE)
+        self.newer_button.click(self.show_newer_page, [self.position, *inputs], page, **PRIVATE)
+        self.refresh_button.click(self.reload_page, [self.position, *inputs], page, **PRIVATE)
+        selection = [
+            self.selected_ids,
             self.position,
             self.selection,
             self.selected,
-            self.delete,
+            self.delete_button,
             self.gallery,
         ]
         self.gallery.select(
-            self.choose,
-            [self.position, self.several, self.picked],
-            [*picking, *self.panel.outputs],
+            self.handle_click,
+            [self.position, self.select_multiple, self.selected_ids],
+            [*selection, *self.panel.outputs],
             show_progress="hidden",
             **PRIVATE,
         ).then(None, js=self.panel.SCROLL, **PRIVATE)
         self.selected.select(
-            self.unpick, [self.position, self.picked], picking, show_progress="hidden", **PRIVATE
+            self.deselect,
+            [self.position, self.selected_ids],
+            selection,
+            show_progress="hidden",
+            **PRIVATE,
         )
-        self.clear.click(self.unpick_all, self.position, picking, **PRIVATE)
-        self.panel.yes.click(
+        self.clear_button.click(self.deselect_all, self.position, selection, **PRIVATE)
+        self.panel.confirm_button.click(
             self.delete_one,
-            [self.panel.id, self.position, *asked],
-            list({*self.outputs, *picking, *self.panel.outputs, self.shared.changed}),
+            [self.panel.id, self.position, *inputs],
+            list({*self.outputs, *selection, *self.panel.outputs, self.context.gallery_changed}),
             **PRIVATE,
         )
 
     # Handlers: pages
 
     @report_errors
-    def first(self, text: str, size: int, picked: list[int], request: gr.Request) -> Updates:
-        """The newest."""
-        return self._page((None,), text, size, picked, request_language(request))
+    def show_first_page(
+        self, text: str, size: int, selected_ids: list[int], request: gr.Request
+    ) -> Updates:
+        """Show the newest images."""
+        return self._load_page((None,), text, size, selected_ids, request_language(request))
 
     @report_errors
-    def older(
-        self, position: Position, text: str, size: int, picked: list[int], request: gr.Request
+    def show_older_page(
+        self, position: Position, text: str, size: int, selected_ids: list[int], request: gr.Request
     ) -> Updates:
-        """The next page; the last one again where there is none."""
-        onwards = (position.next,) if position.next else ()
-        return self._page(
-            (*position.cursors, *onwards), text, size, picked, request_language(request)
+        """Show the next page; the last page stays where it is."""
+        next_page = (position.next,) if position.next else ()
+        return self._load_page(
+            (*position.cursors, *next_page), text, size, selected_ids, request_language(request)
         )
 
     @report_errors
-    def newer(
-        self, position: Position, text: str, size: int, picked: list[int], request: gr.Request
+    def show_newer_page(
+        self, position: Position, text: str, size: int, selected_ids: list[int], request: gr.Request
     ) -> Updates:
-        """The page before."""
-        return self._page(
-            position.cursors[:-1] or (None,), text, size, picked, request_language(request)
-        )
+        """Show the previous page; the first page stays where it is."""
+        cursors = position.cursors[:-1] or (None,)
+        return self._load_page(cursors, text, size, selected_ids, request_language(request))
 
     @report_errors
-    def same(
-        self, position: Position, text: str, size: int, picked: list[int], request: gr.Request
+    def reload_page(
+        self, position: Position, text: str, size: int, selected_ids: list[int], request: gr.Request
     ) -> Updates:
-        """This page as it is now."""
-        return self._page(position.cursors, text, size, picked, request_language(request))
+        """Load the current page again."""
+        cursors = position.cursors
+        return self._load_page(cursors, text, size, selected_ids, request_language(request))
 
     # Handlers: pictures
 
     @report_errors
-    def choose(
+    def handle_click(
         self,
         position: Position,
-        several: bool,
-        picked: list[int],
+        select_multiple: bool,
+        selected_ids: list[int],
         event: gr.SelectData,
         request: gr.Request,
     ) -> Updates:
-        """Show the record of the picture that was clicked; or take it into the selection, or out
-        of it again."""
-        record_id = clicked_id(event, position.ids)
-        if not several or record_id is None:
-            return self.panel.show(self.shared.search, record_id, None, request_language(request))
+        """Show the record of the clicked picture; with `select_multiple`, select or deselect it."""
+        language, record_id = request_language(request), clicked_id(event, position.ids)
+        if not select_multiple or record_id is None:
+            return self.panel.show(self.context.search, record_id, None, language)
         return {
-            **self._toggle(position, picked, record_id, request_language(request)),
+            **self._toggle(position, selected_ids, record_id, language),
             **self.panel.hide(),
         }
 
     @report_errors
-    def unpick(
-        self, position: Position, picked: list[int], event: gr.SelectData, request: gr.Request
+    def deselect(
+        self, position: Position, selected_ids: list[int], event: gr.SelectData, request: gr.Request
     ) -> Updates:
-        """Take one out of the selection."""
-        return self._toggle(position, picked, clicked_id(event, picked), request_language(request))
+        """Remove the clicked picture from the selection."""
+        record_id = clicked_id(event, selected_ids)
+        return self._toggle(position, selected_ids, record_id, request_language(request))
 
     @report_errors
-    def unpick_all(self, position: Position, request: gr.Request) -> Updates:
-        """Select nothing."""
+    def deselect_all(self, position: Position, request: gr.Request) -> Updates:
+        """Clear the selection."""
         return self._show_selection(position, [], request_language(request))
 
     @report_errors
@@ -201,84 +217,88 @@ class GalleryTab:
         position: Position,
         text: str,
         size: int,
-        picked: list[int],
+        selected_ids: list[int],
         request: gr.Request,
     ) -> Updates:
-        """Delete the chosen image, and show the page without it."""
+        """Delete the image of the panel and reload the page."""
         language = request_language(request)
-        deleted = self.shared.search.delete_ids([] if record_id is None else [record_id])
-        left = [each for each in picked if each != record_id]
-        page = self._page(position.cursors, text, size, left, language)
-        told = note(translate_count(language, "deleted", deleted), "good")
+        deleted = self.context.search.delete_ids([] if record_id is None else [record_id])
+        remaining = [each for each in selected_ids if each != record_id]
+        page = self._load_page(position.cursors, text, size, remaining, language)
+        message = render_note(translate_count(language, "deleted", deleted), "good")
         return {
-            **self._show_selection(page[self.position], left, language),
+            **self._show_selection(page[self.position], remaining, language),
             **page,
-            self.status: told + page[self.status],
-            self.shared.changed: time.time_ns(),
+            self.status: message + page[self.status],
+            self.context.gallery_changed: time.time_ns(),
         }
 
-    # What they share
+    # Shared by the handlers
 
-    def _page(
+    def _load_page(
         self,
         cursors: tuple[Cursor | None, ...],
         text: str,
         size: int,
-        picked: list[int],
+        selected_ids: list[int],
         language: Language,
     ) -> Updates:
         text = text.strip()
-        page = self.shared.search.page(cursors[-1], int(size), text)
-        if not page.records and len(cursors) > 1:  # all of them were deleted meanwhile
-            return self._page(cursors[:-1], text, size, picked, language)
+        page = self.context.search.page(cursors[-1], int(size), text)
+        if not page.records and len(cursors) > 1:  # all images of this page were deleted meanwhile
+            return self._load_page(cursors[:-1], text, size, selected_ids, language)
         position = Position(cursors, tuple(record.id for record in page.records), page.next)
+        items = self._build_items(page.records, selected_ids)
         return {
             self.position: position,
-            self.status: self._status_html(len(page.records), len(cursors), text, language),
-            self.gallery: gr.Gallery(value=self._items(page.records, picked), selected_index=None),
-            self.previous: gr.Button(interactive=len(cursors) > 1),
-            self.next: gr.Button(interactive=page.next is not None),
+            self.status: self._render_status(len(page.records), len(cursors), text, language),
+            self.gallery: gr.Gallery(value=items, selected_index=None),
+            self.newer_button: gr.Button(interactive=len(cursors) > 1),
+            self.older_button: gr.Button(interactive=page.next is not None),
             **self.panel.hide(),
         }
 
-    def _status_html(self, shown: int, page: int, text: str, language: Language) -> str:
-        total = self.shared.search.stats().count
+    def _render_status(self, shown: int, page: int, text: str, language: Language) -> str:
+        """HTML. shown: number of images on the page. text: the filter."""
+        total = self.context.search.stats().count
         images = translate_count(language, "images", total)
         if not total:
-            return note(translate(language, "empty_gallery"))
+            return render_note(translate(language, "empty_gallery"))
         if not shown:
-            return note(escape(translate(language, "no_filter_match", text=text)))
-        words = "shown_filtered" if text else "shown"
-        return note(
-            escape(translate(language, words, page=page, shown=shown, total=images, text=text))
+            return render_note(escape(translate(language, "no_filter_match", text=text)))
+        key = "shown_filtered" if text else "shown"
+        return render_note(
+            escape(translate(language, key, page=page, shown=shown, total=images, text=text))
         )
 
-    def _items(self, records: list[Record], picked: list[int]) -> list[tuple[str, str]]:
-        marks = ("✓ " if record.id in picked else "" for record in records)
+    def _build_items(self, records: list[Record], selected_ids: list[int]) -> list[tuple[str, str]]:
+        marks = ("✓ " if record.id in selected_ids else "" for record in records)
         captions = (mark + record.key for mark, record in zip(marks, records, strict=True))
-        return gallery_items(self.shared.search, records, captions)
+        return build_gallery_items(self.context.search, records, captions)
 
     def _toggle(
-        self, position: Position, picked: list[int], record_id: int | None, language: Language
+        self, position: Position, selected_ids: list[int], record_id: int | None, language: Language
     ) -> Updates:
-        if record_id in picked:
-            return self._show_selection(
-                position, [each for each in picked if each != record_id], language
-            )
-        return self._show_selection(
-            position, [*picked, *([record_id] if record_id else [])], language
-        )
+        if record_id in selected_ids:
+            remaining = [each for each in selected_ids if each != record_id]
+            return self._show_selection(position, remaining, language)
+        added = [record_id] if record_id else []
+        return self._show_selection(position, [*selected_ids, *added], language)
 
-    def _show_selection(self, position: Position, picked: list[int], language: Language) -> Updates:
-        selected = self.shared.search.get(picked)
-        here = self.shared.search.get(list(position.ids))
-        items = gallery_items(self.shared.search, selected, [record.key for record in selected])
-        count = translate(language, "delete_selected", count=len(selected))
+    def _show_selection(
+        self, position: Position, selected_ids: list[int], language: Language
+    ) -> Updates:
+        search = self.context.search
+        selected = search.get(selected_ids)
+        on_page = search.get(list(position.ids))
+        items = build_gallery_items(search, selected, [record.key for record in selected])
+        button_text = translate(language, "delete_selected", count=len(selected))
+        page_items = self._build_items(on_page, selected_ids)
         return {
-            self.picked: [record.id for record in selected],
+            self.selected_ids: [record.id for record in selected],
             self.selection: gr.Column(visible=bool(selected)),
             self.selected: gr.Gallery(value=items, selected_index=None),
-            self.delete: gr.Button(count),
-            self.gallery: gr.Gallery(value=self._items(here, picked), selected_index=None),
-            self.position: replace(position, ids=tuple(record.id for record in here)),
+            self.delete_button: gr.Button(button_text),
+            self.gallery: gr.Gallery(value=page_items, selected_index=None),
+            self.position: replace(position, ids=tuple(record.id for record in on_page)),
         }

@@ -1,4 +1,4 @@
-"""Colours and type. System fonts alone: the page asks nobody else for anything."""
+"""Colours and fonts. Only system fonts: the page must load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SANS = (
 MONO = ("SF Mono", "Cascadia Mono", "Consolas", "DejaVu Sans Mono")
 
 
-def theme() -> gr.themes.Base:
-    """Calm teal on warm grey, light and dark."""
+def build_theme() -> gr.themes.Base:
+    """Teal on slate grey, with a light and a dark variant."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,

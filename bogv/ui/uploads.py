@@ -1,7 +1,7 @@
-"""What gradio leaves open when files are uploaded, closed.
+"""Fixes for gradio's upload route.
 
-Its parser keeps a field that is no file in memory, of any size, and the temporary files of an
-upload that was broken off on the disk, for ever.
+Gradio's form parser holds text fields of any size in memory, and never deletes the temporary files
+of an upload that was aborted.
 """
 
 from __future__ import annotations
@@ -20,53 +20,60 @@ from bogv.web.bodies import MAX_FIELD
 
 
 class UploadParser(route_utils.GradioMultiPartParser):
-    """Gradio's, with small fields, and nothing left behind."""
+    """Gradio's form parser, with a size limit for text fields and removal of temporary files."""
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Raises MultiPartException for a large field."""
+        """Called for each chunk of a part. Raises MultiPartException for a text field over
+        MAX_FIELD bytes."""
         part = self._current_part
         if part.file is None and len(part.data) + end - start > MAX_FIELD:
             raise MultiPartException(f"A field exceeded the limit of {MAX_FIELD:,} bytes.")
         super().on_part_data(data, start, end)
 
     async def parse(self) -> Any:
-        """The form. Also when the client goes away or sends too much, its files are removed."""
+        """The form. Its temporary files are removed on any error, such as a client's disconnect.
+
+        Raises HTTPException (400) for a file without a name.
+        """
         try:
             form = await super().parse()
         except BaseException:
-            self._discard(self._files_to_close_on_error)
+            self._delete(self._files_to_close_on_error)
             raise
         if any(_is_nameless(value) for value in form.getlist("files")):
-            self._discard(self._files_to_close_on_error)
+            self._delete(self._files_to_close_on_error)
             raise HTTPException(400, "A file was sent without a name.")
-        # Gradio takes the files of one name, and forgets the others.
+        # Gradio reads the files of the field `files` only, and leaves others on the disk.
         others = [value for name, value in form.multi_items() if name != "files"]
-        self._discard([value.file for value in others if not isinstance(value, str)])
+        self._delete([value.file for value in others if not isinstance(value, str)])
         return form
 
     @staticmethod
-    def _discard(files: list[Any]) -> None:
+    def _delete(files: list[Any]) -> None:
         for file in files:
             file.close()
-            with suppress(FileNotFoundError):  # gradio removed it
+            with suppress(FileNotFoundError):  # gradio has removed it already
                 os.unlink(file.name)  # noqa: PTH108 - a str, as tempfile gives it
 
 
 def _is_nameless(file: Any) -> bool:
-    """`..` is none either: gradio would refuse it later, and keep the bytes."""
+    """`..` counts, too: gradio rejects it later, but leaves the temporary file."""
     return isinstance(file, str) or Path(file.filename or "").name in {"", ".", ".."}
 
 
-async def keep_upload(*args: Any, **kwargs: Any) -> Any:
-    """Gradio's, which tells nothing of a disk that takes no more. Raises HTTPException."""
+async def store_upload(*args: Any, **kwargs: Any) -> Any:
+    """Gradio's upload handler, with a clear message for OSError, such as a full disk.
+
+    Raises HTTPException (503).
+    """
     try:
         return await route_utils.upload_fn(*args, **kwargs)
     except OSError as error:
-        detail = f"The files can't be kept: {error.strerror}."
+        detail = f"The files can't be stored: {error.strerror}."
         raise HTTPException(StorageUnavailable.status, detail) from error
 
 
-def install() -> None:
-    """Have gradio use them."""
+def patch_gradio() -> None:
+    """Make gradio use this parser and this upload handler."""
     route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
-    routes.upload_fn = keep_upload  # type: ignore[attr-defined]
+    routes.upload_fn = store_upload  # type: ignore[attr-defined]

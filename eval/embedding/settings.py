@@ -111,7 +111,9 @@ def _prepare_unmirrored(data: bytes, decoder: Decoder, settings: EmbeddingSettin
     if (settings.size, settings.crop) == (INPUT_SIZE, "center"):
         return decoder.decode(data).pixels
     # Twice what the short side is resized to, as bogv itself has it: no resolution is lost.
-    image, _ = decoder.upright(data, draft_side=2 * settings.size * RESIZE_SIZE // INPUT_SIZE)
+    image, _ = decoder.decode_upright(
+        data, draft_side=2 * settings.size * RESIZE_SIZE // INPUT_SIZE
+    )
     if settings.crop == "center":
         return network_input(image, settings.size)
     if settings.crop == "squash":

@@ -109,7 +109,7 @@ def mark_copies(
 
     @cache
     def pixels(index: int) -> str:
-        image = decoder.upright(items[index].read())[0]
+        image = decoder.decode_upright(items[index].read())[0]
         return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
     copies: dict[int, tuple[int, ...]] = {}
@@ -129,7 +129,7 @@ def _opener(decoder: Decoder) -> Opener:
 
     @lru_cache(maxsize=2 * (cpu_count() or 1))
     def opened(item: Item) -> Image.Image:
-        return working_size(decoder.upright(item.read())[0])
+        return working_size(decoder.decode_upright(item.read())[0])
 
     return opened
 

@@ -269,7 +269,7 @@ def _failure(
 
 def shrink(decoder: Decoder, data: bytes) -> bytes:
     """An image's bytes -> a JPEG of at most 240 pixels."""
-    image = decoder.upright(data)[0]
+    image = decoder.decode_upright(data)[0]
     image.thumbnail((TILE, TILE))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)

@@ -69,7 +69,7 @@ def test_a_visitor_adds_searches_pages_filters_and_deletes(
     page = open_page(url, locale="en-GB")
     counts(page, 0)
     says(page, "search-status", "The gallery is empty")
-    says(page, "bogv-header", "learnt nothing")
+    says(page, "bogv-header", "The network is untrained")
     _adds(page, folder)
     _searches(page, folder)
     _pages_and_filters(page)
@@ -88,33 +88,33 @@ def _adds(page: Any, folder: Path) -> None:
     field(page, "add-key").fill("<b>my</b> flower")
     page.click("#add-button")
     says(page, "add-summary", "created 2 failed 1")  # cat.jpg has another key now
-    says(page, "verdicts", "This is no image that can be read")
+    says(page, "verdicts", "This file is not a readable image")
     says(page, "verdicts", "<b>my</b> flower")
     counts(page, 34)
     field(page, "add-folder").fill("/etc")
     page.click("#add-button")
-    page.locator(".toast-body", has_text="may not be read").wait_for()
+    page.locator(".toast-body", has_text="is not allowed").wait_for()
     counts(page, 34)
 
 
 def _searches(page: Any, folder: Path) -> None:
     tab(page, 0)
     search_with(page, folder / "rocket-rotated.jpg")
-    says(page, "search-status", "Best 12 of 34 images")
+    says(page, "search-status", "Top 12 of 34 images")
     says(page, "search-status", "embed")
     page.locator("#search-results .thumbnail-lg").first.click()
     says(page, "search-card", "rocket-rotated.jpg")
     assert float(page.inner_text("#search-card [data-field=score]")) > 0.999
     page.click("#search-similar")
     page.wait_for_selector("#search-record", state="hidden")
-    says(page, "search-status", "Best 12 of 34 images")
+    says(page, "search-status", "Top 12 of 34 images")
     page.locator("#search-results .thumbnail-lg").first.click()
     says(page, "search-card", "rocket")
     assert "rotated" not in page.inner_text("#search-card")
     least = page.locator("#least input[type=number]")
     least.fill("1")
     least.blur()
-    says(page, "search-status", "No image reaches a score of 1.00")
+    says(page, "search-status", "No image scores 1.00 or more")
     assert captions(page, "search-results") == []
 
 
@@ -131,7 +131,7 @@ def _pages_and_filters(page: Any) -> None:
     says(page, "gallery-status", "Page 1: 12 of 34 images")
     field(page, "filter").fill("coffee")
     field(page, "filter").press("Enter")
-    says(page, "gallery-status", "Page 1: 8 with “coffee”; 34 images in all")
+    says(page, "gallery-status", "Page 1: 8 matching “coffee”; 34 images in total")
 
 
 def _deletes(page: Any) -> None:
@@ -149,7 +149,7 @@ def _deletes(page: Any) -> None:
         page.locator("#gallery .thumbnail-lg").nth(place).click()
         says(page, "delete-selected", f"({selected})")
     page.click("#delete-selected")
-    says(page, "delete-status", "2 images will go")
+    says(page, "delete-status", "2 images will be deleted")
     page.click("#delete-button")
     page.click("#delete-yes")
     says(page, "delete-status", "2 images were deleted")
@@ -157,14 +157,14 @@ def _deletes(page: Any) -> None:
     field(page, "delete-names").fill("<b>my</b> flower\nno such key")
     page.get_by_label("Keys", exact=True).check()
     page.click("#delete-show")
-    says(page, "delete-status", "2 images will go")
+    says(page, "delete-status", "2 images will be deleted")
     says(page, "delete-status", "Not in the gallery: no such key")
     page.click("#delete-button")
     page.click("#delete-yes")
     says(page, "delete-status", "2 images were deleted")
     counts(page, 29)
     tab(page, 3)
-    says(page, "gallery-status", "5 with “coffee”; 29 images in all")
+    says(page, "gallery-status", "5 matching “coffee”; 29 images in total")
 
 
 def test_a_broken_file_gets_plain_words(
@@ -173,17 +173,17 @@ def test_a_broken_file_gets_plain_words(
     page = open_page(url)
     page.wait_for_selector("#search-status .bogv-note")
     search_with(page, folder.parent / "broken.jpg")
-    says(page, "search-status", "This is no image that can be read")
+    says(page, "search-status", "This file is not a readable image")
 
 
 def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
     url: str, folder: Path, open_page: Callable[..., Any]
 ) -> None:
     page = open_page(url, locale="zh-CN", viewport={"width": 390, "height": 844})
-    says(page, "bogv-header", "网络尚未学习任何内容")
+    says(page, "bogv-header", "网络未经训练")
     assert page.get_by_role("tab").all_inner_texts() == ["搜索", "添加", "删除", "图库"]
     search_with(page, folder.parent / "broken.jpg")
-    says(page, "search-status", "这不是可读取的图片")
+    says(page, "search-status", "该文件不是可读取的图片")
     for place in range(4):
         tab(page, place)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -235,4 +235,4 @@ def test_the_token_is_asked_for_first(tmp_path: Path, open_page: Callable[..., A
         nothing = tmp_path / "nothing.jpg"
         nothing.write_bytes(b"no image")
         search_with(page, nothing)
-        says(page, "search-status", "This is no image that can be read")
+        says(page, "search-status", "This file is not a readable image")

@@ -1,4 +1,4 @@
-"""Whatever a file makes its decoder do, it costs a bounded time and memory, and one picture."""
+"""A file that attacks its decoder costs bounded time and memory, and fails alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 
 from bogv.errors import BogvError, DamagedImage, Overloaded, TooCostly, Unavailable
 from bogv.imaging import sandbox
-from bogv.imaging.bounds import BYTES_IN_TIME, PIXELS_IN_TIME, allowed_memory, allowed_seconds
+from bogv.imaging.bounds import BASE_BYTES, BASE_PIXELS, allowed_memory, allowed_seconds
 from bogv.imaging.decoder import Decoder
 from bogv.imaging.frames import send
 from tests.imaging.support.bombs import ANY, MEBIBYTE, bombs, jpeg2000_layers
@@ -34,12 +34,12 @@ SECONDS = 0.3
 
 @pytest.fixture
 def decoder() -> Iterator[Decoder]:
-    with closing(Decoder(20 * MEBIBYTE, MAX_PIXELS, seconds=30)) as made:
-        yield made
+    with closing(Decoder(20 * MEBIBYTE, MAX_PIXELS, seconds=30)) as new_decoder:
+        yield new_decoder
 
 
-def test_a_bomb_costs_the_server_neither_time_nor_memory() -> None:
-    """In a process of its own, which tells how much it computed and grew by."""
+def test_a_decompression_bomb_costs_the_server_neither_time_nor_memory() -> None:
+    """`explode` runs in a process of its own, which reports its CPU time and memory growth."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.imaging.test_sandbox"],
         capture_output=True,
@@ -49,35 +49,35 @@ def test_a_bomb_costs_the_server_neither_time_nor_memory() -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    each_bomb = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(each_bomb) >= 35
-    assert not [each for each in each_bomb if not each["expected"] or each["grown"] > 100]
-    assert not [each for each in each_bomb if each["computed"] > SECONDS]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) >= 35
+    assert not [each for each in results if not each["expected"] or each["grown"] > 100]
+    assert not [each for each in results if each["cpu_seconds"] > SECONDS]
 
 
 def explode() -> None:
-    """Decode each bomb; one line of JSON for each: what came, what it cost this process."""
+    """Decode each bomb and print a line of JSON: its outcome, CPU seconds and MiB of growth."""
     decoder = Decoder(20 * MEBIBYTE, MAX_PIXELS)
     files = list(bombs())
     decoder.decode(encoded(picture(1, (2000, 1500))), thumbnail=True)
-    decoder.seconds = SECONDS  # not for the process' start and first image on a busy machine
+    decoder.seconds = SECONDS  # only now: starting the process may take longer on a busy machine
     for name, data, errors in files:
         if sys.platform == "linux":
-            forget()  # making the files took more than the bombs may
+            forget()  # making the files took more memory than a bomb may
         before, start = peak(), time.process_time()
         try:
-            came = type(decoder.decode(data, thumbnail=True)).__name__
+            outcome = type(decoder.decode(data, thumbnail=True)).__name__
             expected = errors == ANY
         except BogvError as error:
-            came, expected = f"{type(error).__name__}: {error}", isinstance(error, errors)
-        told = {"name": name, "came": came, "expected": expected}
-        told["computed"] = time.process_time() - start
-        told["grown"] = (peak() - before) // MEBIBYTE
-        print(json.dumps(told))
+            outcome, expected = f"{type(error).__name__}: {error}", isinstance(error, errors)
+        result = {"name": name, "outcome": outcome, "expected": expected}
+        result["cpu_seconds"] = time.process_time() - start
+        result["grown"] = (peak() - before) // MEBIBYTE
+        print(json.dumps(result))
     decoder.close()
 
 
-def test_the_next_picture_is_decoded_after_a_bomb() -> None:
+def test_the_next_image_is_decoded_after_a_bomb() -> None:
     with closing(Decoder(100_000, MAX_PIXELS, SECONDS)) as decoder:
         with pytest.raises(TooCostly, match=r"longer than 0\.3 s"):
             decoder.decode(jpeg2000_layers())
@@ -85,32 +85,33 @@ def test_the_next_picture_is_decoded_after_a_bomb() -> None:
         assert decoder.decode(png(1)).width == 320
 
 
-def test_a_large_picture_may_take_longer() -> None:
-    assert allowed_seconds(10, 1, 1 << 30) == allowed_seconds(10, PIXELS_IN_TIME, 1 << 30) == 10
-    assert allowed_seconds(10, 4 * PIXELS_IN_TIME, 4 * BYTES_IN_TIME) == 40
-    assert allowed_seconds(10, 4 * PIXELS_IN_TIME, 2 * BYTES_IN_TIME) == 20
+def test_a_large_image_is_allowed_more_time() -> None:
+    assert allowed_seconds(10, 1, 1 << 30) == allowed_seconds(10, BASE_PIXELS, 1 << 30) == 10
+    assert allowed_seconds(10, 4 * BASE_PIXELS, 4 * BASE_BYTES) == 40
+    assert allowed_seconds(10, 4 * BASE_PIXELS, 2 * BASE_BYTES) == 20
 
 
-def test_a_header_that_claims_many_pixels_buys_no_time() -> None:
-    assert allowed_seconds(10, 4 * PIXELS_IN_TIME, 144) == 10
+def test_a_header_that_claims_many_pixels_gains_no_time() -> None:
+    assert allowed_seconds(10, 4 * BASE_PIXELS, 144) == 10
 
 
-def test_an_image_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_waits_a_bounded_time_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "WAIT_SECONDS", 0.01)
     with closing(Decoder(100_000, MAX_PIXELS, seconds=60)) as decoder, ThreadPoolExecutor() as pool:
         bombs = [
-            pool.submit(decoder.decode, jpeg2000_layers()) for _ in range(decoder.sandbox.most)
+            pool.submit(decoder.decode, jpeg2000_layers())
+            for _ in range(decoder.sandbox.max_processes)
         ]
-        while len(decoder.sandbox._busy) < decoder.sandbox.most:
+        while len(decoder.sandbox._busy) < decoder.sandbox.max_processes:
             time.sleep(0.01)
         with pytest.raises(Overloaded):
             decoder.decode(png(1))
-        decoder.close()  # the busy ones too: no process outlives its server
+        decoder.close()  # busy processes, too: none outlives its server
         assert all(isinstance(bomb.exception(), Unavailable) for bomb in bombs)
         assert not decoder.sandbox._busy
 
 
-def test_a_crash_costs_one_picture(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_fails_one_image_only(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder.decode(png(1))
     [worker] = decoder.sandbox._idle
 
@@ -125,7 +126,7 @@ def test_a_crash_costs_one_picture(decoder: Decoder, monkeypatch: pytest.MonkeyP
     assert decoder.decode(png(1)).width == 320
 
 
-def test_a_process_that_died_while_it_was_idle_costs_nothing(decoder: Decoder) -> None:
+def test_an_idle_process_that_died_is_replaced(decoder: Decoder) -> None:
     decoder.decode(png(1))
     [worker] = decoder.sandbox._idle
     os.kill(worker._process.pid, signal.SIGKILL)
@@ -133,7 +134,7 @@ def test_a_process_that_died_while_it_was_idle_costs_nothing(decoder: Decoder) -
     assert decoder.decode(png(1)).width == 320
 
 
-def test_without_a_process_nothing_is_decoded_and_the_image_is_not_blamed(
+def test_a_process_that_cannot_start_raises_unavailable(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in ("/does/not/exist", "/bin/false"):
@@ -144,11 +145,11 @@ def test_without_a_process_nothing_is_decoded_and_the_image_is_not_blamed(
     assert decoder.decode(png(1)).width == 320
 
 
-def test_an_answer_that_is_nonsense_is_no_picture(
+def test_an_invalid_response_of_the_process_raises_damaged_image(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a picture might give that has taken its process over."""
-    answers = [
+    """A malicious image that has taken over its process could send one."""
+    responses = [
         '{"size": [1, 1], "pixels": 1}',
         '{"size": "x"}',
         '{"error": "internal-error", "detail": "x"}',
@@ -156,13 +157,13 @@ def test_an_answer_that_is_nonsense_is_no_picture(
         "{",
         "x" * 70_000,
     ]
-    for answer in answers:
+    for response in responses:
         program = (
             "import socket, struct, sys; s = socket.socket(fileno=0);"
             "frame = lambda text: s.sendall(struct.pack('<IQ', len(text), 0) + text);"
-            f"frame(b'{{}}'); s.recv(1); frame({answer.encode()!r})"
+            f"frame(b'{{}}'); s.recv(1); frame({response.encode()!r})"
         )
-        monkeypatch.setattr(sandbox, "_START", program)
+        monkeypatch.setattr(sandbox, "_WORKER_PROGRAM", program)
         with pytest.raises(DamagedImage):
             decoder.decode(png(1))
         decoder.close()
@@ -170,20 +171,20 @@ def test_an_answer_that_is_nonsense_is_no_picture(
         "import socket, struct; socket.socket(fileno=0).sendall(struct.pack('<IQ', 2, 0) + b'{}'"
     )
     large += " + struct.pack('<IQ', 2, 2**40) + b'{}')"
-    monkeypatch.setattr(sandbox, "_START", large)
+    monkeypatch.setattr(sandbox, "_WORKER_PROGRAM", large)
     with pytest.raises(DamagedImage):
         decoder.decode(png(1))
 
 
-def test_no_more_processes_than_agreed_and_none_after_the_end() -> None:
+def test_the_number_of_processes_is_bounded_and_all_end_with_the_decoder() -> None:
     decoder = Decoder(100_000, 1_000_000)
     with ThreadPoolExecutor(12) as threads:
         assert len(list(threads.map(decoder.decode, [png(seed) for seed in range(48)]))) == 48
     workers = list(decoder.sandbox._idle)
-    assert 1 <= len(workers) <= decoder.sandbox.most <= sandbox.MOST
+    assert 1 <= len(workers) <= decoder.sandbox.max_processes <= sandbox.MAX_PROCESSES
     decoder.close()
     assert all(worker._process.returncode is not None for worker in workers)
-    assert decoder.decode(png(1)).width == 320  # used again, it begins anew
+    assert decoder.decode(png(1)).width == 320  # a closed decoder starts new processes
     decoder.close()
 
 
@@ -203,12 +204,12 @@ for attempt in (
 """
 
 
-def test_a_process_opens_no_file_and_no_connection() -> None:
+def test_a_process_cannot_open_files_or_connections() -> None:
     assert subprocess.run([sys.executable, "-c", CONFINED], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_process_knows_no_secret_and_has_limits(
+def test_a_process_inherits_no_secret_and_has_limits(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", "hunter2")
@@ -226,12 +227,12 @@ def test_a_process_knows_no_secret_and_has_limits(
 
 
 def test_health_answers_while_a_bomb_is_decoded(tmp_path: Path) -> None:
-    """2.5 kB of JPEG 2000 held Python's lock for as long as they took to decode."""
+    """Decoding in the server's own process would hold Python's global lock all the while."""
     with running(tmp_path / "data", BOGV_DECODE_SECONDS="5") as server:
         search = f"{server.url}/api/image/sim/search/file"
         answered = threading.Event()
 
-        def explode() -> httpx.Response:
+        def search_with_bomb() -> httpx.Response:
             try:
                 return httpx.post(
                     search, files={"file": jpeg2000_layers()}, trust_env=False, timeout=120
@@ -240,14 +241,14 @@ def test_health_answers_while_a_bomb_is_decoded(tmp_path: Path) -> None:
                 answered.set()
 
         with ThreadPoolExecutor(1) as thread:
-            bomb = thread.submit(explode)
-            meanwhile = 0
+            bomb = thread.submit(search_with_bomb)
+            checks = 0
             while not answered.is_set():
                 assert server.health()["status"] == "ok"
-                meanwhile += not answered.is_set()
-            refused = bomb.result()
-        assert (refused.status_code, refused.json()["error"]["type"]) == (413, "too-costly")
-        assert meanwhile >= 10
+                checks += not answered.is_set()
+            response = bomb.result()
+        assert (response.status_code, response.json()["error"]["type"]) == (413, "too-costly")
+        assert checks >= 10
 
 
 if __name__ == "__main__":

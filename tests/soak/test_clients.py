@@ -23,7 +23,7 @@ import pytest
 
 from bogv.records import md5_of
 from bogv.storage.milvus import MilvusStore
-from bogv.ui.demo import SESSIONS
+from bogv.ui.demo import MAX_SESSIONS
 from tests.support.fakes import encoded, picture
 from tests.support.milvus_server import MilvusServer
 from tests.support.running import Server, running
@@ -162,7 +162,9 @@ class Watch:
     def visit(self) -> None:
         """Be as many visitors as the demo remembers: what they take, it has taken then."""
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda _: self._timed("visit", self._page_of_demo), range(SESSIONS)))
+            list(
+                threads.map(lambda _: self._timed("visit", self._page_of_demo), range(MAX_SESSIONS))
+            )
 
     def close(self) -> None:
         self._http.close()

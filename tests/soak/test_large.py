@@ -9,8 +9,8 @@ import sys
 import pytest
 from PIL import Image
 
-from bogv.imaging.bounds import BYTES_A_PIXEL
-from bogv.imaging.decode import DRAFT_SIDE, Opened, decode
+from bogv.imaging.bounds import BYTES_PER_PIXEL
+from bogv.imaging.decode import DRAFT_SIDE, OnHeader, decode
 from tests.imaging.support.corpus import KINDS
 from tests.support.fakes import encoded, picture
 from tests.support.memory import forget, peak
@@ -19,7 +19,7 @@ from tests.support.running import ROOT
 pytestmark = pytest.mark.soak
 
 SIZE = (10_000, 6_000)
-LIMITS: tuple[int, int, bool, Opened] = (64_000_000, DRAFT_SIDE, True, lambda _: None)
+LIMITS: tuple[int, int, bool, OnHeader] = (64_000_000, DRAFT_SIDE, True, lambda _: None)
 OPTIONS: dict[str, dict[str, object]] = {
     "AVIF": {"speed": 10},
     "TIFF": {"compression": "tiff_lzw"},
@@ -45,7 +45,7 @@ def test_sixty_megapixels_take_a_bounded_amount_of_memory(kind: str) -> None:
     assert told["size"] == list(SIZE)
     # Whatever a JPEG decoder scales down, the others hold whole.
     assert kind == "JPEG" or told["grown"] >= SIZE[0] * SIZE[1]
-    assert told["grown"] < SIZE[0] * SIZE[1] * BYTES_A_PIXEL
+    assert told["grown"] < SIZE[0] * SIZE[1] * BYTES_PER_PIXEL
 
 
 def measure() -> None:

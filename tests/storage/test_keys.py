@@ -24,7 +24,7 @@ from bogv.records import NewImage
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.storage.milvus import FILEPATH_BYTES, KEY_BYTES, MilvusStore
-from bogv.ui.delete import names_in
+from bogv.ui.delete import split_names
 from bogv.web.api import create_api
 from tests.support.fakes import fake_search, lite_search, png
 from tests.support.milvus_server import MilvusServer
@@ -260,5 +260,5 @@ def test_the_command_line_takes_a_key_whole(
 @given(st.lists(keys.filter(lambda key: len(key) <= KEY_BYTES // 2), unique=True))
 def test_any_key_in_quotes_can_be_named_in_the_demo(names: list[str]) -> None:
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
-    assert names_in(", ".join(quoted)) == names
-    assert names_in("\r\n".join(quoted)) == names
+    assert split_names(", ".join(quoted)) == names
+    assert split_names("\r\n".join(quoted)) == names

@@ -89,9 +89,9 @@ def test_a_large_jpeg_loses_no_resolution_at_448() -> None:
     stripes = np.zeros((1100, 1100, 3), np.uint8)
     stripes[:, ::6] = stripes[:, 1::6] = stripes[:, 2::6] = 255
     data = encoded(Image.fromarray(stripes), "JPEG", quality=98, subsampling=0)
-    whole, _ = DECODER.upright(data, draft_side=1024)
+    whole, _ = DECODER.decode_upright(data, draft_side=1024)
     assert whole.size == (1100, 1100)
-    assert DECODER.upright(data)[0].size == (550, 550)
+    assert DECODER.decode_upright(data)[0].size == (550, 550)
     for crop in ("center", "squash", "pad"):
         seen = prepare_input(data, DECODER, EmbeddingSettings(size=448, crop=crop))
         own = prepare_input(data, DECODER, EmbeddingSettings(size=224, crop=crop))

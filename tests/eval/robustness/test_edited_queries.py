@@ -29,7 +29,7 @@ def test_the_order_of_the_files_changes_no_question(photo_folder: Path) -> None:
     assert again.dataset.items[query].read() == edited.dataset.items[query].read()
     question = edited.questions[query]
     original = edited.dataset.items[question.original]
-    image = DECODER.upright(original.read())[0]
+    image = DECODER.decode_upright(original.read())[0]
     assert edited.dataset.items[query].read() == apply_edit(image, question.variant, 3, original.id)
 
 
@@ -80,7 +80,9 @@ def test_a_picture_is_edited_as_bogv_sees_it(tmp_path: Path) -> None:
         load("folder", photo_folder), edit_variants(["resize"]), 2, 0, DECODER
     )
     shown = {
-        edited.dataset.items[query].id: DECODER.upright(edited.dataset.items[query].read())[0]
+        edited.dataset.items[query].id: DECODER.decode_upright(edited.dataset.items[query].read())[
+            0
+        ]
         for query in edited.dataset.queries
     }
     assert shown["turned.jpg (resize:50)"].size == (120, 160)

@@ -1,0 +1,71 @@
+"""The Add tab: sources of images, the table of results, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from bogv.errors import NotAnImage
+from bogv.records import Added
+from bogv.service import ImageSearch
+from bogv.ui.add import AddTab, describe_progress
+from tests.support.fakes import png
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&"
+
+pytestmark = pytest.mark.usefixtures("uploads")
+
+
+def test_hostile_text_is_escaped_in_the_table_of_results(build_tab: Callable[[Any], Any]) -> None:
+    tab = build_tab(AddTab)
+    failed = Added("failed", HOSTILE, key=HOSTILE, error=NotAnImage(HOSTILE))
+    html = tab.render_table([failed] * 300, "en")
+    assert "<img" not in html
+    assert html.count("<tr>") == 201
+    assert "200 of 300" in html
+
+
+def test_failed_images_come_first_in_the_table_of_results(build_tab: Callable[[Any], Any]) -> None:
+    created = [Added("created", f"/{number}.png") for number in range(250)]
+    html = build_tab(AddTab).render_table([*created, Added("failed", "/broken.png")], "en")
+    assert html.index("/broken.png") < html.index("/0.png")
+    assert "/249.png" not in html
+
+
+def test_the_progress_names_the_slowest_stage() -> None:
+    stage_seconds = {"decode": 1.0, "embed": 3.0, "write": 2.0}
+    english = "Adding images: 12.3 per second; slowest stage: embedding"
+    assert describe_progress(12.34, stage_seconds, "en") == english
+    chinese = "正在添加图片：每秒 12.3 张；最慢的环节：提取特征"
+    assert describe_progress(12.34, stage_seconds, "zh") == chinese
+
+
+def test_a_folder_is_added_and_the_inputs_are_cleared(
+    build_tab: Callable[[Any], Any],
+    search: ImageSearch,
+    tmp_path: Path,
+    request_in_english: gr.Request,
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(png(1))
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
+    tab = build_tab(AddTab)
+    updates = tab.add([], "", f" {tmp_path}/photos ", "", request_in_english, lambda *_, **__: None)
+    assert updates[tab.folder] == ""
+    assert "not a readable image" in updates[tab.verdicts]
+    assert search.stats().count == 1
+
+
+def test_a_form_without_images_says_what_is_missing(
+    build_tab: Callable[[Any], Any], tmp_path: Path, request_in_english: gr.Request
+) -> None:
+    tab = build_tab(AddTab)
+    assert "nothing to add" in tab.add([], " \n", "", "", request_in_english)[tab.verdicts]
+    updates = tab.add([], "", str(tmp_path), "", request_in_english)
+    assert "contains no images" in updates[tab.verdicts]
+    with pytest.raises(gr.Error, match="does not exist"):
+        tab.add([], "", f"{tmp_path}/missing", "", request_in_english)

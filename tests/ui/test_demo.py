@@ -1,0 +1,60 @@
+"""The demo as a whole: its header, its sessions, and the request ids in its log."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from bogv.errors import DatabaseUnavailable
+from bogv.logs import RequestFilter
+from bogv.service import ImageSearch
+from bogv.ui.demo import MAX_SESSIONS, render_header
+from bogv.web.access_log import HEADER, AccessLog
+from tests.support.demo import call, demo_client
+
+pytestmark = pytest.mark.usefixtures("uploads")
+
+
+def test_the_number_of_sessions_is_bounded(search: ImageSearch, tmp_path: Path) -> None:
+    app: Any = demo_client(search, tmp_path).app
+    sessions = app.routes[-1].app.state_holder
+    assert sessions.capacity == MAX_SESSIONS
+    sessions.capacity = 2
+    for number in range(5):
+        sessions[str(number)]
+    assert len(sessions.session_data) == 2
+
+
+def test_the_header_shows_the_count_and_the_weights(search: ImageSearch) -> None:
+    html = render_header(search, "en")
+    assert f'data-count="{search.stats().count}"' in html
+    assert "custom" in html
+    assert "untrained" not in html
+
+
+def test_the_log_of_an_event_has_the_id_of_the_request_that_queued_it(
+    search: ImageSearch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def log_and_fail(*_: object) -> None:
+        logging.getLogger("bogv.test").warning("in an event")
+        raise DatabaseUnavailable("Milvus doesn't answer.")
+
+    monkeypatch.setattr(search, "page", log_and_fail)
+    caplog.handler.addFilter(RequestFilter())
+    with TestClient(AccessLog(demo_client(search, tmp_path).app)) as client:
+        client.headers[HEADER] = "mine-1"
+        call(client, "page", 4, "", "")
+        del client.headers[HEADER]
+        call(client, "page", 4, "", "")
+    lines = [vars(each) for each in caplog.records if each.message == "in an event"]
+    given, generated = (line["request_id"] for line in lines)
+    assert given == "mine-1"
+    assert re.fullmatch(r"[0-9a-f]{16}", generated)
