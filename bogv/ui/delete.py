@@ -113,7 +113,7 @@ class DeleteTab:
         if not names:
             return self._show([], note(translate(language, "nothing_named"), "bad"), language)
         if by == "keys":
-            records = self.shared.search.with_keys(names)
+            records = self.shared.search.get_by_keys(names)
             there = {record.key for record in records}
         else:
             try:

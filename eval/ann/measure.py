@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
-from bogv.storage.milvus import OWN_INDEX, Index
+from bogv.storage.milvus import DEFAULT_INDEX, Index
 from eval.ann import worker
 from eval.ann.result import Ann, AnnPoint, IndexCost, VectorsPart
 from eval.ann.sweep import Sweep
@@ -151,8 +151,8 @@ def _points(
 
 
 def _is_own(sweep: Sweep, search: Mapping[str, int], k: int) -> bool:
-    own = {name: max(value, k) for name, value in OWN_INDEX.search.items()}  # as the store does
-    return (sweep.index, sweep.build, search) == (OWN_INDEX.type, OWN_INDEX.build, own)
+    own = {name: max(value, k) for name, value in DEFAULT_INDEX.search.items()}  # as the store does
+    return (sweep.index, sweep.build, search) == (DEFAULT_INDEX.type, DEFAULT_INDEX.build, own)
 
 
 def _metrics(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bogv.storage.milvus import OWN_INDEX
+from bogv.storage.milvus import DEFAULT_INDEX
 from eval.errors import WorkbenchError
 
 LITE: Final = ("FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8", "AUTOINDEX")
@@ -53,7 +53,9 @@ def sweeps(count: int, k: int, *, lite: bool, only: Sequence[str] = ()) -> list[
         )
     found = [sweep for name in only or types for sweep in _of(name, count, k)]
     own = Sweep(
-        OWN_INDEX.type, OWN_INDEX.build, _searches("ef", [*EF, *OWN_INDEX.search.values()], k)
+        DEFAULT_INDEX.type,
+        DEFAULT_INDEX.build,
+        _searches("ef", [*EF, *DEFAULT_INDEX.search.values()], k),
     )
     return [own, *(sweep for sweep in found if sweep.label != own.label)]
 
@@ -62,7 +64,7 @@ def _of(name: str, count: int, k: int) -> Iterator[Sweep]:
     if name in {"FLAT", "AUTOINDEX"}:
         yield Sweep(name)
     elif name == "HNSW_SQ":
-        yield Sweep(name, OWN_INDEX.build, _searches("ef", EF, k))
+        yield Sweep(name, DEFAULT_INDEX.build, _searches("ef", EF, k))
     elif name == "HNSW":
         for m, construction in GRAPHS:
             build = {"M": m, "efConstruction": construction}

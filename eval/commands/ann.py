@@ -129,7 +129,7 @@ def _embed_dataset(  # noqa: PLR0917 - what `run` takes of its options
             f"{queries:,} queries can't be held out of {len(items.items):,} images: ask for fewer."
         )
     embedder = load_embedder(resolve(weights), engine, settings.cache_dir)
-    if not embedder.weights.trained:
+    if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     rows = embed(items, embedder, Decoder(settings.max_upload, settings.max_pixels), cache).vectors
     order = np.random.default_rng(seed).permutation(len(rows))

@@ -75,7 +75,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     edit_variants(options.edits)  # a wrong name is told before the network is loaded
     chosen = resolve(weights, precision=precision, models=settings.models_dir)
     embedder = load_embedder(chosen, engine, settings.cache_dir, precision)
-    if not embedder.weights.trained:
+    if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")

@@ -135,7 +135,7 @@ def _measure_and_write(
         load_faiss_for_one_thread()
     settings = Settings()
     embedder = load(settings)
-    if not embedder.weights.trained:
+    if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")

@@ -12,7 +12,7 @@ import numpy as np
 
 from bogv.records import Vectors
 from bogv.storage.maintenance import wait_for_index
-from bogv.storage.milvus import OWN_INDEX, ROWS, MilvusStore
+from bogv.storage.milvus import DEFAULT_INDEX, ROWS_PER_CALL, MilvusStore
 from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 
@@ -51,11 +51,11 @@ class ReopenedGallery:
 
 
 def fill(location: GalleryLocation, k: int) -> FilledGallery:
-    """Put all vectors, in batches of ROWS as a bulk load does; search until all are indexed."""
+    """Put all vectors in batches, as a bulk load does, and search until all are indexed."""
     queries = np.load(location.queries)
-    with location.opened(OWN_INDEX) as store:
+    with location.opened(DEFAULT_INDEX) as store:
         start = time.perf_counter()
-        put_vectors(store, location.batches(ROWS))
+        put_vectors(store, location.batches(ROWS_PER_CALL))
         put = time.perf_counter()
         with ThreadPoolExecutor(1) as thread:
             building = thread.submit(_wait, store)
@@ -68,7 +68,7 @@ def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
     queries = np.load(location.queries)
     before = resident_mib()
     start = time.perf_counter()
-    with location.opened(OWN_INDEX) as store:
+    with location.opened(DEFAULT_INDEX) as store:
         store.search(queries[0], k)
         restart = time.perf_counter() - start
         _ask(store, queries, iter(range(min(warm_up, len(queries)))), k)

@@ -332,7 +332,7 @@ def test_what_bogv_keeps_for_itself_is_no_source(data: Path, me: Visitor, server
     url, headers = f"{server.url}/api/image/sim/add/path", {"token": TOKEN}
     for path in [*private, Path(f"{data}/samples/../cache") / mine.relative_to(data / "cache")]:
         answer = httpx.post(url, json={"path": str(path)}, headers=headers, trust_env=False)
-        assert "bogv keeps for itself" in answer.text
+        assert "belongs to bogv" in answer.text
     added = httpx.post(url, json={"path": str(open_to_all)}, headers=headers, trust_env=False)
     assert added.json()["data"] is True
     [event] = [each for each in events(me) if _is(each, "add_1")]

@@ -176,7 +176,7 @@ def test_a_file_with_a_bad_checksum_is_refused_and_leaves_nothing(
     assert everything(tmp_path) == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_download_leaves_no_file(tmp_path: Path) -> None:
     def broken(handler: BaseHTTPRequestHandler) -> None:
         body = tar_of(MEMBERS)
         reply(handler, body[:-10], 200, **{"Content-Length": str(len(body))})

@@ -67,10 +67,10 @@ def test_an_interrupted_run_goes_on_where_it_was(
     monkeypatch.setattr(embedding, "BATCH", 4)
 
     class Interrupted(FakeEngine):
-        def features(self, pixels: Pixels) -> Vectors:
+        def compute(self, pixels: Pixels) -> Vectors:
             if len(self.batches) == 2:
                 raise KeyboardInterrupt
-            return super().features(pixels)
+            return super().compute(pixels)
 
     with pytest.raises(KeyboardInterrupt):
         embedded(pictures(11), tmp_path, Interrupted())

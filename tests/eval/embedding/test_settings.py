@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from bogv.embedding.engines import OWN as OWN_NETWORK
+from bogv.embedding.engines import DEFAULT_NETWORK as OWN_NETWORK
 from bogv.imaging.decode import network_input
 from bogv.imaging.decoder import Decoder
 from eval.embedding import settings as variants

@@ -29,10 +29,10 @@ class ConstantEngine:
     name = "constant"
     batch = 64
 
-    def features(self, pixels: Pixels) -> Vectors:
+    def compute(self, pixels: Pixels) -> Vectors:
         return np.ones((len(pixels), DIMENSION), np.float32)
 
-    bulk = features
+    compute_bulk = compute
 
 
 def test_mild_edits_find_their_original_and_half_a_turn_does_not(photo_folder: Path) -> None:
