@@ -101,7 +101,7 @@ def test_commands_add_search_list_and_delete_images(run: Run, images: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        (["search", "/no/such.jpg"], {}, "There is no file"),
+        (["search", "/no/such.jpg"], {}, "There is no such file"),
         (["add", "/no/such"], {}, "There is no file or folder"),
         (["stats"], {"BOGV_MAX_PIXELS": "many"}, "BOGV_MAX_PIXELS"),
         (["stats"], {"BOGV_ENGINE": "abacus"}, "BOGV_ENGINE"),

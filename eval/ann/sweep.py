@@ -1,4 +1,4 @@
-"""Which indexes `ann` tries, with which parameters.
+"""The indexes and parameters that `ann` measures.
 
 Only types that do what their name says: Milvus Lite takes others in silence and searches them by
 brute force. Parameters are Milvus' own: https://milvus.io/docs/index.md.
@@ -22,7 +22,7 @@ GRAPHS: Final = ((8, 100), (16, 200), (32, 200))
 """M and efConstruction; bogv's own among them."""
 NLIST = (64, 256)
 PER_CELL = 40
-"""Vectors that k-means wants for each cell, else faiss complains (it wants 39)."""
+"""Vectors per k-means cell; faiss warns below 39."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sweep:
 
 
 def sweeps(count: int, k: int, *, lite: bool, only: Sequence[str] = ()) -> list[Sweep]:
-    """What to try on `count` vectors for the nearest k; bogv's own index is always in it, first.
+    """The indexes to measure on `count` vectors for the nearest k; bogv's own is always first.
 
     only: types of index; none: all that work. Raises WorkbenchError for one that doesn't.
     """

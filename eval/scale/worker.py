@@ -1,4 +1,4 @@
-"""What `scale` does with Milvus, by bogv's own store, each time in a process of its own."""
+"""The parts of `scale` that use Milvus, through bogv's store, each in a separate process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FilledGallery:
     build_seconds: float
     """From the last put until the index covered all rows, while searches went on."""
     meanwhile: TimedQueries
-    """What was asked in that time: at least one query."""
+    """What was searches in that time: at least one query."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ReopenedGallery:
     """From opening to the first answer; imports left out."""
     memory_mib: float | None
     """What the process grew by meanwhile. None on a server, and where there is no /proc."""
-    asked: TimedQueries
+    searches: TimedQueries
 
 
 def fill(location: GalleryLocation, k: int) -> FilledGallery:
@@ -64,7 +64,7 @@ def fill(location: GalleryLocation, k: int) -> FilledGallery:
 
 
 def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
-    """Open the gallery, ask once; warm up; then ask all queries."""
+    """Open the gallery, search once, warm up, then run all queries."""
     queries = np.load(location.queries)
     before = resident_mib()
     start = time.perf_counter()
@@ -93,11 +93,11 @@ def _until_done(building: Future[float], count: int) -> Iterator[int]:
 
 
 def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -> TimedQueries:
-    asked = TimedQueries([], [], [])
+    searches = TimedQueries([], [], [])
     for number in numbers:
         start = time.perf_counter()
         hits = store.search(queries[number], k)
-        asked.seconds.append(time.perf_counter() - start)
-        asked.queries.append(number)
-        asked.found.append(rows_of(hits))
-    return asked
+        searches.seconds.append(time.perf_counter() - start)
+        searches.queries.append(number)
+        searches.found.append(rows_of(hits))
+    return searches

@@ -52,7 +52,7 @@ def test_imports_point_to_lower_layers(layer: int) -> None:
 
 
 @pytest.mark.parametrize("part", sorted(WITHOUT_DATASETS))
-def test_what_needs_no_dataset_imports_none(part: str) -> None:
+def test_parts_without_datasets_do_not_import_dataset_modules(part: str) -> None:
     assert not parts(part) & {"data", "embedding", "retrieval"}
 
 

@@ -9,7 +9,7 @@ from eval.ann.sweep import LITE, SERVER, sweeps
 from eval.errors import WorkbenchError
 
 
-def test_bogvs_own_index_is_in_every_sweep_and_comes_first() -> None:
+def test_bogvs_own_index_is_the_first_of_every_sweep() -> None:
     for lite in (True, False):
         for only in ([], ["IVF_SQ8"], ["HNSW"]):
             chosen = sweeps(20_000, 10, lite=lite, only=only)

@@ -30,7 +30,7 @@ def feature_map(pixels: Pixels) -> Any:
 
 
 @pytest.mark.parametrize("pooling", ["gem", "mac"])
-def test_poolings_are_what_the_papers_say(pooling: Any, pixels: Pixels, tmp_path: Path) -> None:
+def test_poolings_follow_the_papers_formulas(pooling: Any, pixels: Pixels, tmp_path: Path) -> None:
     network = network_of(EmbeddingSettings(pooling=pooling))
     embedder = load_embedder(resolve("untrained"), "torch", tmp_path, network=network)
     features = feature_map(pixels).astype(np.float64)

@@ -56,13 +56,13 @@ def test_only_the_gallery_is_found_and_only_queries_search() -> None:
     assert all(sorted(ranking.found.tolist()) == [0, 2, 5] for ranking in rankings)
 
 
-def test_equal_embeddings_are_a_tie_that_goes_by_id() -> None:
+def test_ties_of_equal_embeddings_are_broken_by_id() -> None:
     vectors = spread(301)
     vectors[[7, 130, 299]] = vectors[50]
     first = next(iter(rank_exactly(made_up(["a"] * 301), vectors)))
-    places = [first.found.tolist().index(index) for index in (7, 50, 130, 299)]
-    assert places == list(range(places[0], places[0] + 4))
-    assert len({float(first.scores[place]) for place in places}) == 1
+    positions = [first.found.tolist().index(index) for index in (7, 50, 130, 299)]
+    assert positions == list(range(positions[0], positions[0] + 4))
+    assert len({float(first.scores[position]) for position in positions}) == 1
 
 
 def test_the_order_of_the_files_changes_nothing_to_the_last_bit(
