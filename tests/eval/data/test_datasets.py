@@ -156,7 +156,7 @@ def test_a_limit_that_leaves_nothing_to_find_is_an_error(tmp_path: Path, limit: 
 
 def test_a_limit_too_small_for_a_query_is_an_error(tmp_path: Path) -> None:
     made_up_grocery(tmp_path)
-    with pytest.raises(DatasetError, match="no query with what is right"):
+    with pytest.raises(DatasetError, match="no query with a relevant image"):
         load(listed("grocery"), tmp_path, limit=6)
 
 

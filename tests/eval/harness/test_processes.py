@@ -14,7 +14,7 @@ def test_work_runs_in_another_process_with_its_own_environment() -> None:
 
 
 def test_a_process_that_dies_is_an_error_in_one_line() -> None:
-    with pytest.raises(WorkbenchError, match=r"process of the measurement died \(_die\)"):
+    with pytest.raises(WorkbenchError, match=r"process of the measurement was killed \(_die\)"):
         run_in_process(_die)
 
 
