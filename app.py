@@ -1,4 +1,4 @@
-"""The server: `python app.py`, or `uvicorn app:create_app --factory`."""
+"""Starts the server: `python app.py`, or `uvicorn app:create_app --factory`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def create_app() -> FastAPI:
-    """The whole app, from the environment's settings."""
+    """Make the app from the environment's settings."""
     settings = read_settings()
     return bootstrap.create_app(settings, bootstrap.open_search(settings))
 

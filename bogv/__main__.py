@@ -1,7 +1,7 @@
 """The command line: `python -m bogv --help`.
 
-It belongs to the machine's owner: it reads any path, and its settings are the server's. With
-Milvus Lite it can't run beside a server on the same data folder.
+It is for the machine's owner: it reads any path, and takes its settings from the same variables as
+the server. With Milvus Lite, it can't run while a server uses the same data folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.config import Settings, read_settings
-from bogv.embedding.quantize import LEAST
+from bogv.embedding.quantize import MIN_IMAGES
 from bogv.embedding.quantize import quantize as make_int8
 from bogv.embedding.weights import fetch, resolve
 from bogv.errors import BogvError
@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command("serve")
@@ -65,7 +65,7 @@ def demo(
     try:
         if images is not None:
             found = find_images([images])
-            _remove_below(search, settings.samples_dir)
+            _delete_below(search, settings.samples_dir)
             _add(search, found, "md5")
         elif search.stats().count == 0:
             _add(search, make_samples(settings.samples_dir), "stem")
@@ -77,23 +77,25 @@ def demo(
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Images, and folders to walk.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Image files, and folders to search recursively.")
+    ],
     key_from: Annotated[KeyFrom, typer.Option(help="What each image's key is made from.")] = "md5",
     as_json: Json = False,
 ) -> None:
-    """Add images. What is in already is passed over: run it again after an interruption.
+    """Add images. Images already in the gallery are skipped: rerun it after an interruption.
 
-    Exit status 1 if any image failed; the rest are added all the same.
+    Exit status 1 if any image failed; the others are still added.
     """
-    with _gallery() as search:
-        verdicts = _add(search, find_images(paths), key_from)
-    failed = [added for added in verdicts if added.status == "failed"]
+    with _open_gallery() as search:
+        results = _add(search, find_images(paths), key_from)
+    failed = [added for added in results if added.status == "failed"]
     counts = {
-        status: sum(added.status == status for added in verdicts)
+        status: sum(added.status == status for added in results)
         for status in ("created", "updated", "unchanged", "failed")
     }
     if as_json:
-        _print_json({**counts, "images": [_added_json(added) for added in verdicts]})
+        _print_json({**counts, "images": [_added_json(added) for added in results]})
     else:
         print(", ".join(f"{count} {status}" for status, count in counts.items()))
         for added in failed:
@@ -105,11 +107,11 @@ def add(
 @app.command()
 def search(
     image: Annotated[Path, typer.Argument(help="The query image.")],
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many hits at most.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of hits.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Find the most similar images."""
-    with _gallery() as gallery:
+    with _open_gallery() as gallery:
         hits = gallery.search(read_file(image, gallery.decoder.max_bytes), limit).hits
     if as_json:
         _print_json([{**asdict(hit.record), "score": round(hit.score, 6)} for hit in hits])
@@ -125,13 +127,13 @@ def delete(
     ids: Annotated[list[int] | None, typer.Option("--id", help="An id; repeat for more.")] = None,
     keys: Annotated[
         list[str] | None,
-        typer.Option("--key", help="A key, whole, commas and all; repeat for more."),
+        typer.Option("--key", help="A key, taken literally (commas too); repeat for more."),
     ] = None,
 ) -> None:
     """Delete images by id or by key. Exit status 1 if none matched."""
     if not ids and not keys:
-        raise typer.BadParameter("name at least one --id or --key")
-    with _gallery() as search:
+        raise typer.BadParameter("give at least one --id or --key")
+    with _open_gallery() as search:
         deleted = search.delete_ids(ids or []) + search.delete_keys(keys or [])
     print(f"{deleted} deleted")
     if not deleted:
@@ -140,12 +142,14 @@ def delete(
 
 @app.command("list")
 def list_command(
-    text: Annotated[str, typer.Option(help="Only what has this in its key or filepath.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    text: Annotated[
+        str, typer.Option(help="Only images with this text in their key or filepath.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of images.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List the gallery, newest first."""
-    with _gallery() as search:
+    with _open_gallery() as search:
         records = _newest(search, text, limit)
     if as_json:
         _print_json([asdict(record) for record in records])
@@ -156,8 +160,8 @@ def list_command(
 
 @app.command()
 def stats(as_json: Json = False) -> None:
-    """How many images there are, and what they were made with."""
-    with _gallery() as search:
+    """Show the number of images, the database, the weights and the engine."""
+    with _open_gallery() as search:
         values = asdict(search.stats())
     if as_json:
         _print_json(values)
@@ -168,43 +172,48 @@ def stats(as_json: Json = False) -> None:
 
 @app.command()
 def quantize(
-    paths: Annotated[list[Path], typer.Argument(help="Images like yours, and folders to walk.")],
-    images: Annotated[int, typer.Option(min=LEAST, help="How many to take, at most.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Calibration images, like those to search; folders are recursive."),
+    ],
+    images: Annotated[
+        int, typer.Option(min=MIN_IMAGES, help="Maximum number of images to use.")
+    ] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for sampling the images.")] = 0,
 ) -> None:
-    """Make the int8 model: several times as fast on CPUs without bf16, and a little less exact.
+    """Make the int8 model: several times as fast on CPUs without bf16, slightly less accurate.
 
-    Needs nncf. A gallery made with it is one of its own: see docs/configuration.md.
+    Needs nncf. Its embeddings need a gallery of their own: see docs/configuration.md.
     """
     settings = read_settings()
     base = resolve(settings.weights, precision="fp32")
     files = find_images(paths)
-    some = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
+    sample = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
     decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
     pixels = []
-    for path in tqdm(some, "Reading", unit="image"):
+    for path in tqdm(sample, "Reading", unit="image"):
         try:
             data = read_file(path, settings.max_upload)
             pixels.append(decoder.decode(data).pixels)
         except BogvError as error:
-            print(f"  passed over: {path}: {error}", file=sys.stderr)
-    made = make_int8(base, pixels, settings.cache_dir, settings.models_dir)
+            print(f"  skipped: {path}: {error}", file=sys.stderr)
+    model = make_int8(base, pixels, settings.cache_dir, settings.models_dir)
     print(
-        f"{made.weights.int8}\n{made.weights.name}, fingerprint {made.weights.fingerprint}\n"
-        f"cosine to full precision, on images held out: {made.cosine_mean:.5f} in the mean,"
-        f" {made.cosine_least:.5f} at worst\none image at a time: {made.speedup:.1f} times as fast"
-        "\nSet BOGV_PRECISION=int8 and begin a new gallery."
+        f"{model.weights.int8}\n{model.weights.name}, fingerprint {model.weights.fingerprint}\n"
+        f"cosine to full precision on held-out images: mean {model.cosine_mean:.5f},"
+        f" minimum {model.cosine_min:.5f}\none image at a time: {model.speedup:.1f} times as fast"
+        "\nSet BOGV_PRECISION=int8 and start a new gallery."
     )
 
 
 @app.command()
 def weights() -> None:
-    """Fetch and verify the ResNet50 weights, and say where they are."""
+    """Download and verify the ResNet50 weights, and print their path."""
     print(fetch())
 
 
 def _listen() -> tuple[Settings, list[socket.socket]]:
-    """The server's settings and sockets, with its logging configured."""
+    """Read the settings, configure logging, and open the server's sockets."""
     from bogv.web.connections import listen  # imports fastapi and uvicorn
 
     settings = read_settings()
@@ -213,7 +222,7 @@ def _listen() -> tuple[Settings, list[socket.socket]]:
 
 
 @contextmanager
-def _gallery() -> Iterator[ImageSearch]:
+def _open_gallery() -> Iterator[ImageSearch]:
     search = open_search(read_settings())
     try:
         yield search
@@ -225,13 +234,13 @@ def _add(search: ImageSearch, files: list[Path], key_from: KeyFrom) -> list[Adde
     images = new_images(files, search.decoder.max_bytes, key_from)
     seconds: dict[str, float] = {}
     bar = tqdm(search.add_many(images, seconds), "Adding", total=len(files), unit="image")
-    verdicts = []
+    results = []
     for added in bar:
-        verdicts.append(added)
-        if seconds:  # what holds the others back: the stage that is at work the longest
+        results.append(added)
+        if seconds:
             slowest = max(seconds, key=seconds.__getitem__)
             bar.set_postfix_str(f"slowest stage: {slowest}", refresh=False)
-    return verdicts
+    return results
 
 
 def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:
@@ -244,8 +253,8 @@ def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:
     return records[:limit]
 
 
-def _remove_below(search: ImageSearch, folder: Path) -> None:
-    """Take out what was added from a folder."""
+def _delete_below(search: ImageSearch, folder: Path) -> None:
+    """Delete the images that were added from a folder."""
     found = _newest(search, str(folder), sys.maxsize)
     inside = [each.id for each in found if Path(each.filepath).is_relative_to(folder)]
     search.delete_ids(inside)
@@ -267,9 +276,9 @@ def _print_json(value: Any) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, by default with the process' arguments; an error is one line."""
+    """Run the command line, by default with the process' arguments; errors print one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # for file names that aren't UTF-8
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s")
     for name in logs.QUIET:
         logging.getLogger(name).setLevel("WARNING")

@@ -1,4 +1,4 @@
-"""Work that comes from many threads, done together."""
+"""Batching of calls from several threads."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Does what comes from many threads in batches of at most `most`, one batch at a time.
+    """Runs calls from several threads in batches of at most `max_size`, one batch at a time.
 
-    Who comes while a batch is under way shares the next one with all who wait, in the order in
-    which they came; who comes alone waits for nobody. work: a result for each item, in their
-    order; what it raises, everyone who shared the batch gets.
+    Calls that arrive while a batch is running are queued and form the next batch, first come,
+    first served; a call that finds no batch running runs at once. work: returns a result for each
+    item, in their order; an exception that it raises is raised from every call of the batch.
     """
 
-    def __init__(self, work: Callable[[list[T]], Sequence[R]], most: int) -> None:
+    def __init__(self, work: Callable[[list[T]], Sequence[R]], max_size: int) -> None:
         self._work = work
-        self._most = most
+        self._max_size = max_size
         self._waiting: deque[_Job[T, R]] = deque()
-        self._turn = threading.Lock()
+        self._batch_lock = threading.Lock()
 
     def __call__(self, item: T) -> R:
-        """The item's result, once it is done."""
+        """Queue an item, wait until its batch has run, and return its result."""
         job: _Job[T, R] = _Job(item)
         self._waiting.append(job)
-        with self._turn:
-            # Another's turn may have done it already.
+        with self._batch_lock:
+            # Another thread may have run this job in its batch.
             while not job.done():
-                count = min(len(self._waiting), self._most)
+                count = min(len(self._waiting), self._max_size)
                 self._run([self._waiting.popleft() for _ in range(count)])
         return job.result()
 
@@ -42,7 +42,7 @@ class Batcher(Generic[T, R]):
             results = self._work([job.item for job in jobs])
             for job, result in zip(jobs, results, strict=True):
                 job.set_result(result)
-        except BaseException as error:  # a fault of ours, or Ctrl-C: nobody must wait for ever
+        except BaseException as error:  # also on Ctrl-C, or the other threads would wait for ever
             for job in jobs:
                 job.set_exception(error)
             if not isinstance(error, Exception):
@@ -50,7 +50,7 @@ class Batcher(Generic[T, R]):
 
 
 class _Job(Future[R], Generic[T, R]):
-    """An item that waits for its result."""
+    """A queued item and the future of its result."""
 
     def __init__(self, item: T) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Settings to a running bogv: the one place where its objects are made and joined."""
+"""The composition root: makes and connects bogv's objects from the settings."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 3600.0  # by then every server has written the row that goes with a thumbnail
+SWEEP_SECONDS = 3600.0  # by then, any running server has written the row of its thumbnail
 
 
 def open_search(settings: Settings) -> ImageSearch:
-    """The service on the gallery that the settings name.
+    """Open the gallery that the settings name, and return the service on it.
 
     Raises DatabaseUnavailable, GalleryInUse, GalleryMismatch, WeightsUnavailable,
     StorageUnavailable.
@@ -46,15 +46,15 @@ def open_search(settings: Settings) -> ImageSearch:
     try:
         weights = resolve(
             settings.weights,
-            begun_with=store.existing_fingerprint(),
-            may_be_untrained=settings.milvus_host is None,
+            gallery_fingerprint=store.existing_fingerprint(),
+            allow_untrained=settings.milvus_host is None,
             precision=settings.precision,
             models=settings.models_dir,
         )
-        if not weights.trained:
+        if not weights.is_trained:
             log.warning(UNTRAINED_WARNING)
         decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
-        decoder.sandbox.start()  # meanwhile the network is loaded
+        decoder.sandbox.start()  # its processes start while the network is loaded
         return make_search(
             decoder,
             load_embedder(weights, settings.engine, settings.cache_dir, settings.precision),
@@ -74,25 +74,26 @@ def make_search(
     thumbnails: str | Path,
     pending: Path | None = None,
 ) -> ImageSearch:
-    """The service from its parts, which benchmarks and tests choose; `open_search` has settings.
+    """Make the service from its parts, for benchmarks and tests; see also `open_search`.
 
     thumbnails: a folder or an fsspec URL. pending: the folder of the intent log; None: no log, so
-    that `sweep` does nothing after a crash.
+    `sweep` does nothing after a crash.
     """
     return ImageSearch(decoder, embedder, store, Thumbnails(str(thumbnails), pending))
 
 
 def open_sources(settings: Settings) -> Sources:
-    """What callers may name: paths below the roots, public URLs, Base64."""
+    """Make the sources that clients may use: paths below the roots, public URLs, Base64."""
     return Sources(
-        settings.roots, settings.max_upload, settings.allow_private_urls, settings.private
+        settings.roots, settings.max_upload, settings.allow_private_urls, settings.private_paths
     )
 
 
 def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
-    """The REST API at /api and the demo at /, over one service, which is closed with the app.
+    """Make the app: the REST API at /api and the demo at /. It closes `search` on shutdown.
 
-    What lies in IMAGE_INC_PATH is imported once the app runs, and what a crash left is swept.
+    At startup, two threads import the images in IMAGE_INC_PATH and remove the thumbnails that a
+    crash has left without rows.
     """
     from fastapi import FastAPI
 
@@ -114,18 +115,18 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
-        working = [
+        threads = [
             threading.Thread(target=_import_at_start, args=(settings, search, stop)),
             threading.Thread(target=_sweep_at_start, args=(settings, search, stop)),
         ]
-        for thread in working:
+        for thread in threads:
             thread.start()
         canary.start()
         async with demo.lifespan():
             yield
             stop.set()
         await run_in_threadpool(canary.stop)
-        for thread in working:
+        for thread in threads:
             await run_in_threadpool(thread.join)
         search.close()
 
@@ -133,21 +134,21 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     sources = open_sources(settings)
     canary = Canary(search, settings.canary_seconds)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    # Before the demo, which takes every path that is left.
+    # Before the demo, which is mounted at / and matches every path.
     app.mount("/api", create_api(settings, search, sources, access, canary))
-    app.router.routes.append(Route("/api", _WithSlash(app.router)))
+    app.router.routes.append(Route("/api", _AppendSlash(app.router)))
     app.mount("/", AccessLog(demo))
     trusted = settings.proxies
     app.add_middleware(RootPath, root_path=settings.root_path)
     app.add_middleware(StripForwarding, trusts_some=bool(trusted))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CloseUnread)
-    app.add_middleware(TrustedProxies, trusted_hosts=trusted)  # the first to be asked
+    app.add_middleware(TrustedProxies, trusted_hosts=trusted)  # added last, so it runs first
     return app
 
 
 def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket]) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what is under way, and close."""
+    """Serve until SIGTERM or SIGINT, then shut down gracefully: finish the running requests."""
     import uvicorn
 
     from bogv.web.connections import AcceptFilter, Connections, Server, raise_file_limit
@@ -157,23 +158,23 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
     config = uvicorn.Config(
         create_app(settings, search),
         http=connections.protocol,
-        ws="none",  # a connection that becomes one would be counted no more
+        ws="none",  # a WebSocket would escape the limit on connections
         backlog=connections.backlog,
-        proxy_headers=False,  # the app does it, from BOGV_TRUSTED_PROXIES
-        # Of the ten seconds that Docker gives; the rest is for a batch of an import.
+        proxy_headers=False,  # TrustedProxies reads them
+        # Docker kills after ten seconds; the other four are for the running batch of an import.
         timeout_graceful_shutdown=6,
-        log_config=None,  # the process' own, see bogv.logs
+        log_config=None,  # keeps the process' configuration, see bogv.logs
         access_log=False,  # AccessLog writes one
     )
     server = Server(config)
-    with suppress(KeyboardInterrupt):  # raised again at the end of a server that SIGINT stopped
+    with suppress(KeyboardInterrupt):  # uvicorn raises SIGINT again after a graceful shutdown
         server.run(sockets=listeners)
     if not server.started:
-        raise SystemExit(3)  # the log says why
+        raise SystemExit(3)  # uvicorn has logged the error
 
 
-class _WithSlash:
-    """The API answers at its root too: a mount takes no path that ends with its name."""
+class _AppendSlash:
+    """Serves /api as /api/, because a Starlette mount doesn't match its path without the slash."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -188,8 +189,8 @@ def _check_data_folder(folder: Path) -> None:
         TemporaryFile(dir=folder).close()
     except OSError as error:
         raise StorageUnavailable(
-            f"The data folder {folder} can't be written to: {error.strerror}."
-            " Give bogv the right to, or set BOGV_DATA_DIR to another."
+            f"The data folder {folder} isn't writable: {error.strerror}."
+            " Give bogv write access to it, or set BOGV_DATA_DIR to another folder."
         ) from error
 
 
@@ -207,13 +208,16 @@ def _open_store(settings: Settings) -> MilvusStore:
 
 
 def _sweep_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
-    """With Milvus Lite nobody else writes, so that nothing is too young to tell."""
+    """Sweep, and repeat while some thumbnails are too young to be removed.
+
+    With Milvus Lite no other process writes, so the age doesn't matter.
+    """
     min_age = 0.0 if settings.milvus_host is None else SWEEP_SECONDS
     try:
         while search.sweep(min_age) and not stop.wait(SWEEP_SECONDS):
             pass
     except (BogvError, OSError) as error:
-        log.warning("The sweep after a crash stopped, until the next start: %s", error)
+        log.warning("The sweep after a crash failed; the next start retries it: %s", error)
 
 
 def _import_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:

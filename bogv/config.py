@@ -12,19 +12,19 @@ from fsspec.core import split_protocol, strip_protocol
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bogv.environment import forget
+from bogv.environment import unset_variables
 
 Engine = Literal["auto", "openvino", "torch"]
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
-_NAME = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
+_HOST_NAME = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 
 
 class Settings(BaseSettings):
-    """Read once, from the environment; an empty variable counts as unset.
+    """The settings, read from environment variables; an empty variable counts as unset.
 
-    Raises pydantic's ValidationError, which names the variable, for a value that can't be meant.
+    Raises pydantic's ValidationError, which names the variable, for an invalid value.
     """
 
     model_config = SettingsConfigDict(
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     milvus_host: str | None = Field(None, validation_alias="MILVUS_HOST", repr=False)
     milvus_port: int = Field(19530, validation_alias="MILVUS_PORT", ge=1, le=65535)
     milvus_user: str = Field("", validation_alias="MILVUS_USER")
-    # Each file before its secret, which looks into it.
+    # Each file precedes its secret: a validator sees only the fields before its own.
     milvus_password_file: Path | None = Field(None, validation_alias="MILVUS_PASSWORD_FILE")
     milvus_password: SecretStr = Field(
         SecretStr(""), validation_alias="MILVUS_PASSWORD", validate_default=True
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     engine: Engine = Field("auto", validation_alias="BOGV_ENGINE")
     precision: Precision = Field("auto", validation_alias="BOGV_PRECISION")
 
-    # Up to a TiB: beyond, it is no number of bytes that could be read.
+    # At most a TiB: far larger numbers overflow where they are used as a size to read.
     max_upload_mb: float = Field(
         20, validation_alias="BOGV_MAX_UPLOAD_MB", gt=0, le=2**20, allow_inf_nan=False
     )
@@ -85,83 +85,83 @@ class Settings(BaseSettings):
 
     @field_validator("milvus_password", "milvus_token", "token")
     @classmethod
-    def _or_from_its_file(cls, given: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _read_secret_file(cls, given: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         file: Path | None = info.data.get(f"{info.field_name}_file")
         if file is None:
             return given
-        named = f"{info.field_name}_file".upper()
+        variable = f"{info.field_name}_file".upper()
         if given is not None and given.get_secret_value():
-            raise ValueError(f"is set, and {named} too: set one of them")
+            raise ValueError(f"{variable} is set too: set only one of them")
         try:
             secret = file.read_text("utf-8").rstrip("\r\n")
-        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the path
-            why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-            raise ValueError(f"the file that {named} names can't be read: {why}") from error
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ValueError(f"the file named by {variable} can't be read: {why}") from error
         if not secret:
-            raise ValueError(f"the file that {named} names is empty")
+            raise ValueError(f"the file named by {variable} is empty")
         return SecretStr(secret)
 
     @field_validator("data_dir")
     @classmethod
-    def _absolute(cls, folder: Path) -> Path:
-        """What is stored of its files must hold wherever the next process is started."""
+    def _make_absolute(cls, folder: Path) -> Path:
+        """The gallery stores paths, which must not depend on the working directory."""
         return folder.absolute()
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _addresses(cls, joined: str) -> str:
-        """Addresses and networks: a name, or `*`, would trust whoever takes it."""
-        for proxy in _items(joined):
+    def _check_addresses(cls, joined: str) -> str:
+        """Only addresses and networks: a host name can be spoofed, and `*` would trust anyone."""
+        for proxy in _split(joined):
             ip_network(proxy)
         return joined
 
     @model_validator(mode="after")
-    def _imports_nothing_private(self) -> Settings:
-        """Images that visitors searched with would get into the gallery, and thumbnails."""
+    def _check_import_folder(self) -> Settings:
+        """Uploads of queries, and thumbnails, must not be imported into the gallery."""
         if self.image_inc_path is not None:
             inc = self.image_inc_path.resolve()
-            for own in (each.resolve() for each in self.private):
+            for own in (each.resolve() for each in self.private_paths):
                 if inc.is_relative_to(own) or own.is_relative_to(inc):
-                    raise ValueError(f"IMAGE_INC_PATH holds what bogv keeps for itself: {own}")
+                    raise ValueError(f"IMAGE_INC_PATH overlaps a private path of bogv: {own}")
         return self
 
     @field_validator("allowed_hosts")
     @classmethod
-    def _names(cls, joined: str) -> str:
-        """Names alone: their ports are those that are open."""
-        for name in _items(joined):
-            if not _NAME.fullmatch(name):
-                raise ValueError("names, such as images.example.com or *.example.com, or *")
+    def _check_host_names(cls, joined: str) -> str:
+        """Names without ports."""
+        for name in _split(joined):
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError("must be names, such as images.example.com or *.example.com, or *")
         return joined
 
     @property
     def hosts(self) -> list[str] | None:
-        """The names by which requests may ask for this server, besides its private ones.
+        """The names accepted in a request's Host header, besides private ones; None: any.
 
-        None: any. So it is with a token, which no page of another site has, unless names are given.
+        With a token, any name is accepted by default: pages of other sites don't know the token.
         """
-        names = _items(self.allowed_hosts)
-        anything = "*" in names or (self.token is not None and not names)
-        return None if anything else names
+        names = _split(self.allowed_hosts)
+        allows_any = "*" in names or (self.token is not None and not names)
+        return None if allows_any else names
 
     @property
     def proxies(self) -> list[str]:
-        """The addresses and networks whose word on a request's client and scheme is believed."""
-        return _items(self.trusted_proxies)
+        """The addresses and networks of proxies whose forwarding headers are trusted."""
+        return _split(self.trusted_proxies)
 
     @property
     def max_upload(self) -> int:
-        """Bytes that one image may have."""
+        """The maximum size of an image in bytes."""
         return int(self.max_upload_mb * 1024 * 1024)
 
     @property
     def samples_dir(self) -> Path:
-        """Where the demo's sample images lie."""
+        """The folder of the demo's sample images."""
         return self.data_dir / "samples"
 
     @property
     def cache_dir(self) -> Path:
-        """What can be made again: converted models."""
+        """The folder of files that can be regenerated, such as converted models."""
         return self.data_dir / "cache"
 
     @property
@@ -173,7 +173,8 @@ class Settings(BaseSettings):
     def thumbnails_url(self) -> str:
         """An fsspec URL of the folder of thumbnails.
 
-        Two galleries may hold the same image: what one deletes, the other keeps.
+        One folder for each collection: two may hold an image with the same id, and deleting it in
+        one must not remove the other's thumbnail.
         """
         folder = self.data_dir / "thumbnails"
         return self.thumbnails or str(
@@ -182,36 +183,36 @@ class Settings(BaseSettings):
 
     @property
     def roots(self) -> list[Path]:
-        """The folders below which a server path may be read, but for what is `private`."""
+        """The folders below which server paths may be read, except `private_paths`."""
         if self.image_roots is not None:
             return [Path(root) for root in self.image_roots.split(os.pathsep) if root]
         return [each for each in (self.data_dir, self.image_pool_path) if each is not None]
 
     @property
-    def private(self) -> list[Path]:
-        """What bogv keeps for itself: no source of images, whatever BOGV_IMAGE_ROOTS names.
+    def private_paths(self) -> list[Path]:
+        """Bogv's own files and folders, never readable by path, whatever BOGV_IMAGE_ROOTS says.
 
-        Visitors' uploads lie in the cache.
+        The cache also holds the uploads of the demo's visitors.
         """
         names = ("thumbnails", "pending", "originals", "milvus.db")
         own = [self.cache_dir, self.models_dir, *(self.data_dir / name for name in names)]
-        target = self.thumbnails_url.rpartition("::")[2]  # fsspec's caches lie before it
+        target = self.thumbnails_url.rpartition("::")[2]  # the URL behind chained fsspec caches
         if split_protocol(target)[0] in {None, "file", "local"}:
             own.append(Path(strip_protocol(target)))
         return own
 
 
-# May hold a login: MILVUS_HOST and BOGV_THUMBNAILS are URLs.
-_SECRET = ("TOKEN", "MILVUS_PASSWORD", "MILVUS_TOKEN", "MILVUS_HOST", "BOGV_THUMBNAILS")
+# MILVUS_HOST and BOGV_THUMBNAILS may be URLs that contain a login.
+_SECRET_VARIABLES = ("TOKEN", "MILVUS_PASSWORD", "MILVUS_TOKEN", "MILVUS_HOST", "BOGV_THUMBNAILS")
 
 
 def read_settings() -> Settings:
-    """The settings, for the one time that a process reads them: its environment, and that of what
-    it starts, holds no secret of theirs afterwards. Raises as `Settings` does."""
+    """Read the settings, once per process, and remove the secrets from the environment, so that
+    neither this process nor its children expose them. Raises as `Settings` does."""
     settings = Settings()
-    forget(_SECRET)
+    unset_variables(_SECRET_VARIABLES)
     return settings
 
 
-def _items(joined: str) -> list[str]:
+def _split(joined: str) -> list[str]:
     return [item.strip() for item in joined.split(",") if item.strip()]

@@ -1,7 +1,7 @@
 """Every error that bogv raises on purpose.
 
-Each class has a name for machines (`type`) and the HTTP status that tells its class; its message
-is one clear sentence. Errors of other libraries are translated into these once, where they enter
+Each class has a machine-readable name (`type`) and an HTTP status (`status`); its message is one
+clear sentence. Errors of other libraries are translated into these at the call that raises them
 (`raise … from`), and nowhere else.
 
     BogvError                          internal-error        500
@@ -36,14 +36,14 @@ from __future__ import annotations
 
 
 class BogvError(Exception):
-    """The root: catch it to catch everything that bogv raises on purpose."""
+    """The base class of all errors that bogv raises on purpose."""
 
     type = "internal-error"
     status = 500
 
 
 class InvalidRequest(BogvError):
-    """The request can't be understood."""
+    """The request is malformed."""
 
     type = "invalid-request"
     status = 400
@@ -76,21 +76,21 @@ class PathNotAllowed(BogvError):
 
 
 class UrlNotAllowed(BogvError):
-    """The URL leads to a private, loopback or otherwise fenced address."""
+    """The URL leads to a private, loopback or otherwise non-public address."""
 
     type = "url-not-allowed"
     status = 403
 
 
 class ForeignSite(BogvError):
-    """A page of another site had its visitor's browser send this."""
+    """A page of another site made its visitor's browser send the request (CSRF)."""
 
     type = "foreign-site"
     status = 403
 
 
 class NotFound(BogvError):
-    """Nothing in the gallery matches."""
+    """The requested image or page doesn't exist."""
 
     type = "not-found"
     status = 404
@@ -116,66 +116,66 @@ class TooManyPixels(TooLarge):
 
 
 class TooCostly(TooLarge):
-    """Decoding takes more time or memory than an image may have."""
+    """Decoding the image exceeds the limit of time or memory."""
 
     type = "too-costly"
 
 
 class NotAnImage(BogvError):
-    """The bytes are no image of a known format."""
+    """The bytes are not an image of a supported format."""
 
     type = "not-an-image"
     status = 415
 
 
 class DamagedImage(BogvError):
-    """The bytes begin like an image and can't be decoded to the end."""
+    """The bytes begin like an image but can't be decoded completely."""
 
     type = "damaged-image"
     status = 422
 
 
 class InvalidValue(BogvError):
-    """A value is of the right kind and out of its range."""
+    """A value is out of range or too long."""
 
     type = "invalid-value"
     status = 422
 
 
 class TooManyRequests(BogvError):
-    """A client came too often, or gave too many wrong tokens."""
+    """A client sent too many requests, or too many wrong tokens."""
 
     type = "too-many-requests"
     status = 429
 
     def __init__(self, message: str, seconds: float) -> None:
-        """seconds: how long to wait."""
+        """seconds: until the client may try again."""
         super().__init__(message)
         self.seconds = seconds
 
 
 class FetchFailed(BogvError):
-    """The server behind a URL gave no image: unknown host, refused, timed out, not 200."""
+    """Fetching a URL failed: unknown host, connection refused, time-out, a status but 200."""
 
     type = "fetch-failed"
     status = 502
 
 
 class Unavailable(BogvError):
-    """Something that bogv needs can't be had at present."""
+    """A resource that bogv needs is unavailable at present."""
 
     type = "unavailable"
     status = 503
 
 
 class Overloaded(Unavailable):
-    """More requests at once than bogv takes (BOGV_MAX_QUEUE)."""
+    """Too many requests at once (BOGV_MAX_QUEUE)."""
 
     type = "overloaded"
 
 
 class DatabaseUnavailable(Unavailable):
-    """Milvus doesn't answer, or refused what was asked."""
+    """Milvus doesn't answer, or rejected the call."""
 
     type = "database-unavailable"
 
@@ -193,23 +193,23 @@ class GalleryInUse(Unavailable):
 
 
 class StorageUnavailable(Unavailable):
-    """A file can't be written or read: a full disk, missing rights, a lost mount."""
+    """A file can't be written or read: a full disk, missing permissions, a lost mount."""
 
     type = "storage-unavailable"
 
 
 class WeightsUnavailable(Unavailable):
-    """The weights can't be found, fetched or trusted."""
+    """The weights can't be found, downloaded or verified."""
 
     type = "weights-unavailable"
 
 
 class EngineFailed(Unavailable):
-    """The network could not be run: out of memory, a lost GPU."""
+    """Running the network failed: out of memory, a lost GPU."""
 
     type = "engine-failed"
 
 
 def reason(error: Exception) -> str:
-    """What the operating system says, without the path: callers may not know where things lie."""
+    """The operating system's message without the path, which clients must not see."""
     return getattr(error, "strerror", None) or type(error).__name__

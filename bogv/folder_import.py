@@ -1,4 +1,4 @@
-"""Importing a folder: adding its images and moving them to where their records point."""
+"""Import of a folder: adds its images and moves them to the pool."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 def import_folder(
     search: ImageSearch, inc: Path, pool: Path | None, stop: threading.Event | None = None
 ) -> list[Added]:
-    """Add all images below `inc`, and move each that was added to `pool`; a result for each.
+    """Add all images below `inc`, move those added to `pool`, and return a result for each.
 
-    A record's filepath is its image's path in `pool`, or in `inc` where `pool` is None. Links are
-    skipped: the right to put files into `inc` is no right to read whatever bogv can read. After an
-    interruption, also by `stop`, another call does the rest. Raises OSError if `pool` can't be
-    written to.
+    A record's filepath is its image's path in `pool`, or in `inc` if `pool` is None. Symbolic links
+    are skipped: someone who may write to `inc` must not read other files with bogv's permissions.
+    After an interruption (such as by `stop`), the next call continues. Raises OSError if `pool`
+    isn't writable.
     """
     results = []
     found = [path for path in find_images([inc]) if not path.is_symlink()]
     files = [(path, _target_path(path, inc, pool) if pool else path) for path in found]
-    # Links on the way to `inc` are resolved; any that are put below it after the walk are refused.
+    # Links in the path of `inc` itself are resolved; links created below it later are refused.
     base = inc.resolve()
     read = partial(read_file, max_bytes=search.decoder.max_bytes, opener=open_without_links)
     images = (
@@ -53,7 +53,7 @@ def import_folder(
 
 
 def _move(path: Path, target: Path) -> None:
-    """Also to another file system; `target` is never an incomplete file."""
+    """Move a file, also to another file system; `target` is never incomplete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.replace(target)
@@ -70,7 +70,7 @@ def _rebase(path: Path, inc: Path, base: Path) -> Path:
 
 
 def _target_path(path: Path, inc: Path, pool: Path) -> Path:
-    """The path in the pool; another name where a file with other bytes has it already."""
+    """The path in the pool, with a suffix if another file already has that name."""
     target = _rebase(path, inc, pool.absolute())
     if not target.exists() or target.read_bytes() == path.read_bytes():
         return target

@@ -1,7 +1,7 @@
-"""Adding images to a gallery, a batch at a time: read -> decoded -> embedded -> written.
+"""The pipeline that adds images to a gallery in batches: read -> decoded -> embedded -> written.
 
-Each stage takes a batch and returns one of the same length and order, each image as the type of
-its stage. An image that fails leaves as `Added`, which the later stages pass through.
+Each stage takes a batch and returns one of the same length and order, with each image as the type
+of that stage. An image that fails becomes an `Added`, which later stages pass through.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bogv.records import (
     image_id,
     md5_of,
 )
-from bogv.redaction import without_login
+from bogv.redaction import strip_login
 from bogv.storage.milvus import FILEPATH_BYTES, KEY_BYTES, MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 
@@ -46,16 +46,16 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class _Item:
-    """What identifies an image that is to be added."""
+    """The identifiers and path of an image to be added."""
 
     key: str
     md5: str
     given_path: str
-    """The filepath that the caller gave, empty if none."""
+    """The filepath given by the caller, empty if none."""
     filepath: str
     """`given_path`, or else the image's origin."""
     id: int
-    """The first to try; see `_assign_ids`."""
+    """The preferred id; `_assign_ids` takes another on a collision."""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -71,7 +71,7 @@ class _Item:
 
 @dataclass(frozen=True)
 class _Read:
-    """The bytes are in memory. An image that the gallery seems to have stays in this stage."""
+    """The bytes are in memory. An image that seems to be in the gallery stays in this stage."""
 
     item: _Item
     data: bytes
@@ -103,11 +103,11 @@ class _Embedded:
 
 
 class IngestPipeline:
-    """Adds images to one gallery. Safe in threads.
+    """Adds images to one gallery. Thread-safe.
 
-    write_lock: makes a context manager in which no other thread of this process writes or
-    deletes. observe: called with `add` or `add_batch`, the stage (`decode`, which reads too,
-    `embed` or `write`) and its seconds, for each batch.
+    write_lock: returns a context manager that excludes writes and deletes by other threads of this
+    process. observe: called for each batch with `add` or `add_batch`, the stage (`decode`, which
+    includes reading, `embed` or `write`) and its seconds.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class IngestPipeline:
         )
 
     def close(self) -> None:
-        """Finish the batches in progress."""
+        """Wait for the running batches."""
         self._threads.shutdown()
 
     def add(self, image: NewImage) -> Added:
-        """Add one image; its write shares a batch with those of other threads.
+        """Add one image; writes of several threads share a batch.
 
-        A lookup and a write take a Milvus server some hundred ms, for one image as for thirty.
+        A lookup and a write take a Milvus server some hundred ms, whether for one image or thirty.
         Raises the image's error.
         """
         decoded = self._timed("add", "decode", self._prepare)([image])
@@ -154,8 +154,8 @@ class IngestPipeline:
     ) -> Iterator[Added]:
         """Add images in batches of BATCH; results in their order. An error fails its image only.
 
-        While a batch is written, the next is embedded and the one after that read and decoded; at
-        most three are in memory. seconds: the time that each stage has worked is added to it.
+        While a batch is written, the next one is embedded and the one after that is read and
+        decoded; at most three are in memory. seconds: accumulates each stage's working time.
         """
         timed = partial(self._timed, "add_batch", seconds=seconds)
         decoded = _prefetch(map(timed("decode", self._prepare), _batches(images)))
@@ -167,7 +167,7 @@ class IngestPipeline:
         return self._decode(list(self._map(_read, images)))
 
     def _decode(self, batch: Sequence[_Read | Added]) -> list[_Read | _Decoded | Added]:
-        """Decode the images that seem to be new: what the gallery has is settled by `_write`."""
+        """Decode the images that seem to be new; `_write` looks them up again under the lock."""
         read = [image.item for image in batch if isinstance(image, _Read)]
         try:
             found = self._store.get([item.id for item in read], latest=False)
@@ -215,7 +215,7 @@ class IngestPipeline:
         return list(map(self._writes, batch))
 
     def _write(self, batch: Sequence[_Read | _Embedded | Added]) -> list[Added]:
-        """Write what is new or has a new path, in one call to the database."""
+        """Write the images that are new or have a new path."""
         ready = [image for image in batch if not isinstance(image, Added)]
         try:
             with self._write_lock():
@@ -230,7 +230,7 @@ class IngestPipeline:
             with self._thumbnails.log_intent(list({each for each in ids if each not in stored})):
                 return self._write_changes(batch, ids, _Changes(dict(stored)))
         except BogvError as error:
-            # What the gallery already had as it was to be is no failure.
+            # Images that were in the gallery with that path already have not failed.
             return [
                 image.item.succeed("unchanged", record_id)
                 if _is_current(stored.get(record_id), image.item)
@@ -268,7 +268,7 @@ class IngestPipeline:
         return new.item.succeed("created", record_id)
 
     def _complete(self, image: _Read) -> _Embedded | Added:
-        """For an image that was deleted after the lookup by which the gallery had it."""
+        """Decode and embed an image that was deleted since `_decode` found it in the gallery."""
         decoded = self._decode_one(image)
         if isinstance(decoded, Added):
             return decoded
@@ -279,25 +279,25 @@ class IngestPipeline:
         return embedded
 
     def _assign_ids(self, items: list[_Item]) -> tuple[list[int], dict[int, Record]]:
-        """The id of each item, and the records that the gallery has under these ids.
+        """The id of each item, and the gallery's records that have these ids.
 
-        Ids are 53 bits of a hash. An id that belongs to other bytes or another key is a collision:
-        then the next one is tried.
+        Ids are 53 bits of a hash. If an id belongs to other bytes or another key (a collision), the
+        next id is tried.
         """
         ids = [item.id for item in items]
         stored: dict[int, Record] = {}
-        holders: dict[int, tuple[str, str]] = {}
-        unsettled = list(range(len(items)))
-        while unsettled:
-            for record in self._store.get([ids[i] for i in unsettled]):
+        owners: dict[int, tuple[str, str]] = {}
+        unassigned = list(range(len(items)))
+        while unassigned:
+            for record in self._store.get([ids[i] for i in unassigned]):
                 stored[record.id] = record
-                holders[record.id] = record.key, record.md5
+                owners[record.id] = record.key, record.md5
             collided = []
-            for i in unsettled:
-                if holders.setdefault(ids[i], items[i].identity) != items[i].identity:
+            for i in unassigned:
+                if owners.setdefault(ids[i], items[i].identity) != items[i].identity:
                     ids[i] = ids[i] % (2**ID_BITS - 1) + 1
                     collided.append(i)
-            unsettled = collided
+            unassigned = collided
         return ids, stored
 
     def _timed(
@@ -307,15 +307,15 @@ class IngestPipeline:
         work: Callable[[T], U],
         seconds: dict[str, float] | None = None,
     ) -> Callable[[T], U]:
-        """`work`, with its time observed, and added to `seconds` by stage."""
+        """Wrap `work`, so that its time is passed to `observe` and added to `seconds`."""
 
         def timed(batch: T) -> U:
             start = time.perf_counter()
             result = work(batch)
-            spent = time.perf_counter() - start
-            self._observe(operation, stage, spent)
+            elapsed = time.perf_counter() - start
+            self._observe(operation, stage, elapsed)
             if seconds is not None:
-                seconds[stage] = seconds.get(stage, 0.0) + spent
+                seconds[stage] = seconds.get(stage, 0.0) + elapsed
             return result
 
         return timed
@@ -323,16 +323,16 @@ class IngestPipeline:
 
 @dataclass
 class _Changes:
-    """What one call to the database is to write."""
+    """The rows to be written in one call to the database."""
 
     records: dict[int, Record]
-    """By id: those of the gallery, and over them those of the batch."""
+    """By id: the gallery's records, updated with those of the batch."""
     vectors: dict[int, Vectors] = field(default_factory=dict)
-    """Of the records to be written."""
+    """By id, of the records to be written only."""
 
 
 class _Clock:
-    """Milliseconds since 1970, no two the same: rows added in one batch keep their order."""
+    """Strictly increasing milliseconds since 1970, so that rows of one batch keep their order."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -345,7 +345,7 @@ class _Clock:
 
 
 def _read(image: NewImage) -> _Read | Added:
-    filepath = image.filepath or without_login(image.origin)
+    filepath = image.filepath or strip_login(image.origin)
     key = None
     try:
         data = image.read()
@@ -363,7 +363,7 @@ def _fail(image: _Read | _Decoded | _Embedded | Added, error: BogvError) -> Adde
 
 
 def _is_current(record: Record | None, item: _Item) -> bool:
-    """Whether the gallery has the image with the path that it is to have."""
+    """Whether the gallery has the image, with the given path if there is one."""
     return record is not None and item.given_path in {"", record.filepath}
 
 
@@ -373,7 +373,7 @@ def _batches(images: Iterable[NewImage]) -> Iterator[list[NewImage]]:
 
 
 def _prefetch(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each computed in a thread while the one before it is used."""
+    """The same items, each computed in a thread while the caller uses the one before it."""
     rest = iter(items)
 
     def take_next() -> list[T]:

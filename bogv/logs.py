@@ -1,4 +1,4 @@
-"""Log lines, as text or JSON, with the id of the request during which they were written."""
+"""Logging as text or JSON, with the id of the current request in each line."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import TextIO
 
 from bogv.config import LogFormat
 
-QUIET = ("httpx", "faiss", "milvus_lite")  # log a line for each call
+QUIET = ("httpx", "faiss", "milvus_lite")  # at INFO they log every call
 
 
 @dataclass(eq=False)
 class RequestInfo:
-    """A request and its outcome. All threads that work on it share the object."""
+    """A request and its outcome. All threads that handle the request share the object."""
 
     id: str
     route: str = ""
-    """A template, never the path itself: callers must not be able to fill logs and metrics."""
+    """The template, not the path: clients must not be able to create any number of metrics."""
     status: int = 0
-    """HTTP; 0: there was no response."""
+    """The HTTP status; 0: no response was sent."""
     error: str = ""
-    """The error type in the envelope."""
+    """The error type in the response's envelope, empty if none."""
     seconds: float = 0.0
 
     @property
     def outcome(self) -> str:
-        """`ok`, the error type, such as `http-404` if there is none, or `aborted`."""
+        """`ok`, the error type, or else `http-<status>`, or `aborted` without a response."""
         if self.error or not self.status:
             return self.error or "aborted"
         return "ok" if self.status < 400 else f"http-{self.status}"
@@ -41,13 +41,13 @@ _current: ContextVar[RequestInfo | None] = ContextVar("bogv_request", default=No
 
 
 def current_request() -> RequestInfo | None:
-    """The request being handled, also in threads that work for it."""
+    """The request being handled, also in the threads started for it; None outside a request."""
     return _current.get()
 
 
 @contextmanager
 def request_context(info: RequestInfo) -> Iterator[None]:
-    """Log lines written in the block carry this request's id."""
+    """Add this request's id to the log lines written in the block."""
     token = _current.set(info)
     try:
         yield
@@ -95,7 +95,7 @@ def make_handler(log_format: LogFormat) -> logging.StreamHandler[TextIO]:
 
 
 def configure(log_format: LogFormat) -> None:
-    """Replace this process' logging configuration: for a server."""
+    """Replace this process' logging configuration by the server's."""
     logging.basicConfig(level="INFO", handlers=[make_handler(log_format)], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel("WARNING")

@@ -1,4 +1,4 @@
-"""The nouns that the modules pass to each other."""
+"""The data types that the modules share."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Picture:
     size: int
     """Bytes of the file."""
     pixels: Pixels
-    """(224, 224, 3) uint8 RGB: what the network sees."""
+    """(224, 224, 3) uint8 RGB: the network's input."""
     thumbnail: bytes | None
-    """WebP, long side at most 384 pixels; None where it was not asked for."""
+    """WebP, long side at most 384 pixels; None if it wasn't requested."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the gallery holds of an image, but for its embedding."""
+    """An image's row in the gallery, without its embedding."""
 
     id: int
     key: str
@@ -50,7 +50,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Hit:
-    """A record that a search found."""
+    """A record found by a search."""
 
     record: Record
     score: float
@@ -59,7 +59,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, best first, and what they cost."""
+    """Hits, best first, and the time they took."""
 
     hits: list[Hit]
     seconds: dict[str, float]
@@ -68,32 +68,33 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class NewImage:
-    """An image to be added. `read` is called when its turn comes: a long list stays small."""
+    """An image to be added. Its bytes are read lazily, so a long list takes little memory."""
 
     read: Callable[[], bytes]
     filepath: str = ""
-    """What the caller wants back. Where the image is in already, the new one replaces the old."""
+    """Stored with the image; if the image is in the gallery already, it replaces the old path."""
     key: str | None = None
     """None: the MD5 of the bytes."""
     origin: str = ""
-    """Where the image came from: stands for the filepath if none is given, and replaces none."""
+    """Where the image came from: stored as a new image's filepath if none is given, without the
+    login of a URL. It never replaces a stored filepath."""
 
 
 @dataclass(frozen=True)
 class Added:
-    """What became of an image that was to be added."""
+    """The result of adding an image."""
 
     status: Status
     filepath: str
     id: int | None = None
     key: str | None = None
     error: BogvError | None = None
-    """Why it failed."""
+    """Set if the status is `failed`."""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in the gallery, newest first: everything before the record that it names."""
+    """A position in the listing (newest first): the last record of a page."""
 
     added_at: int
     id: int
@@ -105,12 +106,12 @@ class Page:
 
     records: list[Record]
     next: Cursor | None
-    """Where the next page begins; None on the last."""
+    """The cursor for the next page; None on the last page."""
 
 
 @dataclass(frozen=True)
 class Stats:
-    """The state of a gallery, for people and for monitoring."""
+    """The state of a gallery, for users and monitoring."""
 
     count: int
     database: str
@@ -122,30 +123,30 @@ class Stats:
     version: str
 
 
-ID_BITS = 53  # a JSON parser in a browser keeps integers below 2^53 exact
+ID_BITS = 53  # JavaScript represents integers up to 2^53 exactly
 
 
 def md5_of(data: bytes) -> str:
-    """The key of an image that came without one: 32 hex digits."""
+    """The MD5 as 32 hex digits: the default key of an image."""
     return md5(data, usedforsecurity=False).hexdigest()
 
 
 def image_id(key: str, md5: str) -> int:
     """The id of these bytes under this key: 1 to 2^53 - 1, the same on every server.
 
-    The first 53 bits of BLAKE2b over both, so that two servers that add the same image at the
-    same time write the same row. Among a million images two share an id with probability 6e-5;
-    the service then takes the next one.
+    The first 53 bits of BLAKE2b over both, so two servers that add the same image at the same time
+    write the same row. The probability of a collision among a million images is 6e-5; the service
+    then takes the next id.
     """
     digest = blake2b(f"{md5}{key}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> (64 - ID_BITS)) or 1
 
 
 def check_length(name: str, text: str, limit: int) -> None:
-    """Raises InvalidValue for a text of more than `limit` bytes of UTF-8, or that has none."""
+    """Raises InvalidValue for a text longer than `limit` bytes of UTF-8, or not encodable."""
     try:
         length = len(text.encode())
     except UnicodeEncodeError as error:
-        raise InvalidValue(f"The {name} holds half a character (a lone surrogate).") from error
+        raise InvalidValue(f"The {name} is not valid Unicode: it has a lone surrogate.") from error
     if length > limit:
         raise InvalidValue(f"The {name} has {length} bytes of UTF-8; the limit is {limit}.")

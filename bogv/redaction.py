@@ -1,4 +1,4 @@
-"""The login in a URL (`https://user:password@host`): used where needed, not told or stored."""
+"""Removal of the login from URLs (`https://user:password@host`), so it isn't shown or stored."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ _LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@")
 _LOGIN_OF_URL = re.compile(r"^(\s*[A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
 
 
-def without_login(url: str) -> str:
-    """The URL without its login, and otherwise as it was written."""
+def strip_login(url: str) -> str:
+    """The URL without its login, otherwise unchanged."""
     return _LOGIN_OF_URL.sub(r"\1", url)
 
 
-def redacted(text: str) -> str:
-    """A text, such as an error's, without the logins of the URLs in it."""
+def redact(text: str) -> str:
+    """A text, such as an error message, without the logins of the URLs in it."""
     return _LOGIN.sub(r"\1", text)
 
 
 def split_login(url: str) -> tuple[str, str, str]:
-    """A URL without its login, the user and the password; "" for what isn't there.
+    """Split a URL into the URL without its login, the user and the password, "" if missing.
 
-    Raises ValueError, which does not say what the URL was.
+    Raises ValueError, without the URL in its message.
     """
     try:
         parts = urlsplit(url)
-        told = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-        _ = parts.port  # raises where it is no port
+        stripped = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
-        raise ValueError("no host and port") from None
-    if "@" in told.geturl():  # a password with a / in it ends the host
-        raise ValueError("an @ that ends no login")
-    return told.geturl(), unquote(parts.username or ""), unquote(parts.password or "")
+        raise ValueError("no valid host and port") from None
+    if "@" in stripped.geturl():  # as after an unescaped / in the password, which ends the netloc
+        raise ValueError("an @ outside the login")
+    return stripped.geturl(), unquote(parts.username or ""), unquote(parts.password or "")

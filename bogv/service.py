@@ -1,4 +1,4 @@
-"""The one service behind the demo, the REST API, the command line and the benchmarks."""
+"""The service behind the demo, the REST API, the command line and the benchmarks."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from bogv.records import (
     Vectors,
     check_length,
 )
-from bogv.storage.milvus import KEY_BYTES, ROWS, MilvusStore
+from bogv.storage.milvus import KEY_BYTES, ROWS_PER_CALL, MilvusStore
 from bogv.storage.paging import MAX_ROWS
 from bogv.storage.thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
 
 MAX_LIMIT = 1000
-WRITER_SECONDS = 30.0  # then whoever waits to write is told to come again
+WRITE_LOCK_SECONDS = 30.0  # after which a waiting add or delete fails with a 503
 
 
 class ImageSearch:
-    """Adds, searches, deletes and pages the images of one gallery. Safe in threads.
+    """Adds, searches, deletes and lists the images of one gallery. Thread-safe.
 
-    Every method raises DatabaseUnavailable when Milvus is gone.
+    Every method raises DatabaseUnavailable if Milvus is unavailable.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class ImageSearch:
         self.embedder = embedder
         self.thumbnails = thumbnails
         self.observe: Callable[[str, str, float], None] | None = None
-        """Called with `search`, `add` or `add_batch`, a stage of it, and its seconds, each time."""
+        """Called after each stage with the operation (`search`, `add` or `add_batch`), the name of
+        the stage, and its seconds."""
         self._store = store
-        # Held from a lookup to the write or delete that follows from it, and from a thumbnail to
-        # its row: otherwise two deletes would count the same image, and a delete between an add's
-        # two writes would leave a row without its thumbnail.
+        # Held from a lookup to the write or delete that depends on it, and from the write of a
+        # thumbnail to that of its row: otherwise two deletes could both count the same image, and a
+        # delete between an add's two writes would leave a row without its thumbnail.
         self._writing = threading.Lock()
         self._pipeline = IngestPipeline(
             decoder, embedder, store, thumbnails, self._write_lock, self._observe_stage
@@ -63,7 +64,7 @@ class ImageSearch:
         store.open(embedder.weights.fingerprint, DIMENSION)
 
     def close(self) -> None:
-        """Finish what is under way and let go of the database."""
+        """Wait for running adds, stop the decoder's processes, and disconnect from Milvus."""
         self._pipeline.close()
         self.decoder.close()
         self.thumbnails.close()
@@ -76,29 +77,29 @@ class ImageSearch:
     ) -> Added:
         """Add an image. The same bytes under the same key are one record, which keeps its id.
 
-        key: at most 512 bytes of UTF-8; None or empty: the MD5 of the bytes. filepath: what the
-        caller wants back, at most 2048 bytes; it is never opened. origin: see `NewImage`.
+        key: at most 512 bytes of UTF-8; None or empty: the MD5 of the bytes. filepath: stored with
+        the image, at most 2048 bytes; it is never opened. origin: see `NewImage`.
 
-        Raises what decoding raises, InvalidValue, StorageUnavailable.
+        Raises the errors of decoding, InvalidValue, StorageUnavailable.
         """
         return self._pipeline.add(NewImage(lambda: image, filepath, key, origin))
 
     def add_many(
         self, images: Iterable[NewImage], seconds: dict[str, float] | None = None
     ) -> Iterator[Added]:
-        """Add images in batches; a verdict for each, in their order. None of them stops the rest.
+        """Add images in batches; a result for each, in order. An error fails its image only.
 
-        While a batch is written, the next is embedded, and the one after it read and decoded; no
-        more are in memory. seconds: counts how long each stage was at work.
+        While a batch is written, the next one is embedded and the one after that is read and
+        decoded; at most three are in memory. seconds: accumulates each stage's working time.
         """
         return self._pipeline.add_many(images, seconds)
 
     # Searching
 
     def search(self, image: bytes, limit: int = 10, min_score: float = 0.0) -> SearchResult:
-        """The `limit` (1 to 1000) most similar images of at least `min_score`, best first.
+        """Find the `limit` (1 to 1000) most similar images of at least `min_score`, best first.
 
-        Raises what decoding raises, InvalidValue.
+        Raises the errors of decoding, InvalidValue.
         """
         _check_limit(limit)
         start = time.perf_counter()
@@ -117,11 +118,11 @@ class ImageSearch:
         return SearchResult(hits, seconds)
 
     def nearest(self, record_id: int, limit: int) -> list[Hit]:
-        """The most similar images to one of the gallery, itself among them. Raises NotFound."""
+        """The images most similar to one of the gallery, including itself. Raises NotFound."""
         return self._store.search(self._store.vector(record_id), limit)
 
     def similar(self, record_id: int, limit: int = 10, min_score: float = 0.0) -> SearchResult:
-        """As `search`, for an image of the gallery, itself left out. Raises NotFound too."""
+        """As `search`, for an image of the gallery, without itself. Raises NotFound too."""
         _check_limit(limit)
         start = time.perf_counter()
         vector = self._store.vector(record_id)
@@ -135,22 +136,22 @@ class ImageSearch:
     # Deleting
 
     def delete_ids(self, ids: Sequence[int]) -> int:
-        """Delete images by id; how many there were. Those that aren't there don't matter.
+        """Delete images by id, and return how many there were. Unknown ids are ignored.
 
-        Each is counted once, also where several servers delete it at the same moment, if they keep
-        their thumbnails in one folder: Milvus has no delete that tells what it deleted.
+        An image that several servers delete at the same time is counted once, if the servers keep
+        their thumbnails in one folder: Milvus doesn't report which rows it deleted.
         """
-        with self._deleter():
+        with self._delete_lock():
             return self._delete(self._store.get(list(ids)))
 
     def delete_keys(self, keys: Sequence[str]) -> int:
-        """Delete all images under these keys; how many there were, as `delete_ids`. Raises
-        InvalidValue."""
+        """Delete all images with these keys, and return how many there were, as `delete_ids` does.
+        Raises InvalidValue."""
         deleted = 0
-        with self._deleter():
-            while found := self.with_keys(keys):
+        with self._delete_lock():
+            while found := self.get_by_keys(keys):
                 deleted += self._delete(found)
-                if len(found) < MAX_ROWS:  # these were all
+                if len(found) < MAX_ROWS:  # there are no more
                     break
         return deleted
 
@@ -161,69 +162,67 @@ class ImageSearch:
                 self._store.delete(ids)
                 self.thumbnails.remove(ids)
         except StorageUnavailable as error:
-            # The images are gone from the gallery: a stray file is no reason to say otherwise.
-            log.warning("Deleted images have left thumbnails behind: %s", error)
+            # The rows are deleted: an orphaned thumbnail must not make the call fail.
+            log.warning("Thumbnails of deleted images can't be removed: %s", error)
         return len(ids)
 
     @contextmanager
-    def _deleter(self) -> Iterator[None]:
-        """Between looking up what is there and deleting it, no other server does the same."""
-        with self.thumbnails.lock_deletes(WRITER_SECONDS), self._write_lock():
+    def _delete_lock(self) -> Iterator[None]:
+        """Held from a lookup to the delete, to exclude those of other threads and servers."""
+        with self.thumbnails.lock_deletes(WRITE_LOCK_SECONDS), self._write_lock():
             yield
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        if not self._writing.acquire(timeout=WRITER_SECONDS):
-            raise DatabaseUnavailable("Other images are still being written; try again.")
+        if not self._writing.acquire(timeout=WRITE_LOCK_SECONDS):
+            raise DatabaseUnavailable("The gallery is busy with other writes; try again.")
         try:
             yield
         finally:
             self._writing.release()
 
     def sweep(self, min_age: float) -> int:
-        """Remove thumbnails that processes which were killed left without their rows.
+        """Remove thumbnails without rows, which killed processes have left behind.
 
-        min_age: seconds; what is younger may be another server's, about to write its row, and is
-        left for another time: how many there were. Raises StorageUnavailable. Takes as long as
-        those processes had in hand, not as the gallery is large.
+        min_age: seconds; younger thumbnails are kept, because another server may be about to write
+        their rows. Returns how many were kept. Only the ids in the intent logs of killed processes
+        are looked up, not the whole gallery. Raises StorageUnavailable.
         """
         young = 0
-        for left in self.thumbnails.abandoned_logs():
-            self.thumbnails.remove_parts(left)
-            waiting = 0
-            for start in range(0, len(left.ids), ROWS):
-                ids = left.ids[start : start + ROWS]
+        for abandoned in self.thumbnails.abandoned_logs():
+            self.thumbnails.remove_partial_files(abandoned)
+            kept = 0
+            for start in range(0, len(abandoned.ids), ROWS_PER_CALL):
+                ids = abandoned.ids[start : start + ROWS_PER_CALL]
                 with self._write_lock():  # so no add of this process is between its two writes
-                    there = {record.id for record in self._store.get(ids)}
-                    strays = [each for each in ids if each not in there]
-                    waiting += self.thumbnails.remove_older(strays, min_age)
-            log.info("Swept after a crash: %d images looked up", len(left.ids))
-            if not waiting:
-                left.path.unlink(missing_ok=True)
-            young += waiting
+                    existing = {record.id for record in self._store.get(ids)}
+                    orphans = [each for each in ids if each not in existing]
+                    kept += self.thumbnails.remove_older(orphans, min_age)
+            log.info("Swept after a crash: %d images looked up", len(abandoned.ids))
+            if not kept:
+                abandoned.path.unlink(missing_ok=True)
+            young += kept
         return young
 
-    # Looking
+    # Reading
 
     def get(self, ids: Sequence[int]) -> list[Record]:
-        """The records with these ids, in their order; an id that isn't there is left out."""
+        """The records with these ids, in their order; unknown ids are ignored."""
         return self._store.get(list(ids))
 
-    def ids_from(self, start: int, size: int) -> list[int]:
-        """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
-        return self._store.ids_from(start, size)
+    def get_ids_from(self, start: int, size: int) -> list[int]:
+        """At most `size` ids that are at least `start`; Milvus chooses which, in any order."""
+        return self._store.get_ids_from(start, size)
 
-    def with_keys(self, keys: Sequence[str]) -> list[Record]:
-        """The records under these keys, at most 16384. Raises InvalidValue for what is no key."""
+    def get_by_keys(self, keys: Sequence[str]) -> list[Record]:
+        """The records with these keys, at most 16384. Raises InvalidValue for an invalid key."""
         for key in keys:
             check_length("key", key, KEY_BYTES)
-        return self._store.with_keys(list(keys))
+        return self._store.get_by_keys(list(keys))
 
     def page(self, cursor: Cursor | None = None, size: int = 24, text: str = "") -> Page:
-        """`size` records after the cursor, newest first, with `text` in their key or filepath.
-
-        Raises InvalidValue for a cursor that can't be one of an earlier page.
-        """
+        """A page of `size` records after the cursor, newest first, with `text` in their key or
+        filepath. Raises InvalidValue for an invalid cursor."""
         _check_limit(size)
         if cursor is not None:
             _check_cursor(cursor)
@@ -232,12 +231,12 @@ class ImageSearch:
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
 
     def check_folders(self) -> None:
-        """Raises StorageUnavailable where the files of the gallery were taken away."""
+        """Raises StorageUnavailable if a folder of the gallery was deleted or replaced."""
         self._store.check_folder()
         self.thumbnails.check_folder()
 
     def stats(self) -> Stats:
-        """The state of the gallery; asks the database."""
+        """The state of the gallery; queries the database."""
         weights = self.embedder.weights
         return Stats(
             count=self._store.count(),
@@ -255,11 +254,11 @@ class ImageSearch:
 
 
 def _check_limit(limit: int) -> None:
-    # The demo's endpoints hand over what was sent: a fraction, a boolean, a text.
+    # The demo's endpoints pass on unvalidated JSON values: a float, a boolean, a string.
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
         raise InvalidValue(f"The limit is {limit!r}; it must be an integer from 1 to {MAX_LIMIT}.")
 
 
 def _check_cursor(cursor: Cursor) -> None:
     if not (0 <= cursor.added_at < 2**63 and 0 <= cursor.id < 2**63):
-        raise InvalidValue("The cursor is none that a page gave as its next.")
+        raise InvalidValue("The cursor is invalid: pass the `next` of an earlier page.")

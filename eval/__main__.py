@@ -23,8 +23,8 @@ from eval.data.catalogue import DatasetError
 from eval.errors import WorkbenchError
 
 app = typer.Typer(
-    help="Measure what bogv finds, on public datasets or on a folder of yours: see eval/README.md."
-    " An error is one line and exit status 2.",
+    help="Measure how well and how fast bogv searches, on public datasets or your own folder: see"
+    " eval/README.md. An error prints one line and exits with status 2.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,19 +35,19 @@ for command in (fetch, run, robustness, ann, latency, speed, scale, compare, sel
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, by default with the process' arguments; an error is one line."""
+    """Run the command line, by default with the process' arguments; errors print one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that are no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # for file names that aren't UTF-8
     logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        # The context's object: what was typed, for run.json.
+        # The context's object: the command line, for run.json.
         app(arguments, prog_name="python -m eval", obj=arguments)
     except (DatasetError, WorkbenchError, BogvError, OSError, ImportError) as error:
         _fail(str(error))
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        _fail("; ".join(faults))
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        _fail("; ".join(problems))
 
 
 def _fail(message: str) -> None:

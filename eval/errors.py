@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class WorkbenchError(Exception):
-    """What was asked for can't be done; the message is one clear sentence that says why."""
+    """A measurement can't be made as requested; the message is one clear sentence."""

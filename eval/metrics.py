@@ -1,11 +1,11 @@
-"""Retrieval metrics: pure functions over the judged ranking of one query.
+"""Retrieval metrics: pure functions of the relevance judgements of one query's ranking.
 
-`order` ranks, `judge` says which of the ranked images are right, the others count. `rel` is always
-what `judge` gave: one boolean per image, best first, the query and junk taken out. It may be the
-whole gallery or its first few; a relevant image that it does not hold counts as never found.
-`total` is the number of relevant images in the gallery, found or not, the query and junk left out.
-It is at least 1: a query without a relevant image says nothing, so the caller leaves it out and
-says how many there were. A `k` beyond the ranking's end is fine.
+`order` ranks, `judge` marks the relevant images, and the other functions compute metrics. `rel` is
+always the result of `judge`: one boolean per image, best first, without the query and junk. It may
+cover the whole gallery or only the top ranks; a relevant image beyond its end counts as not found.
+`total` is the number of relevant images in the gallery, found or not, without the query and junk.
+It is at least 1: a query without a relevant image can't be scored, so the caller excludes it and
+reports the number of such queries. `k` may exceed the ranking's length.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Id = int | str
 Ids = NDArray[Any] | Iterable[Id]
 
 TIE = 1e-6
-"""So close together cosines of unit vectors can't be told apart in float32."""
+"""Cosines of unit vectors that differ by less are equal within float32's precision."""
 
 
 def order(scores: ArrayLike, ids: Ids) -> NDArray[np.intp]:
-    """Indices that rank by (-score, id): the highest score first, of equals the smallest id.
+    """Indices that rank by (-score, id): the highest score first, ties by the smallest id.
 
-    Ties by id and not by place, so that the order of the files changes nothing.
+    Ties are broken by id, not by position, so the order of the files has no influence.
 
-    Raises ValueError where a score is not a number, or scores and ids differ in length.
+    Raises ValueError if a score is NaN, or if scores and ids differ in length.
 
     >>> order([0.5, 0.9, 0.9], [1, 8, 3])
     array([2, 1, 0])
@@ -39,19 +39,19 @@ def order(scores: ArrayLike, ids: Ids) -> NDArray[np.intp]:
     if values.shape != names.shape:
         raise ValueError(f"There are {values.size} scores for {names.size} ids.")
     if np.isnan(values).any():
-        raise ValueError("A score is not a number; such an image has no place in a ranking.")
+        raise ValueError("A score is NaN; such an image can't be ranked.")
     return np.lexsort((names, -values))
 
 
 def judge(ranked_ids: Ids, relevant: Ids, query_id: Id | None, junk: Ids = ()) -> Relevance:
     """Which of the ranked images are relevant, best first, without the query and without junk.
 
-    The query goes by its id, wherever it stands: an exact duplicate may stand before it, and then
-    the first place is not the query's. Junk is neither right nor wrong, and what stands behind it
-    moves up (revisited Oxford and Paris, arXiv:1803.11285). An empty ranking gives an empty array.
-    query_id: None where the query is no part of the gallery.
+    The query is removed by its id, at whatever rank: an exact duplicate may be ranked before it.
+    Junk is neither relevant nor irrelevant: it is removed, and lower ranks move up (revisited
+    Oxford and Paris, arXiv:1803.11285). An empty ranking gives an empty array.
+    query_id: None if the query is not in the gallery.
 
-    Raises ValueError for an id that is ranked twice: it would be counted twice.
+    Raises ValueError for an id that is ranked twice, since it would be counted twice.
 
     >>> judge([7, 2, 9, 4], relevant={2, 4}, query_id=9)
     array([False,  True,  True])
@@ -66,10 +66,10 @@ def judge(ranked_ids: Ids, relevant: Ids, query_id: Id | None, junk: Ids = ()) -
 
 
 def count_relevant(relevant: Ids, query_id: Id | None, junk: Ids = ()) -> int:
-    """How many relevant images there are to find: `total`, by the same rules as `judge`.
+    """The number of relevant images in the gallery: `total`, by the same rules as `judge`.
 
-    Neither the query, though its own label makes it one of them, nor junk counts. 0 means that
-    the query has to be left out.
+    Neither the query (although it has the same label) nor junk is counted. If it is 0, the query
+    must be excluded.
 
     >>> count_relevant({2, 4, 9}, query_id=9)
     2
@@ -80,7 +80,7 @@ def count_relevant(relevant: Ids, query_id: Id | None, junk: Ids = ()) -> int:
 def hit_rate(rel: Relevance, k: int) -> float:
     """1 if any of the first k is relevant, else 0. Metric learning calls its mean "recall@k".
 
-    max of rel[:k]; no denominator. Nothing ranked: 0.
+    max of rel[:k]. An empty ranking gives 0.
     Source: Song, Xiang, Jegelka, Savarese, Deep Metric Learning via Lifted Structured Feature
     Embedding, arXiv:1511.06452.
 
@@ -92,9 +92,9 @@ def hit_rate(rel: Relevance, k: int) -> float:
 
 
 def recall(rel: Relevance, total: int, k: int) -> float:
-    """Share of the relevant images that are among the first k: found / relevant.
+    """The share of the relevant images that are among the first k: found / relevant.
 
-    sum(rel[:k]) / total. Nothing ranked: 0. It stays below 1 where k < total.
+    sum(rel[:k]) / total. An empty ranking gives 0. It is below 1 if k < total.
     Source: Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 8.3.
 
     Two of four among the first three:
@@ -107,9 +107,9 @@ def recall(rel: Relevance, total: int, k: int) -> float:
 
 
 def precision(rel: Relevance, k: int) -> float:
-    """Share of the first k places that hold a relevant image.
+    """The share of relevant images among the first k.
 
-    sum(rel[:k]) / k. The denominator is k even where fewer are ranked; nothing ranked: 0.
+    sum(rel[:k]) / k. The denominator is k even if fewer are ranked; an empty ranking gives 0.
     Source: Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 8.4.
 
     >>> rel = np.array([0, 1, 1, 0, 1], dtype=bool)
@@ -120,9 +120,9 @@ def precision(rel: Relevance, k: int) -> float:
 
 
 def r_precision(rel: Relevance, total: int) -> float:
-    """Precision at R = total, where precision and recall are the same number.
+    """Precision at R = total, where precision equals recall.
 
-    sum(rel[:R]) / R. Nothing ranked: 0.
+    sum(rel[:R]) / R. An empty ranking gives 0.
     Source: Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 8.4.
 
     Three relevant, two of them among the first three:
@@ -135,12 +135,12 @@ def r_precision(rel: Relevance, total: int) -> float:
 
 
 def map_at_r(rel: Relevance, total: int) -> float:
-    """Average precision over the first R = total places: R-precision that minds the order.
+    """Average precision over the first R = total ranks: R-precision that depends on the order.
 
-    sum over i <= R of rel[i] * precision at i, / R. Nothing ranked: 0.
+    sum over i <= R of rel[i] * precision at i, / R. An empty ranking gives 0.
     Source: Musgrave, Belongie, Lim, A Metric Learning Reality Check, arXiv:2003.08505.
 
-    Precision is 1/2 at the second place and 2/3 at the third: (1/2 + 2/3) / 3.
+    Precision is 1/2 at rank 2 and 2/3 at rank 3: (1/2 + 2/3) / 3.
 
     >>> round(map_at_r(np.array([0, 1, 1, 0, 1], dtype=bool), total=3), 6)
     0.388889
@@ -150,9 +150,10 @@ def map_at_r(rel: Relevance, total: int) -> float:
 
 
 def average_precision(rel: Relevance, total: int) -> float:
-    """Mean over the relevant images of the precision at their places; the curve in rectangles.
+    """The mean of the precision at the ranks of the relevant images; rectangle rule.
 
-    sum of rel[i] * precision at i, / total: one that is not ranked adds 0. Nothing ranked: 0.
+    sum of rel[i] * precision at i, / total: a relevant image that is not ranked adds 0. An empty
+    ranking gives 0.
     Source: scikit-learn's `average_precision_score`; trec_eval's `map`.
 
     Precision is 1/2, 2/3 and 3/5 at the three that are found: (1/2 + 2/3 + 3/5) / 3.
@@ -167,10 +168,10 @@ def average_precision(rel: Relevance, total: int) -> float:
 
 
 def average_precision_trapezoid(rel: Relevance, total: int) -> float:
-    """Area under the precision-recall curve in trapezoids; the papers' mAP on Oxford and Holidays.
+    """Area under the precision-recall curve, trapezoidal rule; the papers' mAP on Oxford, Holidays.
 
-    sum over the relevant that are ranked, the j-th (from 0) at place r (from 0), of
-    (j / r + (j + 1) / (r + 1)) / 2, / total, where j / r is 1 for r = 0. Nothing ranked: 0.
+    sum over the ranked relevant images, the j-th (from 0) at rank r (from 0), of
+    (j / r + (j + 1) / (r + 1)) / 2, / total, where j / r is 1 for r = 0. An empty ranking gives 0.
     At most `average_precision`: each trapezoid starts at the precision just before its image.
     Source: `compute_ap` of the revisited Oxford and Paris, github.com/filipradenovic/revisitop.
 
@@ -188,9 +189,9 @@ def average_precision_trapezoid(rel: Relevance, total: int) -> float:
 
 
 def reciprocal_rank(rel: Relevance) -> float:
-    """1 / place of the first relevant image, counted from 1. Its mean is the MRR.
+    """1 / rank of the first relevant image, counted from 1. Its mean is the MRR.
 
-    None ranked: 0.
+    0 if no relevant image is ranked.
     Source: Voorhees, The TREC-8 Question Answering Track Report, 1999.
 
     >>> reciprocal_rank(np.array([0, 1, 1, 0, 1], dtype=bool))
@@ -201,10 +202,10 @@ def reciprocal_rank(rel: Relevance) -> float:
 
 
 def ndcg(rel: Relevance, total: int, k: int) -> float:
-    """Discounted gain among the first k, as a share of the best that is possible.
+    """Normalised discounted cumulative gain of the first k.
 
     (sum over i <= k of rel[i] / log2(i + 1)) / (the same sum with a relevant image at each of the
-    first min(k, total) places), i counted from 1. Gains are 0 or 1. Nothing ranked: 0.
+    first min(k, total) ranks), i counted from 1. Gains are 0 or 1. An empty ranking gives 0.
     Source: Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002, in the
     form with log2(i + 1) that scikit-learn, ranx and trec_eval use.
 
@@ -223,11 +224,10 @@ def ndcg(rel: Relevance, total: int, k: int) -> float:
 def ukbench_ns(rel: Relevance) -> float:
     """UKBench's N-S score: how many of the query's group of four are among the first four; 1 to 4.
 
-    1 + sum(rel[:3]): the query is counted as found, since `judge` took it out of the ranking.
-    That is the official number, hits among the first four with the query left in, wherever the
-    query stands in those four: then the other three are the first three here. Were four exact
-    duplicates to push the query out, the official number could be lower; here they can't.
-    Not a share: no denominator. Nothing ranked: 1.
+    1 + sum(rel[:3]): the query, which `judge` has removed, counts as found. This equals the
+    official score (hits among the first four, including the query) if the query is among the first
+    four. If four exact duplicates displaced it, the official score could be lower.
+    A count, not a share. An empty ranking gives 1.
     Source: Nistér, Stewénius, Scalable Recognition with a Vocabulary Tree, CVPR 2006.
 
     The query itself, and two more among the next three:
@@ -239,15 +239,15 @@ def ukbench_ns(rel: Relevance) -> float:
 
 
 def ann_recall(found_ids: Ids, exact_ids: Ids) -> float:
-    """Share of the true nearest neighbours that an approximate index found.
+    """The share of the true nearest neighbours that an approximate index found.
 
-    |found and exact| / |exact|, for one query; the two as sets, so their order is free. Nothing
-    found: 0. Says nothing of relevance. Of several images with the score of the last place the
-    index may give another one: that counts as missed.
+    |found and exact| / |exact|, for one query, as sets. 0 if nothing was found. Independent of
+    relevance. If several images tie for the last rank, the index may find another of them, which
+    counts as missed.
     Source: Aumüller, Bernhardsson, Faithfull, ANN-Benchmarks, arXiv:1807.05614 (there by distance).
 
-    Raises ValueError where an id comes twice, where nothing is exact, and where more were found
-    than are exact: the longer answer would score better.
+    Raises ValueError if an id occurs twice, if there are no exact neighbours, and if more were
+    found than are exact, since a longer result would score higher.
 
     >>> ann_recall([5, 3, 9, 1], [3, 5, 8, 1])
     0.75
@@ -261,12 +261,12 @@ def ann_recall(found_ids: Ids, exact_ids: Ids) -> float:
 
 
 def ann_recall_ties(found_scores: ArrayLike, exact_scores: ArrayLike) -> float:
-    """`ann_recall` where a tie with the last place counts as found, whichever image it is.
+    """`ann_recall` in which any image that ties with the last exact neighbour counts as found.
 
-    |found with a score of at least the last exact one| / |exact|. Both are exact scores: what was
-    found is scored anew, not by the index. Scores within TIE of each other are a tie: an index
-    computes in float32, whose cosines are about so far off. As ANN-Benchmarks counts (there by
-    distance, and a thousandth of it allowed).
+    |found with a score of at least the last exact one| / |exact|. Both are exact scores: the found
+    images are scored again, without the index. Scores within TIE of each other are a tie, because
+    indexes compute in float32. ANN-Benchmarks counts alike (by distance, with a tolerance of a
+    thousandth).
 
     Raises ValueError as `ann_recall` does.
 
@@ -283,10 +283,10 @@ def ann_recall_ties(found_scores: ArrayLike, exact_scores: ArrayLike) -> float:
 
 
 def score_query(rel: Relevance, total: int, ks: Sequence[int]) -> dict[str, float]:
-    """One query's values, each under the name that its mean over queries has in the results.
+    """One query's metrics, by the names that their means have in the results.
 
-    `hit_rate@k` is the metric learner's recall@k and `recall@k` is found / relevant: nothing here
-    is called plain "recall". `map` is the rectangle, `map_trapezoid` the trapezoids.
+    `hit_rate@k` is metric learning's recall@k, `recall@k` is found / relevant. `map` uses the
+    rectangle rule, `map_trapezoid` the trapezoidal rule.
 
     >>> scores = score_query(np.array([0, 1, 1, 0, 1], dtype=bool), total=3, ks=[1, 2])
     >>> scores["hit_rate@2"], round(scores["recall@2"], 6), scores["precision@2"], scores["mrr"]
@@ -308,25 +308,25 @@ def score_query(rel: Relevance, total: int, ks: Sequence[int]) -> dict[str, floa
 
 def _first(rel: Relevance, k: int) -> Relevance:
     if k < 1:
-        raise ValueError(f"k is {k}; it counts places and is at least 1.")
+        raise ValueError(f"k is {k}; it must be at least 1.")
     return rel[:k]
 
 
 def _check_total(rel: Relevance, total: int) -> None:
     if total < 1:
-        raise ValueError("A query without a relevant image has no score; leave it out.")
+        raise ValueError("A query without a relevant image has no score; exclude it.")
     if (found := int(rel.sum())) > total:
-        raise ValueError(f"{found} relevant images are ranked, but only {total} are said to exist.")
+        raise ValueError(f"{found} relevant images are ranked, but `total` is only {total}.")
 
 
 def _array(ids: Ids) -> NDArray[Any]:
-    """Ids as int64 or as text; whatever else would be compared by its rounding or its spelling."""
+    """Ids as int64 or text; other types have no exact comparison."""
     as_is = isinstance(ids, np.ndarray) and ids.dtype != object
     array = np.asarray(ids if as_is else list(ids))
     if not array.size:
         return array
     if array.dtype.kind not in "iuU":
-        raise ValueError(f"Ids are whole numbers or text, not {array.dtype}.")
+        raise ValueError(f"Ids must be integers or text, not {array.dtype}.")
     return array if array.dtype.kind == "U" else array.astype(np.int64)
 
 
@@ -334,13 +334,13 @@ def _unique(ids: Ids) -> NDArray[Any]:
     array = _array(ids)
     values, counts = np.unique(array, return_counts=True)
     if values.size < array.size:
-        raise ValueError(f"The id {values[counts > 1][0]} comes more than once in one ranking.")
+        raise ValueError(f"The id {values[counts > 1][0]} occurs more than once in one ranking.")
     return array
 
 
 def _among(ids: NDArray[Any], others: Ids) -> Relevance:
     array = _array(others)
-    # NumPy would compare them as text, and find 1 among ["1"] but not among ["01"].
+    # NumPy would compare both as text, so that 1 equals "1" but not "01".
     if ids.size and array.size and ids.dtype.kind != array.dtype.kind:
-        raise ValueError("Ids are numbers in one place and text in another.")
+        raise ValueError("Some ids are numbers and others text.")
     return np.isin(ids, array)

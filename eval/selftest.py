@@ -1,7 +1,7 @@
-"""Canaries: made-up embeddings whose scores are known, through the workbench's own search and
-scoring. One that dies says that the figures of a real run can't be trusted.
+"""Canaries: synthetic embeddings with known scores, run through the workbench's search and scoring.
+If one fails, the figures of real runs can't be trusted.
 
-Without weights, without network, in seconds.
+They need no weights and no internet connection, and take seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KS = [1, 5, 10]
 
 @dataclass(frozen=True)
 class Canary:
-    """What one canary expected and what came."""
+    """The outcome of one canary; `alive`: it passed."""
 
     name: str
     alive: bool
@@ -35,27 +35,27 @@ class Canary:
 
 
 def selftest() -> list[Canary]:
-    """Run all canaries; one that raises is dead too."""
+    """Run all canaries; one that raises has failed too."""
     return [
         _run_guarded(canary) for canary in (perfect, perfect_in_milvus, random, self_match, leak)
     ]
 
 
 def perfect() -> Canary:
-    """Where all of a class have one embedding and no other class does, every metric is best."""
+    """If all images of a class share an embedding of their own, every metric is at its maximum."""
     return _perfect("perfect embeddings", "exact", CLASSES)
 
 
 def perfect_in_milvus() -> Canary:
-    """The same by way of Milvus Lite, with its own ids and scores; fewer, for it takes longer."""
+    """As `perfect`, but through Milvus Lite, with fewer classes because it is slower."""
     return _perfect("perfect embeddings in Milvus", "milvus", 4)
 
 
 def random() -> Canary:
-    """Where embeddings say nothing, precision@10 is chance: others of the class / others.
+    """With random embeddings, precision@10 is at chance: others of the class / all others.
 
-    All k first places of all queries are n * k draws. Queries share their neighbours, so that they
-    aren't independent: five standard deviations are allowed where they would be.
+    The top k ranks of n queries are n * k draws. They aren't independent, because queries share
+    neighbours: hence a tolerance of five standard deviations of independent draws.
     """
     labels = _labels()
     vectors = np.random.default_rng(SEED).normal(size=(len(labels), 64))
@@ -73,26 +73,26 @@ def random() -> Canary:
 def self_match() -> Canary:
     """Pairs of equal embeddings, half of them of one label: hit_rate@1 is exactly one half.
 
-    Were the query left in, the earlier of each pair would find itself first: 0.25 where that counts
-    as wrong, 0.75 where it counts as right. Were the first place taken out instead of the query's
-    id, the later of each pair would find itself: 0.25.
+    If the query were kept in, the first of each pair would find itself first: 0.25 if that counts
+    as wrong, 0.75 if it counts as right. If the first rank were removed instead of the query's id,
+    the second of each pair would find itself: 0.25.
     """
     labels, rows = [], []
     for pair in range(40):
         same = pair % 2 == 0
-        # What a wrong twin should find lies elsewhere: its label is that of the next wrong pair.
+        # The images relevant to a "wrong" pair have other embeddings: those of the next such pair.
         labels += [f"right {pair}"] * 2 if same else [f"left {pair // 4}", f"other {pair // 4}"]
         rows += [np.eye(40)[pair]] * 2
     value = _mean(_query_results(made_up(labels), np.array(rows)), "hit_rate@1")
     return Canary(
         "the query never finds itself",
         value == 0.5,
-        f"hit_rate@1 is {value:.3f}; with the query taken out by its id it is 0.500",
+        f"hit_rate@1 is {value:.3f}; with the query removed by its id it is 0.500",
     )
 
 
 def leak() -> Canary:
-    """Three queries whose bytes the gallery holds under another id are named; no others are."""
+    """Exactly the three queries whose bytes are in the gallery under another id are reported."""
     labels = ["cat", "dog", "cow", "hen"] * 10
     digests = [f"bytes {index}" for index in range(40)]
     queries, gallery = list(range(20)), list(range(20, 40))
@@ -105,7 +105,7 @@ def leak() -> Canary:
         "duplicates between query and gallery",
         named == planted,
         f"{len(named & planted)} of {len(planted)} planted leaks are found,"
-        f" and {len(named - planted)} that are none",
+        f" and {len(named - planted)} false ones",
     )
 
 
@@ -143,7 +143,7 @@ def _perfect(name: str, backend: Backend, classes: int) -> Canary:
     labels = _labels(classes)
     vectors = np.repeat(np.eye(classes), EACH, axis=0)
     query_results = _query_results(made_up(labels), vectors, backend)
-    # Of 14 that are right, the first 1, 5 and 10 places hold 1/14, 5/14 and 10/14.
+    # Of 14 relevant images, the top 1, 5 and 10 ranks hold 1/14, 5/14 and 10/14.
     best = {f"recall@{k}": k / (EACH - 1) for k in KS}
     names = query_results[0].scores
     short = [
@@ -180,5 +180,5 @@ def _mean(query_results: Sequence[QueryResult], metric: str) -> float:
 def _run_guarded(canary: Callable[[], Canary]) -> Canary:
     try:
         return canary()
-    except Exception as error:  # noqa: BLE001 - whatever it died of, the others are still asked
+    except Exception as error:  # noqa: BLE001 - whatever it raises, the other canaries still run
         return Canary(canary.__name__, alive=False, detail=f"{type(error).__name__}: {error}")

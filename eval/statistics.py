@@ -1,8 +1,8 @@
 """Means over queries with bootstrap intervals, the same for the same seed; percentiles.
 
-The values are sorted before they are drawn from: the order of the queries changes nothing. What a
-bootstrap can't tell: with few queries its intervals are too narrow, and where every query has the
-same value (all found) the interval is that one point.
+The values are sorted before sampling, so the order of the queries has no influence. Limits of the
+bootstrap: with few queries its intervals are too narrow, and if all queries have the same value,
+the interval is that value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Values = NDArray[np.float64]
 Counts = NDArray[np.intp]
 
 CELLS = 1_000_000
-"""Numbers held at once while resampling, 8 bytes each, three times over. Changes no result."""
+"""Numbers in memory at once while resampling, three arrays of 8 bytes each. Affects no result."""
 
 
 class Summary(TypedDict):
@@ -31,7 +31,7 @@ class Summary(TypedDict):
 
 @dataclass(frozen=True)
 class Difference:
-    """What a paired comparison of two runs found."""
+    """The result of a paired comparison of two runs."""
 
     value: float
     """Mean of b - a over the queries: above 0, b is better."""
@@ -43,8 +43,8 @@ class Difference:
 def bootstrap_interval(values: ArrayLike, seed: int, resamples: int = 1000) -> tuple[float, float]:
     """The percentile bootstrap's 95% interval of the mean. values: (n,), one per query, n >= 1.
 
-    Draws n of the n queries with replacement, takes their mean, `resamples` times over, and gives
-    the 2.5th and 97.5th percentile. Raises ValueError for no values, and for NaN.
+    Draws n of the n queries with replacement and takes their mean, `resamples` times, and returns
+    the 2.5th and 97.5th percentiles. Raises ValueError for no values, and for NaN.
     Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
     >>> bootstrap_interval([1.0, 1.0, 1.0], seed=0)
@@ -60,9 +60,9 @@ def summarise(
     """The mean over queries of each metric and, where there are classes, over classes.
 
     table: name -> (n,), one value per query. classes: (n,), each query's class, or None.
-    `<name>` is the micro mean, every query alike. `<name>_per_class` is the macro mean: the mean of
-    the classes' means, every class alike; its interval draws anew within each class, so that no
-    class goes missing. A class of one query can't vary: many such make that interval too narrow.
+    `<name>` is the micro mean, over queries. `<name>_per_class` is the macro mean: the mean of the
+    classes' means; its interval resamples within each class, so every class stays represented. A
+    class of one query has no variance: many such classes make the interval too narrow.
 
     Raises ValueError for columns of different lengths, no queries, and NaN.
 
@@ -97,8 +97,9 @@ def class_means(values: ArrayLike, classes: ArrayLike) -> tuple[NDArray[Any], Va
 def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int, resamples: int = 10_000) -> Difference:
     """Is b better than a? a, b: (n,), the same n queries in the same order.
 
-    Both runs answered the same queries, so the differences are drawn, query by query: a query that
-    is hard for both then widens nothing. Raises ValueError for different lengths, no queries, NaN.
+    Both runs have the same queries, so the differences per query are resampled: queries that are
+    hard for both don't widen the interval. Raises ValueError for different lengths, no queries,
+    NaN.
     Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993; Sakai, Evaluating evaluation
     metrics based on the bootstrap, SIGIR 2006.
 
@@ -125,12 +126,12 @@ def _summaries(
 
 
 def _resampled_means(columns: Values, sizes: Counts, seed: int, resamples: int) -> Values:
-    """(m, n) -> (m, resamples). The columns lie class by class; each class draws from itself.
+    """(m, n) -> (m, resamples). The columns are sorted by class; each class is resampled by itself.
 
-    All columns share the draws, which cost more than the means.
+    All columns share the draws, which take longer than the means.
     """
     if resamples < 1:
-        raise ValueError(f"{resamples} resamples give no interval.")
+        raise ValueError(f"There must be at least one resample, not {resamples}.")
     count, size = columns.shape
     ends = np.cumsum(sizes)
     low, high = np.repeat(ends - sizes, sizes), np.repeat(ends, sizes)
@@ -158,7 +159,7 @@ def _sizes(column: Values) -> Counts:
 
 
 def _strata(classes: ArrayLike, queries: int) -> tuple[NDArray[Any], Counts, Counts]:
-    """The classes, each query's place among them, and how many queries each has."""
+    """The classes, the index of each query's class, and how many queries each class has."""
     found = np.asarray(classes)
     if found.shape != (queries,):
         raise ValueError(f"There are {found.size} classes for {queries} queries.")
@@ -176,7 +177,7 @@ def _columns(table: Mapping[str, ArrayLike]) -> Values:
         sizes = ", ".join(
             f"{name} {column.size}" for name, column in zip(table, columns, strict=True)
         )
-        raise ValueError(f"Every metric has a value for every query; here are {sizes}.")
+        raise ValueError(f"Every metric must have a value for every query; the sizes are {sizes}.")
     return np.stack(columns)
 
 
@@ -185,15 +186,17 @@ def _check_column(values: ArrayLike, name: str) -> Values:
     if column.ndim != 1 or not column.size:
         raise ValueError(f"{name} needs one value per query; its shape is {column.shape}.")
     if not np.isfinite(column).all():
-        raise ValueError(f"{name} is no number for a query; leave out what has no relevant image.")
+        raise ValueError(
+            f"{name} is not finite for a query; exclude queries without a relevant image."
+        )
     return column
 
 
 def percentile(ordered: ArrayLike, percent: float) -> float:
     """The nearest-rank percentile: the smallest value that at least `percent` % do not exceed.
 
-    ordered: (n,), ascending, n >= 1. Always a value that was measured; of fewer than 1000, the
-    99.9th is the largest. Source: Hyndman, Fan, Sample Quantiles in Statistical Packages, The
+    ordered: (n,), ascending, n >= 1. Always one of the values; with fewer than 1000, the 99.9th
+    is the largest. Source: Hyndman, Fan, Sample Quantiles in Statistical Packages, The
     American Statistician 50 (1996), definition 1.
 
     >>> percentile([10.0, 20.0, 30.0, 40.0], 50), percentile([10.0, 20.0, 30.0, 40.0], 99)
@@ -204,11 +207,11 @@ def percentile(ordered: ArrayLike, percent: float) -> float:
 
 
 def percentile_interval(ordered: ArrayLike, percent: float) -> tuple[float, float]:
-    """A 95% interval of a percentile, free of any assumed distribution: two of the values.
+    """A distribution-free 95% interval of a percentile, between two of the values.
 
     The number of values below the true percentile is binomial (n, percent / 100); the interval
-    runs between the values at its 2.5% and 97.5% points. It takes the values for independent, which
-    neighbours in a queue are not: read it as the least there is to doubt.
+    is between the values at its 2.5% and 97.5% points. It assumes independent values, which
+    latencies of queued requests aren't: the true interval is wider.
     Source: Conover, Practical Nonparametric Statistics, 3rd edition, section 3.2.
 
     >>> percentile_interval(list(range(1, 101)), 50)

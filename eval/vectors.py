@@ -16,9 +16,9 @@ Doubles = NDArray[np.float64]
 
 
 def normalise(vectors: Vectors | Doubles) -> Doubles:
-    """(n, d) -> (n, d) float64, each of length 1 anew: float32 left the last digits off.
+    """(n, d) -> (n, d) float64, normalised again, because float32's rounding changed the length.
 
-    A row of zeros, from an image in which the network saw nothing, stays one, and is like no other.
+    A row of zeros stays zero: its cosine to every vector is 0.
     """
     rows = np.array(vectors, np.float64)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -35,7 +35,7 @@ def distinct(vectors: Vectors) -> tuple[Vectors, Indices]:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What exact search finds: the k nearest to each query, best first, ties by row."""
+    """The result of exact search: the k nearest rows to each query, best first, ties by row."""
 
     rows: NDArray[np.int64]
     """(queries, k): rows of the gallery."""
@@ -46,10 +46,10 @@ class Neighbours:
 
 
 def nearest_neighbours(batches: Iterable[Vectors], queries: Vectors, k: int) -> Neighbours:
-    """Exact search through a gallery that comes in batches; holds one batch and the best so far.
+    """Exact search of a gallery in batches; keeps one batch and the best hits so far in memory.
 
     batches: (m, dimension) float32 each; queries: (queries, dimension) float32. Double precision,
-    as `eval.retrieval.search.rank_exactly`, and for its reasons.
+    for the same reasons as `eval.retrieval.search.rank_exactly`.
     """
     asked = normalise(queries)
     scores = np.full((len(asked), 0), 0.0)
@@ -60,7 +60,7 @@ def nearest_neighbours(batches: Iterable[Vectors], queries: Vectors, k: int) -> 
         numbers = np.broadcast_to(np.arange(first, first + len(batch)), cosines.shape)
         first += len(batch)
         scores, rows = np.hstack([scores, cosines]), np.hstack([rows, numbers])
-        # Stable: of equal scores the earlier row comes first.
+        # Stable, so that ties are in the order of the rows.
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         scores = np.take_along_axis(scores, best, axis=1)
         rows = np.take_along_axis(rows, best, axis=1)

@@ -14,7 +14,7 @@ from bogv.records import Pixels, Vectors
 
 
 class GatedWork:
-    """Doubles numbers; its first batch ends when the test says so."""
+    """Doubles numbers; its first batch waits for `gate`."""
 
     def __init__(self, fails_with: BaseException | None = None) -> None:
         self.batches: list[int] = []
@@ -35,8 +35,8 @@ class GatedWork:
         return [2 * number for number in numbers]
 
 
-def meet(work: GatedWork, *numbers: int) -> list[int | BaseException]:
-    """Have a number doubled; and while it is under way, the others, each in its own thread."""
+def call_together(work: GatedWork, *numbers: int) -> list[int | BaseException]:
+    """Call `work` with a number, and during that batch with the others, each in its own thread."""
     batcher = Batcher(work, 4)
     with ThreadPoolExecutor(len(numbers) + 1) as threads:
         alone = threads.submit(batcher, 99)
@@ -51,13 +51,13 @@ def meet(work: GatedWork, *numbers: int) -> list[int | BaseException]:
         return [job.exception() or job.result() for job in waiting]
 
 
-def test_who_comes_while_a_batch_is_under_way_shares_the_next() -> None:
+def test_calls_during_a_batch_share_the_next_batch() -> None:
     work = GatedWork()
-    assert meet(work, 1, 2, 3, 4, 5, 6) == [2, 4, 6, 8, 10, 12]
+    assert call_together(work, 1, 2, 3, 4, 5, 6) == [2, 4, 6, 8, 10, 12]
     assert work.batches == [1, 4, 2]
 
 
-def test_who_comes_alone_waits_for_nobody() -> None:
+def test_a_single_call_runs_at_once() -> None:
     work = GatedWork()
     work.gate.set()
     batcher = Batcher(work, 4)
@@ -66,11 +66,11 @@ def test_who_comes_alone_waits_for_nobody() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), ValueError("a bug")])
-def test_a_failure_reaches_everyone_who_shared_the_batch(error: Exception) -> None:
-    assert meet(GatedWork(error), 1, 2) == [error, error]
+def test_an_error_is_raised_from_every_call_of_the_batch(error: Exception) -> None:
+    assert call_together(GatedWork(error), 1, 2) == [error, error]
 
 
-def test_the_batch_after_a_failure_is_done() -> None:
+def test_the_batch_after_an_error_runs() -> None:
     work = GatedWork(RuntimeError("out of memory"))
     batcher = Batcher(work, 4)
     work.gate.set()
@@ -82,7 +82,7 @@ def test_the_batch_after_a_failure_is_done() -> None:
 
 
 class GatedEngine:
-    """Gives each image's first value; many at once end when the test says so."""
+    """Returns each image's first value; `compute_bulk` waits for `gate`."""
 
     name = "gated"
     batch = 4
@@ -90,15 +90,15 @@ class GatedEngine:
     def __init__(self) -> None:
         self.busy, self.gate = threading.Event(), threading.Event()
 
-    def features(self, pixels: Pixels) -> Vectors:
+    def compute(self, pixels: Pixels) -> Vectors:
         features = np.ones((len(pixels), DIMENSION), np.float32)
         features[:, 0] = pixels[:, 0, 0, 0]
         return features
 
-    def bulk(self, pixels: Pixels) -> Vectors:
+    def compute_bulk(self, pixels: Pixels) -> Vectors:
         self.busy.set()
         assert self.gate.wait(30)
-        return self.features(pixels)
+        return self.compute(pixels)
 
 
 def image(value: int) -> Pixels:
@@ -106,11 +106,11 @@ def image(value: int) -> Pixels:
 
 
 def first(vectors: Vectors) -> list[float]:
-    """The values that went in."""
+    """The first values of the images, from their normalised vectors."""
     return [round(float(row[0] / row[1])) for row in vectors]
 
 
-def test_a_single_picture_doesnt_wait_for_many() -> None:
+def test_a_single_image_does_not_wait_for_a_bulk_add() -> None:
     engine = GatedEngine()
     embedder = Embedder(Weights("custom", None, "0"), engine)
     with ThreadPoolExecutor(1) as thread:
@@ -123,9 +123,9 @@ def test_a_single_picture_doesnt_wait_for_many() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), MemoryError("no room")])
 @pytest.mark.parametrize("count", [1, 3])
-def test_an_engines_failure_is_told_as_one(error: Exception, count: int) -> None:
+def test_an_error_of_the_engine_becomes_engine_failed(error: Exception, count: int) -> None:
     class Broken(GatedEngine):
-        def features(self, pixels: Pixels) -> Vectors:  # noqa: ARG002
+        def compute(self, pixels: Pixels) -> Vectors:  # noqa: ARG002
             raise error
 
     engine = Broken()

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from bogv.canary import HITS, Canary, Verdict
+from bogv.canary import HITS, Canary, CanaryResult
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable
 from bogv.records import Hit, NewImage
@@ -37,55 +37,55 @@ def search(service: ImageSearch) -> ImageSearch:
     return service
 
 
-def looked(search: ImageSearch, seed: int = 0) -> Verdict | None:
+def check(search: ImageSearch, seed: int = 0) -> CanaryResult | None:
     canary = Canary(search, 300, seed)
-    canary.look()
-    return canary.verdict
+    canary.check()
+    return canary.result
 
 
-def blind(search: ImageSearch, monkeypatch: pytest.MonkeyPatch, to: int) -> None:
-    """An index that has lost a row."""
+def lose_row(search: ImageSearch, monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
+    """Make the index lose a row."""
     found = search._store.search
 
     def search_without(vector: object, limit: int) -> list[Hit]:
         hits: list[Hit] = found(vector, limit + 1)  # type: ignore[arg-type]
-        return [hit for hit in hits if hit.record.id != to][:limit]
+        return [hit for hit in hits if hit.record.id != lost][:limit]
 
     monkeypatch.setattr(search._store, "search", search_without)
 
 
-def gone(*_: object, **__: object) -> list[int]:
+def raise_unavailable(*_: object, **__: object) -> list[int]:
     raise DatabaseUnavailable("Milvus doesn't answer.")
 
 
-def test_images_that_are_there_find_themselves(search: ImageSearch) -> None:
+def test_stored_images_find_themselves(search: ImageSearch) -> None:
     for seed in range(6):
         search.add(png(seed))
     for seed in range(5):
-        verdict = looked(search, seed)
-        assert verdict is not None
-        assert (verdict.searched, verdict.missed, verdict.recall) == (4, (), 1.0)
-        assert verdict.words.startswith("4 of 4 stored images found themselves, ")
+        result = check(search, seed)
+        assert result is not None
+        assert (result.searched, result.missed, result.recall) == (4, (), 1.0)
+        assert result.summary.startswith("4 of 4 stored images found themselves, ")
 
 
-def test_a_row_that_the_index_has_lost_is_missed(
+def test_a_row_lost_by_the_index_is_reported_as_missed(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [search.add(png(seed)).id or 0 for seed in range(3)]
-    blind(search, monkeypatch, ids[1])
-    verdict = looked(search)
-    assert verdict is not None
-    assert (verdict.searched, verdict.missed) == (3, (ids[1],))
-    assert verdict.recall == pytest.approx(2 / 3)
-    assert f"1 of 3 stored images did not find themselves, 0 s ago (ids {ids[1]})" in verdict.words
+    lose_row(search, monkeypatch, ids[1])
+    result = check(search)
+    assert result is not None
+    assert (result.searched, result.missed) == (3, (ids[1],))
+    assert result.recall == pytest.approx(2 / 3)
+    assert f"1 of 3 stored images did not find themselves, 0 s ago (ids {ids[1]})" in result.summary
 
 
-def test_a_damaged_index_is_found_out(tmp_path: Path) -> None:
-    """It can be read, so Milvus Lite takes it; but each row has another's vector in it."""
+def test_a_damaged_index_is_detected(tmp_path: Path) -> None:
+    """Milvus Lite accepts the index file, but it maps each row to another row's vector."""
     search = lite_search(tmp_path / "sound")
     list(search.add_many(NewImage(partial(png, seed)) for seed in range(6)))
     search.close()
-    # Milvus Lite may keep what it has closed: a folder that it doesn't know is read.
+    # A copy, because Milvus Lite may still have the closed folder's index in memory.
     copy = shutil.copytree(tmp_path / "sound", tmp_path / "damaged")
     [path] = copy.rglob("*.idx")
     index = faiss.read_index(str(path))
@@ -94,32 +94,34 @@ def test_a_damaged_index_is_found_out(tmp_path: Path) -> None:
     index.add(np.roll(vectors, 1, axis=0))
     faiss.write_index(index, str(path))
     search = lite_search(copy)
-    verdict = looked(search)
+    result = check(search)
     search.close()
-    assert verdict is not None
-    assert len(verdict.missed) == verdict.searched == 4
+    assert result is not None
+    assert len(result.missed) == result.searched == 4
 
 
 @pytest.mark.parametrize("twins", [2, HITS + 1])
-def test_an_image_that_finds_its_twin_first_is_no_miss(search: ImageSearch, twins: int) -> None:
+def test_an_image_that_finds_its_duplicate_first_is_not_missed(
+    search: ImageSearch, twins: int
+) -> None:
     for key in range(twins):
         search.add(png(1), f"k{key}")
-    verdict = looked(search)
-    assert verdict is not None
-    assert verdict.missed == ()
+    result = check(search)
+    assert result is not None
+    assert result.missed == ()
 
 
-def test_a_lost_row_is_missed_though_its_twin_is_found(
+def test_a_lost_row_is_missed_even_if_its_duplicate_is_found(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost, _ = (search.add(png(1), key).id or 0 for key in "ab")
-    blind(search, monkeypatch, lost)
-    verdict = looked(search)
-    assert verdict is not None
-    assert verdict.missed == (lost,)
+    lose_row(search, monkeypatch, lost)
+    result = check(search)
+    assert result is not None
+    assert result.missed == (lost,)
 
 
-def test_an_image_that_is_deleted_meanwhile_is_no_miss(
+def test_an_image_deleted_during_the_check_is_not_missed(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [search.add(png(seed)).id or 0 for seed in range(2)]
@@ -131,77 +133,77 @@ def test_an_image_that_is_deleted_meanwhile_is_no_miss(
         return hits
 
     monkeypatch.setattr(search._store, "search", deleting)
-    verdict = looked(search)
-    assert verdict is not None
-    assert (verdict.searched, verdict.missed) == (1, ())
+    result = check(search)
+    assert result is not None
+    assert (result.searched, result.missed) == (1, ())
 
 
 def test_an_empty_gallery_is_not_searched(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search._store, "search", gone)
-    assert looked(search) is None
+    monkeypatch.setattr(search._store, "search", raise_unavailable)
+    assert check(search) is None
 
 
-def test_a_database_that_is_gone_is_told_and_the_last_verdict_stands(
+def test_an_unavailable_database_is_reported_and_the_last_result_is_kept(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     search.add(png(1))
-    told: list[Verdict | None] = []
+    observed: list[CanaryResult | None] = []
     canary = Canary(search, 300)
-    canary.observe = told.append
-    canary.look()
+    canary.observe = observed.append
+    canary.check()
     with monkeypatch.context() as context:
-        context.setattr(search._store, "ids_from", gone)
-        canary.look()
-    assert told == [canary.verdict, None]
-    assert "could not look: Milvus doesn't answer." in caplog.text
-    canary.look()
-    assert told[2] is canary.verdict is not None
+        context.setattr(search._store, "get_ids_from", raise_unavailable)
+        canary.check()
+    assert observed == [canary.result, None]
+    assert "could not check: Milvus doesn't answer." in caplog.text
+    canary.check()
+    assert observed[2] is canary.result is not None
 
 
-class Told:
-    """Hears of the looks from the canary's thread."""
+class Observer:
+    """Collects the results of the canary's thread."""
 
-    def __init__(self, enough: int) -> None:
-        self.verdicts: list[Verdict | None] = []
+    def __init__(self, count: int) -> None:
+        self.results: list[CanaryResult | None] = []
         self.enough = threading.Event()
-        self._count = enough
+        self._count = count
 
-    def __call__(self, verdict: Verdict | None) -> None:
-        self.verdicts.append(verdict)
-        if len(self.verdicts) >= self._count:
+    def __call__(self, result: CanaryResult | None) -> None:
+        self.results.append(result)
+        if len(self.results) >= self._count:
             self.enough.set()
 
 
-def test_it_looks_again_and_again_until_it_is_stopped(search: ImageSearch) -> None:
+def test_checks_repeat_until_the_canary_is_stopped(search: ImageSearch) -> None:
     search.add(png(1))
     canary = Canary(search, 0.001)
-    canary.observe = told = Told(enough=3)
+    canary.observe = observer = Observer(count=3)
     canary.start()
-    assert told.enough.wait(30)
+    assert observer.enough.wait(30)
     canary.stop()
     assert not canary._thread.is_alive()
-    assert None not in told.verdicts
+    assert None not in observer.results
 
 
-def test_a_fault_does_not_end_the_watch(
+def test_a_bug_does_not_end_the_thread(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> list[int]:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(search._store, "ids_from", broken)
+    monkeypatch.setattr(search._store, "get_ids_from", broken)
     canary = Canary(search, 0.001)
-    canary.observe = told = Told(enough=2)
+    canary.observe = observer = Observer(count=2)
     canary.start()
-    assert told.enough.wait(30)
+    assert observer.enough.wait(30)
     canary.stop()
-    assert set(told.verdicts) == {None}
+    assert set(observer.results) == {None}
     assert "a bug" in caplog.text
 
 
-def test_it_can_be_turned_off_and_stopped_before_it_was_started(search: ImageSearch) -> None:
+def test_it_can_be_disabled_and_stopped_before_it_was_started(search: ImageSearch) -> None:
     off = Canary(search, 0)
     off.start()
     assert off._thread.ident is None
@@ -209,7 +211,7 @@ def test_it_can_be_turned_off_and_stopped_before_it_was_started(search: ImageSea
     Canary(search, 1).stop()
 
 
-def test_health_is_degraded_and_metrics_tell_while_images_are_missed(
+def test_health_is_degraded_and_metrics_show_it_while_images_are_missed(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = search.add(png(1)).id or 0
@@ -222,17 +224,17 @@ def test_health_is_degraded_and_metrics_tell_while_images_are_missed(
     right = {"token": "t"}
     assert "canary" not in client.get("/api/health", headers=right).json()["data"]
     with monkeypatch.context() as context:
-        blind(search, context, lost)
-        canary.look()
+        lose_row(search, context, lost)
+        canary.check()
     answer = client.get("/api/health", headers=right)
-    assert answer.status_code == 200  # what is found is served: no restart is asked for
+    assert answer.status_code == 200  # searches still work: no restart is needed
     assert answer.json()["data"]["status"] == "degraded"
     assert str(lost) in answer.json()["data"]["canary"]
     assert client.get("/api/health").json()["data"] == {"status": "degraded"}
-    told = client.get("/api/metrics", headers=right).text
-    assert "\nbogv_canary_recall 0.5\n" in told
-    assert "\nbogv_canary_searches_total 2.0\n" in told
-    assert "\nbogv_canary_misses_total 1.0\n" in told
-    canary.look()
+    metrics = client.get("/api/metrics", headers=right).text
+    assert "\nbogv_canary_recall 0.5\n" in metrics
+    assert "\nbogv_canary_searches_total 2.0\n" in metrics
+    assert "\nbogv_canary_misses_total 1.0\n" in metrics
+    canary.check()
     assert client.get("/api/health").json()["data"] == {"status": "ok"}
     assert "\nbogv_canary_recall 1.0\n" in client.get("/api/metrics", headers=right).text

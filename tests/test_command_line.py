@@ -66,8 +66,8 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_commands_do_what_they_say(run: Run, images: Path) -> None:
-    """One story, so that the model is loaded as few times as can be."""
+def test_commands_add_search_list_and_delete_images(run: Run, images: Path) -> None:
+    """One test for several commands, because each call loads the model."""
     first = run("add", images, "--key-from", "stem")
     assert first.returncode == 1
     assert first.stdout.strip() == "4 created, 0 updated, 0 unchanged, 1 failed"
@@ -101,7 +101,7 @@ def test_the_commands_do_what_they_say(run: Run, images: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        (["search", "/no/such.jpg"], {}, "There is no file"),
+        (["search", "/no/such.jpg"], {}, "There is no such file"),
         (["add", "/no/such"], {}, "There is no file or folder"),
         (["stats"], {"BOGV_MAX_PIXELS": "many"}, "BOGV_MAX_PIXELS"),
         (["stats"], {"BOGV_ENGINE": "abacus"}, "BOGV_ENGINE"),
@@ -109,7 +109,7 @@ def test_the_commands_do_what_they_say(run: Run, images: Path) -> None:
         (["stats"], {"MILVUS_HOST": "127.0.0.1", "MILVUS_PORT": "1"}, "can't be opened"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
+def test_errors_are_one_line(
     run: Run, arguments: list[str], variables: dict[str, str], message: str
 ) -> None:
     done = run(*arguments, **variables)
@@ -125,7 +125,7 @@ def test_help_names_every_command(run: Run) -> None:
         assert command in text
 
 
-def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
+def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running(data) as first:
         for seed in range(5):
@@ -159,7 +159,7 @@ def test_the_import_at_start_adds_and_moves(images: Path, tmp_path: Path) -> Non
             time.sleep(0.1)
         assert sorted(path.name for path in pool.iterdir()) == [f"p{i}.png" for i in range(4)]
         assert (images / "sub" / "bad.jpg").exists()
-        # What is in the pool may be named by path, and is what the record points to.
+        # Paths in the pool are allowed, and the record's filepath is the one in the pool.
         body = {"path": str(pool / "p1.png"), "limit": 1}
         asked = f"{server.url}/api/image/sim/search/path"
         [hit] = httpx.post(asked, json=body, timeout=300).json()["data"]
@@ -172,7 +172,7 @@ def test_the_demo_starts_with_samples_or_with_a_folder(images: Path, tmp_path: P
     with running(data, "-m", "bogv", "demo") as first:
         assert first.health()["count"] == len(samples) >= 60
         assert httpx.get(first.url, timeout=60).status_code == 200
-        # The samples give way; what the user has added stays.
+        # With --images, the samples are removed; the user's images stay.
         mine = data / "samples-of-mine.png"
         mine.write_bytes(png(7))
         added = httpx.post(f"{first.url}/api/image/sim/add/path", json={"path": str(mine)})
@@ -185,7 +185,7 @@ def test_the_demo_starts_with_samples_or_with_a_folder(images: Path, tmp_path: P
         assert httpx.get(f"{second.url}/api/docs").status_code == 200
 
 
-def test_sigterm_answers_what_is_under_way_and_stops_the_import(data: Path, tmp_path: Path) -> None:
+def test_sigterm_finishes_running_requests_and_stops_the_import(data: Path, tmp_path: Path) -> None:
     inc, pool, images = tmp_path / "inc", tmp_path / "pool", 1000
     inc.mkdir()
     image = png(1)
@@ -204,11 +204,11 @@ def test_sigterm_answers_what_is_under_way_and_stops_the_import(data: Path, tmp_
         assert "Traceback" not in server.log.read_text()
     store = MilvusStore.lite(data, "images")
     store.open(fingerprint, 2048)
-    assert len(store.with_keys(["late"])) == 1
+    assert len(store.get_by_keys(["late"])) == 1
     moved = list(pool.glob("*.png")) if pool.exists() else []
     assert len(moved) < images, "it had ended before the signal"
     rows = {md5_of(path.read_bytes()) for path in moved}
-    assert {record.md5 for record in store.with_keys(sorted(rows))} == rows
+    assert {record.md5 for record in store.get_by_keys(sorted(rows))} == rows
     store.close()
 
 
@@ -233,14 +233,14 @@ class HalfSent:
         self._socket.sendall(body[: len(body) // 2])
 
     def rest(self) -> bytes:
-        """Send what is left; the answer."""
+        """Send the second half, and return the response."""
         with self._socket as connection:
             connection.sendall(self._later)
             return connection.recv(10_000)
 
 
 def accepts(url: str) -> bool:
-    """Whether a connection is taken."""
+    """Whether the server accepts connections."""
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0

@@ -58,7 +58,7 @@ def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> N
         ("BOGV_MAX_CONNECTIONS", "0"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused_by_name(
+def test_an_invalid_value_is_rejected_with_the_name_of_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -66,20 +66,20 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(
         Settings()
 
 
-def test_paths_may_be_read_below_the_named_roots_else_below_bogvs_own(tmp_path: Path) -> None:
+def test_the_roots_default_to_the_data_and_pool_folders(tmp_path: Path) -> None:
     named = Settings(image_roots=os.pathsep.join(["/a", "/b"]))
     assert named.roots == [Path("/a"), Path("/b")]
     own = Settings(data_dir=tmp_path, image_pool_path=Path("/pool"))
     assert own.roots == [tmp_path, Path("/pool")]
 
 
-def test_proxies_are_addresses_and_networks_and_by_default_none() -> None:
+def test_proxies_are_addresses_and_networks_and_none_by_default() -> None:
     assert Settings().proxies == []
     named = Settings(trusted_proxies="127.0.0.1, ::1,10.0.0.0/8,")
     assert named.proxies == ["127.0.0.1", "::1", "10.0.0.0/8"]
 
 
-def test_without_a_token_the_server_has_the_names_that_it_is_given_and_with_one_any() -> None:
+def test_host_names_are_limited_without_a_token_and_unlimited_with_one() -> None:
     assert Settings().hosts == []
     assert Settings(token="t").hosts is None
     named = "images.example, *.lab.example,"
@@ -96,12 +96,12 @@ def test_an_error_in_the_settings_shows_no_value(monkeypatch: pytest.MonkeyPatch
     assert "s3cret" not in repr(Settings.model_construct(milvus_host="http://me:s3cret@db"))
 
 
-def test_the_data_folder_is_the_same_wherever_one_looks_from() -> None:
+def test_the_data_folder_is_made_absolute() -> None:
     assert Settings().data_dir == Path("data").absolute()
     assert Settings(data_dir=Path("x")).samples_dir == Path("x").absolute() / "samples"
 
 
-def test_galleries_in_one_folder_keep_their_thumbnails_apart(tmp_path: Path) -> None:
+def test_each_collection_has_a_thumbnail_folder_of_its_own(tmp_path: Path) -> None:
     urls = {
         Settings(data_dir=tmp_path, collection=name).thumbnails_url for name in ("images", "a", "b")
     }
@@ -109,21 +109,21 @@ def test_galleries_in_one_folder_keep_their_thumbnails_apart(tmp_path: Path) -> 
     assert Settings(collection="a", thumbnails="s3://bucket").thumbnails_url == "s3://bucket"
 
 
-def test_what_bogv_keeps_for_itself_is_private_wherever_it_lies(tmp_path: Path) -> None:
-    inside = Settings(data_dir=tmp_path).private
+def test_bogvs_own_files_are_private_wherever_they_are_stored(tmp_path: Path) -> None:
+    inside = Settings(data_dir=tmp_path).private_paths
     names = {"cache", "models", "thumbnails", "pending", "milvus.db", "originals"}
     assert {path.relative_to(tmp_path).parts[0] for path in inside} == names
     for url in ("/thumbs", "file:///thumbs", "local:///thumbs", "simplecache::file:///thumbs"):
-        assert Path("/thumbs") in Settings(thumbnails=url).private
-    assert len(Settings(thumbnails="s3://bucket/thumbs").private) == 6
-    assert Path("thumbs").absolute() in Settings(thumbnails="thumbs").private
+        assert Path("/thumbs") in Settings(thumbnails=url).private_paths
+    assert len(Settings(thumbnails="s3://bucket/thumbs").private_paths) == 6
+    assert Path("thumbs").absolute() in Settings(thumbnails="thumbs").private_paths
 
 
 @pytest.mark.parametrize("folder", [".", "cache/gradio", "thumbnails", "..", "link"])
-def test_nothing_private_is_imported(tmp_path: Path, folder: str) -> None:
+def test_a_private_folder_can_not_be_imported(tmp_path: Path, folder: str) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "link").symlink_to("cache")
-    with pytest.raises(ValidationError, match="IMAGE_INC_PATH holds what bogv keeps"):
+    with pytest.raises(ValidationError, match="IMAGE_INC_PATH overlaps a private path"):
         Settings(data_dir=data, image_inc_path=data / folder)
     assert Settings(data_dir=data, image_inc_path=data / "incoming").image_inc_path is not None

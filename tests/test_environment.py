@@ -1,4 +1,4 @@
-"""Secrets: from files, and not left in the environment."""
+"""Secrets are read from files, and removed from the environment."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from bogv.config import Settings, read_settings
-from bogv.environment import forget
+from bogv.environment import unset_variables
 from tests.support.running import ROOT, running
 
 SECRETS = {"TOKEN": "token", "MILVUS_PASSWORD": "milvus_password", "MILVUS_TOKEN": "milvus_token"}
 
 
 @pytest.mark.parametrize(("variable", "name"), SECRETS.items())
-def test_a_secret_may_come_from_a_file(
+def test_a_secret_can_be_read_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, name: str
 ) -> None:
     file = tmp_path / "secret"
@@ -31,27 +31,29 @@ def test_a_secret_may_come_from_a_file(
 
 
 @pytest.mark.parametrize("variable", SECRETS)
-def test_a_file_of_a_secret_that_cannot_be_meant_is_a_clear_error(
+def test_an_invalid_secret_file_is_a_clear_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     file = tmp_path / "secret"
     monkeypatch.setenv(f"{variable}_FILE", str(file))
-    with pytest.raises(ValidationError, match=f"{variable}_FILE names can't be read: No such file"):
+    with pytest.raises(ValidationError, match=f"{variable}_FILE can't be read: No such file"):
         Settings()
-    for content, why in ((b"", "is empty"), (b"\n", "is empty"), (b"\xff", "no UTF-8 text")):
+    for content, why in ((b"", "is empty"), (b"\n", "is empty"), (b"\xff", "not UTF-8 text")):
         file.write_bytes(content)
-        with pytest.raises(ValidationError, match=f"{variable}_FILE names .*{why}"):
+        with pytest.raises(ValidationError, match=f"{variable}_FILE .*{why}"):
             Settings()
     file.write_text("from the file")
     monkeypatch.setenv(variable, "hush-hush")
-    with pytest.raises(ValidationError, match=f"and {variable}_FILE too: set one") as caught:
+    with pytest.raises(
+        ValidationError, match=f"{variable}_FILE is set too: set only one"
+    ) as caught:
         Settings()
     assert "hush-hush" not in str(caught.value)
     assert "from the file" not in str(caught.value)
 
 
-def test_the_environment_forgets_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("token", "in lower case, as pydantic takes it too")
+def test_secrets_are_removed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("token", "in lower case, which pydantic also accepts")
     monkeypatch.setenv("MILVUS_HOST", "http://user:password@db")
     monkeypatch.setenv("BOGV_HOST", "127.0.0.1")
     settings = read_settings()
@@ -61,11 +63,11 @@ def test_the_environment_forgets_its_secrets(monkeypatch: pytest.MonkeyPatch) ->
     assert os.environ["BOGV_HOST"] == "127.0.0.1"
 
 
-def test_what_is_forgotten_is_not_to_be_read_in_proc_nor_by_a_child() -> None:
+def test_removed_variables_are_not_readable_in_proc_or_by_a_child_process() -> None:
     code = (
         "import os, subprocess, sys\n"
-        "from bogv.environment import forget\n"
-        "forget(['TOKEN', 'ABSENT'])\n"
+        "from bogv.environment import unset_variables\n"
+        "unset_variables(['TOKEN', 'ABSENT'])\n"
         "print(os.environ['KEPT'], os.environ.get('TOKEN'))\n"
         "sys.stdout.flush()\n"
         "at = ['/proc/self/environ', f'/proc/{os.getpid()}/environ']\n"
@@ -80,13 +82,13 @@ def test_what_is_forgotten_is_not_to_be_read_in_proc_nor_by_a_child() -> None:
     assert b"hush" not in done.stdout + done.stderr
 
 
-def test_forgetting_nothing_changes_nothing() -> None:
+def test_removing_no_variables_changes_nothing() -> None:
     before = Path("/proc/self/environ").read_bytes()
-    forget([])
+    unset_variables([])
     assert Path("/proc/self/environ").read_bytes() == before
 
 
-def test_a_server_has_its_secrets_in_no_environment(tmp_path: Path) -> None:
+def test_no_process_of_a_server_has_secrets_in_its_environment(tmp_path: Path) -> None:
     with running(tmp_path / "data", TOKEN="hush-hush", MILVUS_TOKEN="hush-hush") as server:
         own = server.process.pid
         assert b"BOGV_DATA_DIR=" in Path(f"/proc/{own}/environ").read_bytes()
@@ -95,7 +97,7 @@ def test_a_server_has_its_secrets_in_no_environment(tmp_path: Path) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Those of its main thread and of the others, and theirs."""
+    """The child processes of all threads of a process, and their children."""
     found = [
         int(child)
         for tasks in Path(f"/proc/{pid}/task").glob("*/children")

@@ -13,7 +13,7 @@ from tests.support.web import reply, serving
 BODY = b"a file " * 400_000  # more than one block
 
 
-def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "new" / "a.bin"
     with atomic_write(target) as partial:
         partial.write_bytes(BODY)
@@ -23,7 +23,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+def test_an_error_leaves_the_old_file_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
 
@@ -38,7 +38,7 @@ def test_an_error_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_download_is_stored_as_it_is_sent_once_it_is_verified(tmp_path: Path) -> None:
+def test_a_verified_download_is_stored_without_decompression(tmp_path: Path) -> None:
     target, verified = tmp_path / "new" / "a.tar.gz", []
 
     def answer(handler: Any) -> None:
@@ -55,7 +55,7 @@ def test_a_download_is_stored_as_it_is_sent_once_it_is_verified(tmp_path: Path) 
     assert target.read_bytes() == BODY
 
 
-def test_a_download_that_fails_or_is_refused_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_or_rejected_download_leaves_no_file(tmp_path: Path) -> None:
     def refuse(partial: Path) -> None:
         raise ValueError(partial.name)
 
@@ -69,7 +69,7 @@ def test_a_download_that_fails_or_is_refused_leaves_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-def test_a_digest_is_hashlibs(tmp_path: Path, algorithm: str) -> None:
+def test_a_digest_equals_hashlibs(tmp_path: Path, algorithm: str) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(BODY)
     assert file_digest(path, algorithm) == hashlib.new(algorithm, BODY).hexdigest()

@@ -25,7 +25,7 @@ def inc(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "inc")
 
 
-def test_an_import_moves_what_is_in_and_leaves_what_failed(
+def test_an_import_moves_added_images_and_leaves_failed_ones(
     search: ImageSearch, inc: Path, tmp_path: Path
 ) -> None:
     pool = tmp_path / "pool"
@@ -49,10 +49,10 @@ def test_an_import_overwrites_no_other_image(
     assert str(beside) in {record.filepath for record in search.page().records}
 
 
-def test_an_import_that_was_interrupted_is_finished_by_the_next(
+def test_an_interrupted_import_is_finished_by_the_next(
     search: ImageSearch, inc: Path, tmp_path: Path
 ) -> None:
-    """Added but not moved, or moved by halves: the second run ends where one would have."""
+    """One image was added and copied to the pool, but not removed from the folder."""
     pool = tmp_path / "pool"
     search.add(png(1), filepath=str(pool / "a.png"))
     pool.mkdir()
@@ -62,7 +62,7 @@ def test_an_import_that_was_interrupted_is_finished_by_the_next(
     assert search.stats().count == 2
 
 
-def test_without_a_pool_the_images_stay(search: ImageSearch, inc: Path) -> None:
+def test_without_a_pool_the_images_are_not_moved(search: ImageSearch, inc: Path) -> None:
     for _ in range(2):
         import_folder(search, inc, None)
         assert (inc / "a.png").exists()
@@ -80,7 +80,7 @@ def test_an_import_follows_no_link(search: ImageSearch, inc: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("changed", ["a.png", "shoes"])
-def test_nor_one_that_comes_after_the_walk(
+def test_a_link_created_after_the_walk_is_not_followed(
     search: ImageSearch,
     inc: Path,
     tmp_path: Path,
@@ -91,15 +91,15 @@ def test_nor_one_that_comes_after_the_walk(
     secret.parent.mkdir()
     for path in (secret, secret.parent / "b.png"):
         path.write_bytes(png(7))
-    walked = find_images
+    original = find_images
 
-    def then_exchanged(paths: list[Path]) -> list[Path]:
-        found = walked(paths)
+    def find_then_replace(paths: list[Path]) -> list[Path]:
+        found = original(paths)
         (inc / changed).rename(tmp_path / "moved")
         (inc / changed).symlink_to(secret if changed == "a.png" else secret.parent)
         return found
 
-    monkeypatch.setattr("bogv.folder_import.find_images", then_exchanged)
+    monkeypatch.setattr("bogv.folder_import.find_images", find_then_replace)
     import_folder(search, inc, tmp_path / "pool")
     assert md5_of(png(7)) not in {record.md5 for record in search.page().records}
 

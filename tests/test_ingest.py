@@ -44,7 +44,10 @@ def test_adds_that_meet_are_written_together(
     with ThreadPoolExecutor(len(seeds)) as threads:
         with search._writing:
             adding = [threads.submit(search.add, png(seeds[0]))]
-            while search._pipeline._writes._waiting or not search._pipeline._writes._turn.locked():
+            while (
+                search._pipeline._writes._waiting
+                or not search._pipeline._writes._batch_lock.locked()
+            ):
                 time.sleep(0.01)  # until it waits for the lock
             adding += [threads.submit(search.add, png(seed)) for seed in seeds[1:]]
             while len(search._pipeline._writes._waiting) < len(seeds) - 1:
@@ -78,7 +81,7 @@ def test_the_origin_stands_for_a_path_that_was_not_given(search: ImageSearch) ->
 def test_other_bytes_under_the_same_key_are_another_record(search: ImageSearch) -> None:
     one, two = search.add(png(1), "product"), search.add(png(2), "product")
     assert one.id != two.id
-    assert {record.id for record in search.with_keys(["product"])} == {one.id, two.id}
+    assert {record.id for record in search.get_by_keys(["product"])} == {one.id, two.id}
     assert search.delete_keys(["product"]) == 2
 
 
@@ -122,7 +125,7 @@ def test_one_bad_image_never_stops_the_rest(search: ImageSearch, thumbnails: Thu
     errors = [type(added.error) for added in verdicts[1:6]]
     assert errors == [NotAnImage, DamagedImage, StorageUnavailable, InvalidValue, InvalidValue]
     assert search.stats().count == 2
-    assert search.with_keys([md5_of(png(1))])[0].filepath == "again"
+    assert search.get_by_keys([md5_of(png(1))])[0].filepath == "again"
 
 
 def test_many_images_are_added_in_batches_and_in_order(search: ImageSearch) -> None:
@@ -147,14 +150,14 @@ def test_an_image_that_comes_twice_is_created_once(search: ImageSearch) -> None:
     verdicts = list(search.add_many(images))
     assert [verdicts[i].status for i in places] == ["created"] + ["updated"] * 4
     assert sum(added.status == "created" for added in verdicts) == search.stats().count
-    assert search.with_keys(["0"])[0].filepath == f"/{3 * module.BATCH}"
+    assert search.get_by_keys(["0"])[0].filepath == f"/{3 * module.BATCH}"
 
 
 def test_the_last_path_wins(search: ImageSearch) -> None:
     images = [NewImage(partial(png, 1), path, "k") for path in ("/a", "/b", "/a", "", "/c")]
     statuses = [added.status for added in search.add_many(images)]
     assert statuses == ["created", "updated", "updated", "unchanged", "updated"]
-    assert search.with_keys(["k"])[0].filepath == "/c"
+    assert search.get_by_keys(["k"])[0].filepath == "/c"
 
 
 def test_an_image_deleted_while_it_is_looked_up_is_added_again(search: ImageSearch) -> None:
@@ -177,7 +180,7 @@ def test_concurrent_adds_create_once_and_keep_the_path(search: ImageSearch) -> N
         verdicts = run_concurrently(plain, given, plain, plain)
         statuses = [getattr(verdict, "status", None) for verdict in verdicts]
         assert statuses.count("created") == 1
-        assert search.with_keys([f"k{i}"])[0].filepath == "/given"
+        assert search.get_by_keys([f"k{i}"])[0].filepath == "/given"
     assert search.stats().count == 4
 
 
@@ -232,7 +235,7 @@ def test_a_failing_engine_fails_the_images_and_stops_nothing(
 
     search.add(png(1), "there")
     with monkeypatch.context() as patched:
-        patched.setattr(search.embedder._engine, "features", out_of_memory)
+        patched.setattr(search.embedder._engine, "compute", out_of_memory)
         images = [NewImage(partial(png, i), key="there") for i in (1, 2)]
         known, new = search.add_many(images)
     assert (known.status, type(new.error)) == ("unchanged", EngineFailed)

@@ -22,7 +22,7 @@ def record(message: str, *args: object, exception: Exception | None = None) -> l
     return logging.LogRecord("bogv.x", logging.WARNING, "f", 1, message, args, info)
 
 
-def test_json_is_one_object_a_line_also_with_line_breaks_and_errors() -> None:
+def test_json_logs_are_one_object_per_line() -> None:
     handler = written("json")
     made = record("猫 %s", "a\nb", exception=ValueError("two\nlines"))
     made.fields = {"route": "/x", "ms": 1.5}
@@ -37,7 +37,7 @@ def test_json_is_one_object_a_line_also_with_line_breaks_and_errors() -> None:
     assert "request_id" not in told
 
 
-def test_text_ends_with_the_requests_id_where_there_is_one() -> None:
+def test_text_logs_end_with_the_request_id_if_there_is_one() -> None:
     handler = written("text")
     alone = record("hello")
     handler.filter(alone)

@@ -1,4 +1,4 @@
-"""A URL's login is used, and is neither told nor stored."""
+"""The login of a URL is used, but never shown, logged or stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pymilvus import MilvusException
 from bogv.config import Settings
 from bogv.errors import DatabaseUnavailable, StorageUnavailable
 from bogv.records import NewImage
-from bogv.redaction import redacted, split_login, without_login
+from bogv.redaction import redact, split_login, strip_login
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.storage import connection as connection_module
@@ -41,14 +41,14 @@ WITH_LOGIN = [
 
 
 @pytest.mark.parametrize("url", WITH_LOGIN)
-def test_a_url_loses_its_login_and_nothing_else(url: str) -> None:
-    told = without_login(url)
-    assert not any(secret in told for secret in SECRETS)
-    assert told.partition("://")[2].startswith(("host.example", "[::1]", "猫.example"))
+def test_only_the_login_is_removed_from_a_url(url: str) -> None:
+    stripped = strip_login(url)
+    assert not any(secret in stripped for secret in SECRETS)
+    assert stripped.partition("://")[2].startswith(("host.example", "[::1]", "猫.example"))
     for end in ("/a.png", "?x=a@b", "/a@b", "猫.png"):
-        assert told.endswith(end) == url.endswith(end)
+        assert stripped.endswith(end) == url.endswith(end)
     if " " not in url.strip():
-        assert redacted(f"It failed: {url}.") == f"It failed: {told}."
+        assert redact(f"It failed: {url}.") == f"It failed: {stripped}."
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_url_loses_its_login_and_nothing_else(url: str) -> None:
         "s3://bucket/a@b",
     ],
 )
-def test_what_has_none_stays_as_it_was_written(url: str) -> None:
-    assert without_login(url) == url
-    assert redacted(url) == url
+def test_text_without_a_login_is_unchanged(url: str) -> None:
+    assert strip_login(url) == url
+    assert redact(url) == url
 
 
-def test_a_login_is_taken_out_of_a_url_whole() -> None:
+def test_a_url_is_split_into_address_user_and_password() -> None:
     assert split_login("http://a:b%40c@host:1/db") == ("http://host:1/db", "a", "b@c")
     assert split_login("https://a%3Ab@[::1]:1") == ("https://[::1]:1", "a:b", "")
     assert split_login("http://host:1") == ("http://host:1", "", "")
@@ -79,7 +79,7 @@ def test_a_login_is_taken_out_of_a_url_whole() -> None:
 
 
 class Client:
-    """Stands for pymilvus' and fails as it does, telling what it was given."""
+    """A fake of pymilvus' client that fails like it, with the URI in the error."""
 
     given: list[tuple[str, dict[str, Any]]]
 
@@ -107,7 +107,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
         ("http://s3cret@db:1/name", "http://db:1/name", {"token": "s3cret"}),
     ],
 )
-def test_the_databases_login_is_used_and_not_told(
+def test_the_databases_login_is_used_but_not_shown(
     given: list[tuple[str, dict[str, Any]]], host: str, uri: str, login: dict[str, str]
 ) -> None:
     store = MilvusStore.server(host, 19530, "images", user="", password="", token="")
@@ -121,7 +121,7 @@ def test_the_databases_login_is_used_and_not_told(
     assert not any(secret in shown for secret in SECRETS)
 
 
-def test_a_login_of_its_own_goes_before_the_one_in_the_address(
+def test_login_variables_override_the_login_in_the_address(
     given: list[tuple[str, dict[str, Any]]],
 ) -> None:
     MilvusStore.server("http://a:s3cret@db", 1, "images", user="", password="", token="t")
@@ -142,7 +142,7 @@ def test_a_login_of_its_own_goes_before_the_one_in_the_address(
         "http://somebody:s3cret@db:99999",
     ],
 )
-def test_an_address_that_can_not_be_read_is_a_clear_error_that_does_not_show_it(
+def test_an_invalid_address_is_a_clear_error_that_does_not_show_it(
     given: list[tuple[str, dict[str, Any]]], host: str
 ) -> None:
     with pytest.raises(DatabaseUnavailable, match="MILVUS_HOST") as caught:
@@ -151,7 +151,7 @@ def test_an_address_that_can_not_be_read_is_a_clear_error_that_does_not_show_it(
     assert not given
 
 
-def test_thumbnails_that_can_not_be_kept_tell_no_login() -> None:
+def test_an_error_of_the_thumbnail_storage_shows_no_login() -> None:
     with pytest.raises(StorageUnavailable) as caught:
         Thumbnails("unknown://somebody:s3cret@host/folder")
     assert "s3cret" not in str(caught.value)
@@ -169,13 +169,13 @@ def search(tmp_path: Path) -> Iterator[ImageSearch]:
 
 
 class Fetching(Sources):
-    """Fetches nothing: each URL is a picture."""
+    """Returns an image for each URL without fetching it."""
 
     async def fetch(self, url: str) -> bytes:
         return png(len(url))
 
 
-def test_the_login_of_a_url_is_not_stored_told_nor_logged(
+def test_the_login_of_an_image_url_is_not_stored_or_logged(
     search: ImageSearch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = FastAPI()
@@ -194,7 +194,7 @@ def test_the_login_of_a_url_is_not_stored_told_nor_logged(
     assert not any(secret in caplog.text for secret in SECRETS)
 
 
-def test_the_header_of_the_demo_and_health_tell_the_address_alone(
+def test_the_demos_header_and_health_show_the_address_without_the_login(
     search: ImageSearch,
     given: list[tuple[str, dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,

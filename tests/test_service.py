@@ -178,13 +178,13 @@ def test_a_page_is_filtered_by_key_or_path(search: ImageSearch) -> None:
 
 def test_stored_images_find_themselves_by_their_stored_vectors(search: ImageSearch) -> None:
     ids = fill(search, 6)
-    assert sorted(search.ids_from(0, 10)) == sorted(ids)
-    assert len(search.ids_from(0, 3)) == 3
-    assert sorted(search.ids_from(sorted(ids)[4], 10)) == sorted(ids)[4:]
+    assert sorted(search.get_ids_from(0, 10)) == sorted(ids)
+    assert len(search.get_ids_from(0, 3)) == 3
+    assert sorted(search.get_ids_from(sorted(ids)[4], 10)) == sorted(ids)[4:]
     canary = Canary(search, 300, seed=0)
-    canary.look()
-    assert canary.verdict is not None
-    assert (canary.verdict.searched, canary.verdict.missed) == (4, ())
+    canary.check()
+    assert canary.result is not None
+    assert (canary.result.searched, canary.result.missed) == (4, ())
 
 
 def test_all_is_there_after_a_restart(

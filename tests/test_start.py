@@ -1,4 +1,4 @@
-"""What can be told at the start is told before anything slow; and what is lost later, by health."""
+"""Errors of the configuration are reported before slow steps of the start; later ones by health."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from tests.support.running import ROOT
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens on."""
+    """A port in use."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         yield other.getsockname()[1]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
-def test_a_port_in_use_is_told_with_what_to_set(taken: int, host: str) -> None:
+def test_an_error_for_a_port_in_use_names_the_variable_to_set(taken: int, host: str) -> None:
     with pytest.raises(Unavailable, match=f"Port {taken} .* API_PORT"):
         listen(host, taken)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "nobody.invalid"])
-def test_an_address_that_is_not_this_machines_is_told(host: str) -> None:
+def test_an_address_of_another_machine_is_a_clear_error(host: str) -> None:
     with pytest.raises(Unavailable, match="BOGV_HOST"):
         listen(host, 0)
 
 
-def test_a_port_that_is_taken_stays_taken() -> None:
+def test_a_second_listener_on_a_port_is_rejected() -> None:
     [listener] = listen("127.0.0.1", 0)
     with listener:
         with pytest.raises(Unavailable, match="in use"):
             listen("127.0.0.1", listener.getsockname()[1])
-        with socket.create_connection(listener.getsockname()):  # it waits to be answered
+        with socket.create_connection(listener.getsockname()):  # the first one is still listening
             pass
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
-def test_a_port_in_use_is_found_before_anything_is_loaded(
+def test_a_port_in_use_is_detected_before_the_gallery_is_opened(
     taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     def loaded(_: Settings) -> ImageSearch:
@@ -75,13 +75,13 @@ def test_a_port_in_use_is_found_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize("below", ["a file", "a file/data"])
-def test_a_data_folder_that_is_none_is_told(tmp_path: Path, below: str) -> None:
+def test_a_data_path_that_is_not_a_folder_is_a_clear_error(tmp_path: Path, below: str) -> None:
     (tmp_path / "a file").touch()
     with pytest.raises(StorageUnavailable, match="BOGV_DATA_DIR"):
         bootstrap.open_search(Settings(data_dir=tmp_path / below))
 
 
-def test_a_data_folder_that_is_read_only_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_read_only_data_folder_is_an_error_of_one_line(tmp_path: Path) -> None:
     namespace = mount_namespace()
     if namespace is None:
         pytest.skip("no right to make mount namespaces (`unshare`)")
@@ -90,8 +90,8 @@ def test_a_data_folder_that_is_read_only_is_told_in_one_line(tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        f"bogv: The data folder {tmp_path} can't be written to: Read-only file system."
-        " Give bogv the right to, or set BOGV_DATA_DIR to another."
+        f"bogv: The data folder {tmp_path} isn't writable: Read-only file system."
+        " Give bogv write access to it, or set BOGV_DATA_DIR to another folder."
     )
     assert "Traceback" not in done.stderr
 
@@ -114,14 +114,12 @@ def client(data: Path) -> Iterator[TestClient]:
 
 def health(client: TestClient) -> tuple[int, str, str]:
     answer = client.get("/api/health")
-    told = answer.json().get("error") or {"type": "", "detail": ""}
-    return answer.status_code, told["type"], told["detail"]
+    error = answer.json().get("error") or {"type": "", "detail": ""}
+    return answer.status_code, error["type"], error["detail"]
 
 
 @pytest.mark.parametrize("what", [".", "*.db", "thumbnails"])
-def test_health_says_that_the_data_folder_was_deleted(
-    client: TestClient, data: Path, what: str
-) -> None:
+def test_health_reports_a_deleted_data_folder(client: TestClient, data: Path, what: str) -> None:
     assert health(client) == (200, "", "")
     for path in data.glob(what) if what != "." else [data]:
         shutil.rmtree(path)
@@ -133,7 +131,7 @@ def test_health_says_that_the_data_folder_was_deleted(
     assert client.post("/api/image/sim/add/file", files={"file": png(1)}).status_code == 503
 
 
-def test_health_says_that_another_folder_took_its_place(client: TestClient, data: Path) -> None:
+def test_health_reports_a_replaced_data_folder(client: TestClient, data: Path) -> None:
     shutil.copytree(data, data.with_name("copy"))
     shutil.rmtree(data)
     data.with_name("copy").rename(data)

@@ -1,11 +1,11 @@
-"""Install a locked requirements file: every package in its version, checked against its hash.
+"""Install a locked requirements file: each package in its pinned version, verified by hash.
 
     python tools/install.py requirements.txt
 
-TORCH_INDEX_URL names another index for torch and torchvision, such as the one of the CPU builds:
-the default index has builds for NVIDIA cards alone on Linux. These two are then held by their
-version, not by a hash, since the lock knows only the default index' files, and what only CUDA needs
-is left out. pip takes the CPU build 2.14.1+cpu for the 2.14.1 that the lock asks for.
+TORCH_INDEX_URL names another index for torch and torchvision, such as that of the CPU builds: for
+Linux, the default index has CUDA builds only. These two packages are then pinned by version, not
+by hash, because the lock has the hashes of the default index only, and the CUDA packages are
+skipped. pip accepts the CPU build 2.14.1+cpu where the lock requires 2.14.1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CUDA = re.compile(r"^(?:cuda-|nvidia-|triton==).*\n(?: .*\n)*", re.MULTILINE)
 
 
 def without_cuda(lock: str) -> str:
-    """The text of a lock without the packages that torch has for NVIDIA cards."""
+    """The text of a lock without the CUDA packages that torch depends on."""
     return _CUDA.sub("", lock)
 
 
@@ -35,7 +35,7 @@ def install(lock: Path, torch_index: str | None) -> None:
         _pip("--require-hashes", "-r", str(lock))
         return
     text = lock.read_text("utf-8")
-    # Without what they depend on: that is in the lock.
+    # Without dependencies: the lock has them.
     _pip("--no-deps", "--index-url", torch_index, *_TORCH.findall(text))
     with tempfile.TemporaryDirectory() as folder:
         rest = Path(folder) / lock.name
@@ -45,11 +45,11 @@ def install(lock: Path, torch_index: str | None) -> None:
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, check=True)  # noqa: S603, pip alone
+    subprocess.run(command, check=True)  # noqa: S603, the command is pip
 
 
 if __name__ == "__main__":
     try:
         install(Path(sys.argv[1]), os.environ.get("TORCH_INDEX_URL"))
-    except subprocess.CalledProcessError as failed:  # pip has said why
+    except subprocess.CalledProcessError as failed:  # pip has printed the error
         sys.exit(failed.returncode)

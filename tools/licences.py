@@ -2,8 +2,8 @@
 
     python tools/licences.py
 
-A licence is what the installed package's own metadata says. Where a package is for other systems or
-Pythons alone, and so isn't installed, the page keeps what a person wrote there.
+A licence comes from the installed package's metadata. For a package that isn't installed, because
+it is for other systems or versions of Python, the page keeps the licence that was entered by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.txt"
 PAGE = ROOT / "docs" / "licences.md"
-HEAD = "| package | version | licence |\n|---|---|---|\n"  # what stands above it is written by hand
+HEAD = "| package | version | licence |\n|---|---|---|\n"  # the text above it is written by hand
 NOT_STATED = "not stated in its metadata"
 
 
@@ -34,7 +34,7 @@ def rows(page: str) -> dict[str, tuple[str, str]]:
 
 
 def installed_licence(name: str) -> str | None:
-    """What the installed package states: an SPDX expression, else the free text if it is a name and
+    """The installed package's licence: an SPDX expression, else the free text if it is a name and
     not the whole licence, else the classifiers. None if the package isn't installed."""
     try:
         found = metadata(name)
@@ -51,13 +51,13 @@ def installed_licence(name: str) -> str | None:
 
 
 def table(lock: str, page: str) -> str:
-    """The rows for `lock`. Raises LookupError for a package whose licence nobody knows."""
+    """The rows for `lock`. Raises LookupError for a package whose licence is unknown."""
     known = rows(page)
     text = ""
     for name, versions in pins(lock).items():
         licence = installed_licence(name) or known.get(name, (None, None))[1]
         if licence is None:
-            raise LookupError(f"{name} isn't installed: write its row into {PAGE.name} by hand")
+            raise LookupError(f"{name} isn't installed: add its row to {PAGE.name} by hand")
         text += f"| {name} | {', '.join(versions)} | {licence} |\n"
     return text
 

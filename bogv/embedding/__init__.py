@@ -1,1 +1,1 @@
-"""Pictures to embeddings: the network, its engines and its weights."""
+"""Embedding of images: the network, its engines and its weights."""

@@ -1,4 +1,4 @@
-"""Pictures to embeddings: ResNet50 after global average pooling, L2-normalised."""
+"""Embeds images: ResNet50's features after global average pooling, L2-normalised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bogv.batching import Batcher
 from bogv.config import Engine as EngineName
 from bogv.config import Precision
 from bogv.embedding.engines import (
-    OWN,
+    DEFAULT_NETWORK,
     Engine,
     Network,
     OpenVinoEngine,
@@ -26,10 +26,10 @@ from bogv.records import Pixels, Vectors
 
 
 class Embedder:
-    """Embeds pictures with one set of weights on one engine. Safe in threads.
+    """Embeds images with one set of weights on one engine. Thread-safe.
 
-    Single pictures that come while the engine is busy share its next batch. Many at once have a
-    lane of their own: a search doesn't wait for the batch of a bulk add.
+    Single images that arrive while the engine is busy share its next batch. Batches of several
+    images have a queue of their own, so a search doesn't wait for a bulk add.
     """
 
     def __init__(self, weights: Weights, engine: Engine) -> None:
@@ -38,34 +38,37 @@ class Embedder:
         self.observe: Callable[[int], None] | None = None
         """Called with the number of images in each batch."""
         self._engine = engine
-        self._shared = Batcher(self._together, engine.batch)
-        self._bulk_turn = threading.Lock()
+        self._batcher = Batcher(self._embed_together, engine.batch)
+        self._bulk_lock = threading.Lock()
 
     def embed(self, pixels: Pixels) -> Vectors:
         """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, each row of length 1.
 
-        Raises EngineFailed when the engine does: out of memory, a lost GPU.
+        Raises EngineFailed: out of memory, a lost GPU.
         """
         if len(pixels) == 0:
             return np.empty((0, DIMENSION), np.float32)
         try:
-            features = self._shared(pixels)[np.newaxis] if len(pixels) == 1 else self._bulk(pixels)
+            if len(pixels) == 1:
+                features = self._batcher(pixels)[np.newaxis]
+            else:
+                features = self._embed_bulk(pixels)
         except (RuntimeError, MemoryError) as error:
             raise EngineFailed(f"{self.engine} failed: {error}.") from error
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         vectors: Vectors = features / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors
 
-    def _together(self, pictures: list[Pixels]) -> list[Vectors]:
-        self._observed(len(pictures))
-        return list(self._engine.features(np.concatenate(pictures)))
+    def _embed_together(self, images: list[Pixels]) -> list[Vectors]:
+        self._observe_batch(len(images))
+        return list(self._engine.compute(np.concatenate(images)))
 
-    def _bulk(self, pixels: Pixels) -> Vectors:
-        with self._bulk_turn:
-            self._observed(len(pixels))
-            return self._engine.bulk(pixels)
+    def _embed_bulk(self, pixels: Pixels) -> Vectors:
+        with self._bulk_lock:
+            self._observe_batch(len(pixels))
+            return self._engine.compute_bulk(pixels)
 
-    def _observed(self, images: int) -> None:
+    def _observe_batch(self, images: int) -> None:
         if self.observe is not None:
             self.observe(images)
 
@@ -75,19 +78,21 @@ def load_embedder(
     engine: EngineName,
     cache_dir: Path,
     precision: Precision = "auto",
-    network: Network = OWN,
+    network: Network = DEFAULT_NETWORK,
 ) -> Embedder:
-    """The embedder for these weights; `auto` takes what is fastest here.
+    """Make the embedder for these weights; engine `auto` chooses the fastest on this machine.
 
-    precision: of what is computed; `auto` is bf16 where CPU or card have units for it, else fp32.
-    Weights in int8 run in int8. network: another than bogv's own is for measurements.
+    precision: of the computation; `auto` is bf16 if the CPU or GPU has hardware support, else fp32.
+    int8 weights always run in int8. network: variants other than bogv's are for benchmarks.
 
-    Raises WeightsUnavailable for a file that holds no ResNet50, EngineFailed for a precision that
-    the engine or the CPU can't do, StorageUnavailable where the converted model can't be saved,
-    ImportError where `openvino` is asked for and not installed.
+    Raises WeightsUnavailable if the file is no ResNet50, EngineFailed if the engine or the CPU
+    doesn't support the precision, StorageUnavailable if the converted model can't be saved,
+    ImportError if the engine is `openvino` and it isn't installed.
     """
-    if weights.int8 is not None and (engine == "torch" or network != OWN):
-        raise EngineFailed("int8 runs on OpenVINO alone (BOGV_ENGINE=openvino), as bogv has it.")
+    if weights.int8 is not None and (engine == "torch" or network != DEFAULT_NETWORK):
+        raise EngineFailed(
+            "int8 needs OpenVINO (BOGV_ENGINE=openvino) and bogv's unmodified network."
+        )
     if engine == "auto" and weights.int8 is None:
         engine = "torch" if has_gpu() or not has_openvino() else "openvino"
     if engine == "torch":

@@ -1,6 +1,7 @@
-"""What runs ResNet50: OpenVINO on CPUs, torch on CUDA and Apple GPUs or where OpenVINO is missing.
+"""The engines that run ResNet50: OpenVINO on CPUs, torch on CUDA and Apple GPUs or without
+OpenVINO.
 
-torch is imported only to run or to convert: not when OpenVINO's saved model is there.
+torch is imported only to run or convert the network, not if a converted model has been saved.
 """
 
 from __future__ import annotations
@@ -37,29 +38,30 @@ STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class Network:
-    """What of the network can be another for a measurement; by default it is bogv's own."""
+    """A variant of the network, for benchmarks; the defaults are what bogv uses."""
 
     size: int = INPUT_SIZE
-    """Pixels of the input along each side."""
+    """Height and width of the input, pixels."""
     pooling: str = "gap"
-    """Its name: the saved models of two poolings are two files."""
+    """The name of the pooling, part of the saved model's file name."""
     pool: Callable[[], torch.nn.Module] | None = None
     """Makes the module (n, 2048, h, w) -> (n, 2048, 1, 1); None: global average pooling."""
 
 
-OWN = Network()
+DEFAULT_NETWORK = Network()
 
 
 class Engine(Protocol):
     name: str
     batch: int
-    """Images that `features` takes at once; more gain nothing, and keep others waiting."""
+    """The maximum number of images for `compute`; larger batches are no faster per image."""
 
-    def features(self, pixels: Pixels) -> Vectors:
-        """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, not normalised. For one thread."""
+    def compute(self, pixels: Pixels) -> Vectors:
+        """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, not normalised. Not thread-safe."""
 
-    def bulk(self, pixels: Pixels) -> Vectors:
-        """The same for any number; for one thread, which may be another at the same time."""
+    def compute_bulk(self, pixels: Pixels) -> Vectors:
+        """As `compute`, for any number of images. Not thread-safe, but it may run at the same time
+        as `compute` in another thread."""
 
 
 def has_openvino() -> bool:
@@ -67,7 +69,7 @@ def has_openvino() -> bool:
 
 
 def has_gpu() -> bool:
-    """Asks torch only where there may be one: importing it takes seconds."""
+    """Whether torch has a GPU; torch is imported, which takes seconds, only if there may be one."""
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     if not apple and not Path("/dev/nvidiactl").exists():
         return False
@@ -83,13 +85,13 @@ def _device() -> str:
 
 
 def _has_bf16(device: str) -> bool:
-    """Whether the device computes in bf16 faster than in fp32; of CPUs, OpenVINO knows."""
+    """Whether the GPU computes in bf16 faster than in fp32; False for the CPU."""
     import torch
 
     return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _network(weights: Weights, variant: Network) -> torch.nn.Module:
+def _load_network(weights: Weights, variant: Network) -> torch.nn.Module:
     """ResNet50 without its classifier: (n, 3, 224, 224) normalised float -> (n, 2048)."""
     import torch
     from torchvision.models import resnet50
@@ -100,9 +102,9 @@ def _network(weights: Weights, variant: Network) -> torch.nn.Module:
     if weights.path is not None:
         try:
             network.load_state_dict(torch.load(weights.path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch.load raises whatever unpickling trips over
+        except Exception as error:  # unpickling may raise any exception
             raise WeightsUnavailable(
-                f"{str(weights.path)!r} holds no state dict of torchvision's ResNet50: {error}."
+                f"{str(weights.path)!r} is not a state dict of torchvision's ResNet50: {error}."
             ) from error
     network.fc = torch.nn.Identity()
     if variant.pool is not None:
@@ -116,7 +118,9 @@ class TorchEngine:
 
     batch = 64
 
-    def __init__(self, weights: Weights, precision: Precision, variant: Network = OWN) -> None:
+    def __init__(
+        self, weights: Weights, precision: Precision, variant: Network = DEFAULT_NETWORK
+    ) -> None:
         import torch
 
         self._torch = torch
@@ -124,17 +128,17 @@ class TorchEngine:
         self._bf16 = precision == "bf16" or (precision == "auto" and _has_bf16(self._device))
         self.name = f"torch {self._device}{' bf16' if self._bf16 else ''}"
         layout = torch.channels_last
-        network = _network(weights, variant)
+        network = _load_network(weights, variant)
         self._network = network.to(self._device, memory_format=layout)  # type: ignore[call-overload]
         self._mean = torch.tensor(MEAN, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(STD, device=self._device).view(1, 3, 1, 1)
 
-    def bulk(self, pixels: Pixels) -> Vectors:
+    def compute_bulk(self, pixels: Pixels) -> Vectors:
         size = self.batch
-        parts = [self.features(pixels[at : at + size]) for at in range(0, len(pixels), size)]
+        parts = [self.compute(pixels[at : at + size]) for at in range(0, len(pixels), size)]
         return np.concatenate(parts)
 
-    def features(self, pixels: Pixels) -> Vectors:
+    def compute(self, pixels: Pixels) -> Vectors:
         reduced = self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._bf16)
         with self._torch.inference_mode(), reduced:
             features: Vectors = self._network(self._input(pixels)).float().cpu().numpy()
@@ -143,8 +147,8 @@ class TorchEngine:
     def _input(self, pixels: Pixels) -> torch.Tensor:
         batch = self._torch.tensor(pixels)
         if self._device == "cuda":
-            batch = batch.pin_memory()  # the card fetches it while this thread goes on
-        # NHWC seen as NCHW is torch's channels_last.
+            batch = batch.pin_memory()  # for an asynchronous copy to the GPU
+        # NHWC permuted to NCHW has torch's channels_last layout.
         batch = batch.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
         return (batch.float() - self._mean) / self._std
 
@@ -153,51 +157,57 @@ _OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU: one image over all cores, or a stream of images with one a core."""
+    """OpenVINO on the CPU: a single image runs on all cores, several run in parallel streams."""
 
     batch = 8
 
     def __init__(
-        self, weights: Weights, cache_dir: Path, precision: Precision, variant: Network = OWN
+        self,
+        weights: Weights,
+        cache_dir: Path,
+        precision: Precision,
+        variant: Network = DEFAULT_NETWORK,
     ) -> None:
-        self._core = _openvino().Core()
+        self._core = _import_openvino().Core()
         self._precision = precision
         if precision == "bf16" and "BF16" not in self._core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
-            raise EngineFailed("This CPU has no bf16: set BOGV_PRECISION to auto, fp32 or int8.")
+            raise EngineFailed(
+                "This CPU doesn't support bf16: set BOGV_PRECISION to auto, fp32 or int8."
+            )
         if weights.int8 is None:
             self._model = openvino_model(weights, cache_dir, variant)
         else:
             self._model = self._read_int8(weights.int8)
-        latency = self._compiled("LATENCY")
-        self._single = _Queue(latency)
-        self._throughput: Any = None
-        self._compiling = threading.Lock()
-        computed = latency.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        latency_model = self._compile("LATENCY")
+        self._single_queue = _InferQueue(latency_model)
+        self._throughput_model: Any = None
+        self._compile_lock = threading.Lock()
+        computed = latency_model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.name = f"openvino cpu {'int8' if weights.int8 else computed}"
 
-    def features(self, pixels: Pixels) -> Vectors:
-        return (self._single if len(pixels) == 1 else self._several).run(pixels)
+    def compute(self, pixels: Pixels) -> Vectors:
+        return (self._single_queue if len(pixels) == 1 else self._batch_queue).run(pixels)
 
-    def bulk(self, pixels: Pixels) -> Vectors:
-        return self._many.run(pixels)
-
-    @cached_property
-    def _several(self) -> _Queue:
-        return _Queue(self._compiled_for_throughput())
+    def compute_bulk(self, pixels: Pixels) -> Vectors:
+        return self._bulk_queue.run(pixels)
 
     @cached_property
-    def _many(self) -> _Queue:
-        return _Queue(self._compiled_for_throughput())
+    def _batch_queue(self) -> _InferQueue:
+        return _InferQueue(self._compile_for_throughput())
 
-    def _compiled_for_throughput(self) -> Any:
-        """Once, and not before it is needed: it takes a second, and memory for the weights."""
-        with self._compiling:
-            self._throughput = self._throughput or self._compiled("THROUGHPUT")
-            return self._throughput
+    @cached_property
+    def _bulk_queue(self) -> _InferQueue:
+        return _InferQueue(self._compile_for_throughput())
 
-    def _compiled(self, hint: str) -> Any:
+    def _compile_for_throughput(self) -> Any:
+        """Compile once, on first use: it takes a second, and memory for a copy of the weights."""
+        with self._compile_lock:
+            self._throughput_model = self._throughput_model or self._compile("THROUGHPUT")
+            return self._throughput_model
+
+    def _compile(self, hint: str) -> Any:
         options = {"PERFORMANCE_HINT": hint}
         if self._precision in _OPENVINO_TYPES:
             options["INFERENCE_PRECISION_HINT"] = _OPENVINO_TYPES[self._precision]
@@ -208,16 +218,16 @@ class OpenVinoEngine:
             return self._core.read_model(path)
         except RuntimeError as error:
             raise WeightsUnavailable(
-                f"The int8 model {str(path)!r} can't be read: {error}. It can't be made again as it"
-                " was: restore it, or begin a new gallery."
+                f"The int8 model {str(path)!r} can't be read: {error}. An identical one can't be"
+                " made again: restore it from a backup, or start a new gallery."
             ) from error
 
 
-class _Queue:
-    """A compiled model's requests, for one thread."""
+class _InferQueue:
+    """A compiled model's inference requests. Not thread-safe."""
 
     def __init__(self, compiled: Any) -> None:
-        self._queue = _openvino().AsyncInferQueue(compiled)
+        self._queue = _import_openvino().AsyncInferQueue(compiled)
         self._queue.set_callback(self._store)
 
     def run(self, pixels: Pixels) -> Vectors:
@@ -229,48 +239,48 @@ class _Queue:
         return out
 
     @staticmethod
-    def _store(request: Any, place: tuple[Vectors, int]) -> None:
-        out, index = place
+    def _store(request: Any, target: tuple[Vectors, int]) -> None:
+        out, index = target
         out[index] = request.get_output_tensor().data[0]
 
 
-def _openvino() -> Any:
-    """OpenVINO without its telemetry package, which would report each import and conversion."""
+def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would report each import and conversion."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino
 
 
-def openvino_model(weights: Weights, cache_dir: Path, variant: Network = OWN) -> Any:
-    """OpenVINO's model of (1, 224, 224, 3) uint8 RGB -> (1, 2048), converted once and then kept.
+def openvino_model(weights: Weights, cache_dir: Path, variant: Network = DEFAULT_NETWORK) -> Any:
+    """OpenVINO's model of (1, 224, 224, 3) uint8 RGB -> (1, 2048), converted once and then saved.
 
     Raises WeightsUnavailable, StorageUnavailable.
     """
-    path = cache_dir / _saved_name(weights, variant)
+    path = cache_dir / _model_file_name(weights, variant)
     if path.exists():
         try:
-            return _openvino().Core().read_model(path)
+            return _import_openvino().Core().read_model(path)
         except RuntimeError as error:
-            log.warning("The saved model %s can't be read, making it again: %s", path, error)
-    model = _converted(_network(weights, variant), variant.size)
+            log.warning("The saved model %s can't be read; converting again: %s", path, error)
+    model = _convert(_load_network(weights, variant), variant.size)
     save_model(model, path)
     return model
 
 
-def _saved_name(weights: Weights, variant: Network) -> str:
+def _model_file_name(weights: Weights, variant: Network) -> str:
     parts = [f"resnet50-{weights.fingerprint}"]
-    parts += [variant.pooling] if variant.pooling != OWN.pooling else []
-    parts += [str(variant.size)] if variant.size != OWN.size else []
+    parts += [variant.pooling] if variant.pooling != DEFAULT_NETWORK.pooling else []
+    parts += [str(variant.size)] if variant.size != DEFAULT_NETWORK.size else []
     return f"{'-'.join(parts)}.xml"
 
 
-def _converted(network: torch.nn.Module, size: int) -> Any:
-    """torch module -> OpenVINO model of (1, size, size, 3) uint8, mean and scale in the graph."""
+def _convert(network: torch.nn.Module, size: int) -> Any:
+    """torch module -> OpenVINO model of (1, size, size, 3) uint8, which includes normalisation."""
     import torch
     from openvino.preprocess import PrePostProcessor
 
-    openvino = _openvino()
+    openvino = _import_openvino()
     example = torch.zeros(1, 3, size, size)
     exported = torch.export.export(network, (example,))
     steps = PrePostProcessor(openvino.convert_model(exported))
@@ -283,13 +293,13 @@ def _converted(network: torch.nn.Module, size: int) -> Any:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Save as `path` (.xml) and a .bin; the .xml last, so that its .bin is complete.
+    """Save as `path` (.xml) and a .bin; the .xml last, so that an .xml always has its .bin.
 
     Raises StorageUnavailable.
     """
     try:
         with atomic_write(path) as partial:
-            _openvino().save_model(model, partial, compress_to_fp16=False)
+            _import_openvino().save_model(model, partial, compress_to_fp16=False)
             partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
     except (OSError, RuntimeError) as error:
         raise StorageUnavailable(f"The model can't be saved to {path}: {error}.") from error

@@ -1,7 +1,7 @@
-"""The network in int8: three to four times as fast on CPUs without units for bf16.
+"""Quantisation of the network to int8: three to four times as fast on CPUs without bf16.
 
-Post-training quantisation by NNCF, calibrated on images of the user's own: a few hundred show it
-how large the activations get. NNCF is needed to make the model, not to run it.
+Post-training quantisation by NNCF, calibrated on a few hundred of the user's images, which give the
+ranges of the activations. NNCF is needed to make the model, not to run it.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from bogv.errors import InvalidValue
 from bogv.records import Pixels, Vectors
 
 HELD_OUT = 5
-"""One image in so many is kept from calibration, and the result is measured on these."""
-LEAST = 10
-"""Images. NNCF takes 300 by default; on fewer than some hundred the ranges are guesses."""
+"""Every HELD_OUT-th image is not used for calibration, but to measure the accuracy."""
+MIN_IMAGES = 10
+"""NNCF's default is 300; with fewer than a hundred, the ranges are unreliable."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The weights in int8, and how near they come to full precision on images held out."""
+    """The int8 weights, and their accuracy and speed on the held-out images."""
 
     weights: Weights
     cosine_mean: float
-    cosine_least: float
+    """Of the int8 and the full-precision embedding of an image."""
+    cosine_min: float
     speedup: float
     """Time for one image at a time in full precision / the same in int8."""
 
@@ -44,47 +45,49 @@ def quantize(
 ) -> Quantized:
     """Make the int8 model of these weights. pixels: (224, 224, 3) uint8 RGB each, as decoded.
 
-    Raises InvalidValue where there is one already (galleries may depend on it) or the images are
-    too few, ImportError without `nncf` or `openvino`, WeightsUnavailable, StorageUnavailable.
+    Raises InvalidValue if there is one already (galleries may depend on it) or too few images,
+    ImportError without `nncf` or `openvino`, WeightsUnavailable, StorageUnavailable.
     """
     path = int8_path(weights, models)
     if path.exists():
         raise InvalidValue(
-            f"There is an int8 model already: {path}. Galleries made with it can be searched with"
-            " no other; to make another all the same, move it away first."
+            f"There is an int8 model already: {path}. Galleries made with it can't be searched with"
+            " another one; to make a new one anyway, move the file away first."
         )
-    if len(pixels) < LEAST:
-        raise InvalidValue(f"{len(pixels)} images are too few: some 300 are good, {LEAST} needed.")
+    if len(pixels) < MIN_IMAGES:
+        raise InvalidValue(
+            f"{len(pixels)} images are too few: give at least {MIN_IMAGES}, better 300."
+        )
     held_out = pixels[::HELD_OUT]
     calibration = [each for index, each in enumerate(pixels) if index % HELD_OUT]
-    save_model(_quantized(openvino_model(weights, cache_dir), calibration), path)
+    save_model(_quantize_model(openvino_model(weights, cache_dir), calibration), path)
     full = load_embedder(weights, "openvino", cache_dir)
-    small = load_embedder(with_int8(weights, path), "openvino", cache_dir)
-    before, seconds_before = _embedded(full, held_out)
-    after, seconds_after = _embedded(small, held_out)
-    cosines = (before * after).sum(axis=1)
+    int8 = load_embedder(with_int8(weights, path), "openvino", cache_dir)
+    full_vectors, full_seconds = _embed_timed(full, held_out)
+    int8_vectors, int8_seconds = _embed_timed(int8, held_out)
+    cosines = (full_vectors * int8_vectors).sum(axis=1)
     return Quantized(
-        weights=small.weights,
+        weights=int8.weights,
         cosine_mean=float(cosines.mean()),
-        cosine_least=float(cosines.min()),
-        speedup=seconds_before / seconds_after,
+        cosine_min=float(cosines.min()),
+        speedup=full_seconds / int8_seconds,
     )
 
 
-def _quantized(model: Any, calibration: Sequence[Pixels]) -> Any:
+def _quantize_model(model: Any, calibration: Sequence[Pixels]) -> Any:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         nncf = importlib.import_module("nncf")
     except ImportError as error:
         raise ImportError(f"Quantising needs nncf: pip install nncf ({error}).") from error
     images = nncf.Dataset([each[np.newaxis] for each in calibration])
-    # MIXED: symmetric weights, asymmetric activations; ReLU's are never negative.
+    # MIXED: symmetric for weights, asymmetric for activations, which ReLU makes non-negative.
     preset = nncf.QuantizationPreset.MIXED
     return nncf.quantize(model, images, preset=preset, subset_size=len(calibration))
 
 
-def _embedded(embedder: Embedder, pixels: Sequence[Pixels]) -> tuple[Vectors, float]:
-    """(n, 2048), and the median seconds for one image."""
+def _embed_timed(embedder: Embedder, pixels: Sequence[Pixels]) -> tuple[Vectors, float]:
+    """The embeddings, (n, 2048), and the median time for one image in seconds."""
     embedder.embed(pixels[0][np.newaxis])
     vectors, seconds = [], []
     for each in pixels:

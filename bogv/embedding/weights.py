@@ -1,4 +1,4 @@
-"""Find, fetch and verify the ResNet50 weights; the fingerprint of what they give."""
+"""Finds, downloads and verifies the ResNet50 weights, and computes their fingerprint."""
 
 from __future__ import annotations
 
@@ -24,80 +24,82 @@ DIMENSION = 2048
 IMAGENET, CUSTOM, UNTRAINED = "imagenet1k-v1", "custom", "untrained"
 _UNTRAINED_SEED = 0
 
-WAYS_OUT = (
-    "To start with other weights, name another BOGV_DATA_DIR (or BOGV_COLLECTION on a server)"
-    " and add the images again."
+NEW_GALLERY_HINT = (
+    "To use other weights, set BOGV_DATA_DIR to another folder (on a server: BOGV_COLLECTION to"
+    " another name) and add the images again."
 )
 UNTRAINED_WARNING = (
-    "The weights are UNTRAINED: the network has learnt nothing and finds near-copies and similar"
-    f" colours, no more. {WAYS_OUT}"
+    "The weights are UNTRAINED: searches find only near-duplicates and similar colours."
+    f" {NEW_GALLERY_HINT}"
 )
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights, and the fingerprint of the embeddings they give."""
+    """A set of weights, and the fingerprint of its embeddings."""
 
     name: str
     """`imagenet1k-v1`, `custom` or `untrained`."""
     path: Path | None
     """None: untrained, seeded with `seed`."""
     fingerprint: str
-    """12 hex digits: embeddings can be compared only where these are equal."""
+    """12 hex digits: only embeddings with the same fingerprint can be compared."""
     seed: int = _UNTRAINED_SEED
     int8: Path | None = None
-    """OpenVINO's model of them in int8, where that is to run."""
+    """OpenVINO's int8 model of the weights, if that is to be used."""
 
     @property
-    def trained(self) -> bool:
-        """False where the network has learnt nothing and finds near-copies and colours alone."""
+    def is_trained(self) -> bool:
+        """False for random weights, which find only near-duplicates and similar colours."""
         return self.name != UNTRAINED
 
 
 def resolve(
     choice: str,
-    begun_with: str | None = None,
-    may_be_untrained: bool = True,
+    gallery_fingerprint: str | None = None,
+    allow_untrained: bool = True,
     url: str = URL,
     *,
     precision: Precision = "auto",
     models: Path | None = None,
 ) -> Weights:
-    """The weights to use.
+    """Choose the weights.
 
     choice: `auto`, `imagenet`, `untrained`, or the path of a state dict of torchvision's ResNet50.
-    begun_with: the fingerprint of the gallery that is there; it keeps the weights that it was
-    begun with. may_be_untrained: whether `auto` may go on without trained weights. precision:
-    `auto` takes int8 for a gallery that was begun with it, and never else. models: the folder of
-    models in int8.
+    gallery_fingerprint: of the existing gallery, if any; `auto` keeps its weights. allow_untrained:
+    whether `auto` may fall back to untrained weights. precision: `auto` uses int8 only for a
+    gallery that was made with it. models: the folder of int8 models.
 
     Raises WeightsUnavailable, GalleryMismatch.
     """
-    weights = _chosen(choice, begun_with, may_be_untrained, url, models)
-    quantized = _quantized(weights, models)
-    if precision == "int8" or (precision == "auto" and _is(quantized, begun_with)):
+    weights = _choose(choice, gallery_fingerprint, allow_untrained, url, models)
+    quantized = _find_int8(weights, models)
+    if precision == "int8" or (
+        precision == "auto" and _has_fingerprint(quantized, gallery_fingerprint)
+    ):
         if quantized is None:
             raise WeightsUnavailable(
                 f"There is no int8 model of these weights yet ({int8_path(weights, models)}):"
-                " `python -m bogv quantize FOLDER` makes one from images of yours."
+                " make one from your images with `python -m bogv quantize FOLDER`."
             )
         weights = quantized
-    if begun_with not in {None, weights.fingerprint}:
+    if gallery_fingerprint not in {None, weights.fingerprint}:
         raise GalleryMismatch(
-            f"The gallery was made with weights of fingerprint {begun_with}, but BOGV_WEIGHTS="
-            f"{choice} and BOGV_PRECISION={precision} give {weights.name} ({weights.fingerprint})."
-            f" {WAYS_OUT}"
+            f"The gallery was made with weights of fingerprint {gallery_fingerprint}, but"
+            f" BOGV_WEIGHTS={choice} and BOGV_PRECISION={precision} give {weights.name}"
+            f" ({weights.fingerprint})."
+            f" {NEW_GALLERY_HINT}"
         )
     return weights
 
 
 def int8_path(weights: Weights, models: Path | None) -> Path:
-    """Where the int8 model of these weights lies."""
+    """The path of the int8 model of these weights."""
     return (models or Path()) / f"resnet50-{weights.fingerprint}-int8.xml"
 
 
 def with_int8(weights: Weights, path: Path) -> Weights:
-    """The weights by way of their int8 model, whose fingerprint tells what it was calibrated on.
+    """The weights with their int8 model, and its fingerprint, which depends on the calibration.
 
     Raises WeightsUnavailable.
     """
@@ -105,21 +107,26 @@ def with_int8(weights: Weights, path: Path) -> Weights:
     return replace(weights, int8=path, fingerprint=_fingerprint(f"int8-{digest}"))
 
 
-def _quantized(weights: Weights, models: Path | None) -> Weights | None:
+def _find_int8(weights: Weights, models: Path | None) -> Weights | None:
     path = int8_path(weights, models)
     return with_int8(weights, path) if path.exists() else None
 
 
-def _is(weights: Weights | None, fingerprint: str | None) -> bool:
+def _has_fingerprint(weights: Weights | None, fingerprint: str | None) -> bool:
     return weights is not None and weights.fingerprint == fingerprint
 
 
-def _chosen(
-    choice: str, begun_with: str | None, may_be_untrained: bool, url: str, models: Path | None
+def _choose(
+    choice: str,
+    gallery_fingerprint: str | None,
+    allow_untrained: bool,
+    url: str,
+    models: Path | None,
 ) -> Weights:
     untrained = Weights(UNTRAINED, None, _fingerprint(f"untrained-{_UNTRAINED_SEED}"))
-    keeps_untrained = may_be_untrained and (
-        _is(untrained, begun_with) or _is(_quantized(untrained, models), begun_with)
+    keeps_untrained = allow_untrained and (
+        _has_fingerprint(untrained, gallery_fingerprint)
+        or _has_fingerprint(_find_int8(untrained, models), gallery_fingerprint)
     )
     if choice == "untrained" or (choice == "auto" and keeps_untrained):
         return untrained
@@ -131,21 +138,19 @@ def _chosen(
         _check(path, digest)
         return Weights(IMAGENET, path, _fingerprint(digest))
     except WeightsUnavailable as error:
-        if choice == "imagenet" or not may_be_untrained:
+        if choice == "imagenet" or not allow_untrained:
             raise
-        if begun_with is not None:
+        if gallery_fingerprint is not None:
             raise GalleryMismatch(
-                f"The gallery was made with trained weights that can't be had now: {error}"
+                f"The gallery was made with trained weights, which are unavailable: {error}"
             ) from error
-        log.warning("%s Going on with untrained weights.", error)
+        log.warning("%s Using untrained weights instead.", error)
         return untrained
 
 
 def fetch(url: str = URL, folder: Path | None = None) -> Path:
-    """The file behind `url`, from torch's own download cache or downloaded into it, verified.
-
-    The file's name contains the first digits of its SHA-256. Raises WeightsUnavailable.
-    """
+    """The path of the file from `url` in torch's download cache; it is downloaded and verified if
+    missing. The file's name contains the first digits of its SHA-256. Raises WeightsUnavailable."""
     target = (folder or hub_folder()) / url.rsplit("/", 1)[1]
     if target.exists():
         return target
@@ -153,12 +158,14 @@ def fetch(url: str = URL, folder: Path | None = None) -> Path:
         download(url, target, lambda partial: _check(target, _digest(partial)), label="Weights")
     except (httpx.HTTPError, OSError) as error:
         reason = str(error) or type(error).__name__
-        raise WeightsUnavailable(f"The weights can't be fetched from {url}: {reason}.") from error
+        raise WeightsUnavailable(
+            f"The weights can't be downloaded from {url}: {reason}."
+        ) from error
     return target
 
 
 def hub_folder() -> Path:
-    """Where torch.hub keeps downloads; worked out here because importing torch takes seconds."""
+    """The folder of torch.hub's downloads, found without importing torch, which takes seconds."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", f"{cache}/torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
@@ -181,7 +188,7 @@ def _check(path: Path, digest: str) -> None:
 
 
 def _fingerprint(weights: str) -> str:
-    """Whatever changes the embeddings changes the fingerprint."""
+    """A hash of everything that determines the embeddings."""
     parts = {
         "weights": weights,
         "architecture": "resnet50",

@@ -1,12 +1,12 @@
-"""Which IP addresses are the internet's.
+"""Classification of IP addresses as public or not.
 
-By a list of our own: what Python's `ipaddress` calls global differs from version to version (3.10
-takes 3fff::/20 and 5f00::/16 for public).
+By a list of our own, because `ipaddress.is_global` differs between versions of Python (3.10
+considers 3fff::/20 and 5f00::/16 global).
 
 Source: IANA's special-purpose address registries, RFC 6890, as of October 2025:
 https://www.iana.org/assignments/iana-ipv4-special-registry and …/iana-ipv6-special-registry.
-Blocks that hold a few global services (192.0.0.0/24, 2001::/23) count as special whole: none of
-those serves images.
+Blocks with a few globally reachable addresses (192.0.0.0/24, 2001::/23) count as special as a
+whole: none of those serves images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SPECIAL_4 = [
         "240.0.0.0/4",  # reserved, and broadcast
     )
 ]
-# All else is unassigned, or not for the internet: unique local, link-local, multicast, SRv6 SIDs.
+# The rest is unassigned or not public: unique local, link-local, multicast, SRv6 SIDs.
 _GLOBAL_6 = IPv6Network("2000::/3")
 _SPECIAL_6 = [
     IPv6Network(block)
@@ -47,14 +47,14 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's: not private, loopback, link-local, shared,
-    multicast or reserved; IPv4 inside IPv6 (mapped, 6to4, NAT64) counts as the IPv4 it carries."""
+    """Whether an IP address is public: not private, loopback, link-local, shared, multicast or
+    reserved. An IPv6 address that embeds an IPv4 one (mapped, 6to4, NAT64) counts as that one."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
-        carried = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
-        if carried is None:
+        embedded = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
+        if embedded is None:
             return ip in _GLOBAL_6 and not any(ip in block for block in _SPECIAL_6)
-        ip = carried
+        ip = embedded
     return not any(ip in block for block in _SPECIAL_4)
 
 

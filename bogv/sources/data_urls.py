@@ -1,4 +1,4 @@
-"""Base64, with or without a data URL's prefix, to bytes."""
+"""Decoding of Base64, with or without the prefix of a data URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from bogv.errors import InvalidBase64, TooLarge
 from bogv.sources.limits import check_size
 
-# `data:image/png;base64,`, and `data:image/png;` alone, as the documented system has it. Base64 has
+# `data:image/png;base64,`, or just `data:image/png;`, as the API documents it. Base64 contains
 # neither comma nor semicolon, so the image begins after the last of them.
 _PREFIX = re.compile(r"\s*data:[^,;]{0,100}(?:[,;][^,;]{0,100}){0,9}[,;]", re.IGNORECASE)
 _BLANKS = b" \t\n\r\v\f"
@@ -23,7 +23,7 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
     InvalidBase64, TooLarge.
     """
     try:
-        # All at once, as bytes: to split a text at each blank takes seconds and hundreds of MB.
+        # One pass over bytes: `str.split` at each blank would take seconds and hundreds of MB.
         body = _PREFIX.sub("", text, count=1).encode("ascii").translate(_STANDARD, _BLANKS)
     except UnicodeEncodeError as error:
         raise InvalidBase64("The text is not Base64: it has characters outside ASCII.") from error

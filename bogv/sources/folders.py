@@ -1,4 +1,4 @@
-"""Finding the images of a folder."""
+"""Finding the image files in folders."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _KEYS: dict[KeyFrom, Callable[[Path], str | None]] = {
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and those below the folders named that end like an image, sorted.
+    """The given files, and the files below the given folders that have an image's suffix, sorted.
 
-    Hidden files and folders are passed over; links to folders, and those that lead out of the
-    folder that is walked, are not followed. A file that is named is taken whatever it is called,
-    wherever it leads. Raises FileNotFoundError for a path that isn't there.
+    In folders, hidden files and folders are skipped, and links to folders or out of the given
+    folder are not followed. Files given directly are included whatever their name, also links.
+    Raises FileNotFoundError for a path that doesn't exist.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"There is no file or folder {str(path)!r}.")
-        for file in _below(path) if path.is_dir() else [path]:
+        for file in _walk(path) if path.is_dir() else [path]:
             found[file.absolute()] = None
     return list(found)
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -49,7 +49,7 @@ def _below(folder: Path) -> Iterator[Path]:
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
                 continue
             if path.is_symlink() and not _leads_below(path, folder):
-                log.warning("Passed over, a link out of %s: %s", folder, path)
+                log.warning("Skipped a link out of %s: %s", folder, path)
                 continue
             yield path
 
@@ -64,6 +64,6 @@ def _leads_below(link: Path, folder: Path) -> bool:
 def new_images(
     paths: Iterable[Path], max_bytes: int, key_from: KeyFrom = "md5"
 ) -> Iterator[NewImage]:
-    """Files as images to be added, each read when its turn comes."""
+    """Files as images to be added, each read only when the pipeline needs it."""
     for path in paths:
         yield NewImage(partial(read_file, path, max_bytes), str(path), _KEYS[key_from](path))

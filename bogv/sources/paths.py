@@ -1,4 +1,4 @@
-"""Files that callers name: which paths are allowed, and reading without following new links."""
+"""Reading files by paths from clients: which paths are allowed, and no links followed at open."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from bogv.sources.limits import check_size
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    """Opening a named pipe would block. The type is checked on the open file: no race."""
+    """Without O_NONBLOCK, opening a named pipe would block. `read_file` checks the open file's
+    type, which leaves no race."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def open_without_links(path: str, flags: int) -> int:
-    """An opener for `read_file` that refuses symbolic links, for a path that was resolved.
+    """Open a resolved path and refuse symbolic links; an opener for `read_file`.
 
-    A link that is there now was put there since the check and may lead anywhere. Each folder is
-    opened relative to its parent, so that none can be exchanged for a link in between.
+    A link in a resolved path was created after the check and may lead anywhere. Each folder is
+    opened relative to its parent's descriptor, so none can be replaced by a link meanwhile.
     """
     *folders, name = Path(path).parts
     flags_of_folders = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)  # Linux
@@ -39,21 +40,21 @@ def open_without_links(path: str, flags: int) -> int:
 def read_file(
     path: Path, max_bytes: int, opener: Callable[[str, int], int] = _open_nonblocking
 ) -> bytes:
-    """The bytes of a regular file, wherever it is. No error message contains the path.
+    """The bytes of a regular file, without a check of the roots. No error contains the path.
 
     Raises FileMissing, PathNotAllowed (a folder, a device, a pipe), TooLarge, StorageUnavailable.
     """
     try:
         file = open(path, "rb", opener=opener)  # noqa: SIM115 - needs an opener
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileMissing("There is no file of this name.") from error
+        raise FileMissing("There is no such file.") from error
     except IsADirectoryError as error:
         raise PathNotAllowed("This is a folder, not a regular file.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-            raise FileMissing("There is no file with so long a name.") from error
+            raise FileMissing("There is no such file: the name is too long.") from error
         if getattr(error, "errno", None) == errno.ELOOP:
-            raise PathNotAllowed("This is a link, not a regular file.") from error
+            raise PathNotAllowed("This is a symbolic link, not a regular file.") from error
         raise StorageUnavailable(f"The file can't be read: {reason(error)}.") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -65,7 +66,7 @@ def read_file(
 
 
 class AllowedPaths:
-    """The paths below `roots`, without those that are private or below a private one."""
+    """The paths below `roots`, except private ones and paths below them."""
 
     def __init__(self, roots: Iterable[Path], private: Iterable[Path]) -> None:
         self._roots = [root.resolve() for root in roots]
@@ -84,17 +85,17 @@ class AllowedPaths:
             raise PathNotAllowed("The path must be absolute.")
         if not any(resolved.is_relative_to(root) for root in self._roots):
             raise PathNotAllowed(
-                "The path lies outside the folders that may be read (BOGV_IMAGE_ROOTS)."
+                "The path is outside the folders that may be read (BOGV_IMAGE_ROOTS)."
             )
         if self.is_private(resolved):
-            raise PathNotAllowed("The path leads to what bogv keeps for itself.")
+            raise PathNotAllowed("The path belongs to bogv's own files, which can't be read.")
         return resolved
 
     def is_private(self, path: Path) -> bool:
         """Whether a path is private, or below a private one.
 
-        Files are compared by device and inode, not by name: a file system may ignore case, and a
-        folder can be mounted a second time.
+        Files are compared by device and inode, not by name: a file system may ignore case, and one
+        folder may be mounted at several paths.
         """
         private = set(map(_inode, self._private)) - {None}
         return any(_inode(each) in private for each in (path, *path.parents))

@@ -30,7 +30,7 @@ from bogv.files import atomic_write
 
 log = logging.getLogger(__name__)
 
-LONG_SIDE = 512  # pixels; textures such as gravel make larger files too heavy
+LONG_SIDE = 512  # pixels; with more, textures such as gravel make large files
 QUALITY = 88
 
 # Name of the sample -> (package, file inside it).
@@ -53,7 +53,7 @@ PHOTOS: dict[str, tuple[str, str]] = {
 
 CAPTIONS = ("Good morning!", "Hello, world!", "Have a nice day", "Photo of the day")
 
-# Example queries for the demo: edits, so that the photograph itself is one of the answers.
+# Example queries for the demo: edits, so that the original photograph is among the hits.
 SAMPLE_QUERIES: tuple[str, ...] = (
     "cat-cropped.jpg",
     "flower-with-text.jpg",
@@ -72,20 +72,20 @@ def crop(image: Image.Image, rng: Random) -> Image.Image:
 
 
 def rotate(image: Image.Image, rng: Random) -> Image.Image:
-    """Turn by 6 to 18 degrees either way, and cut off the corners that this leaves black."""
+    """Rotate by 6 to 18 degrees either way, and crop away the black corners."""
     degrees = rng.choice((-1, 1)) * rng.uniform(6, 18)
     turned = image.rotate(degrees, Image.Resampling.BICUBIC)
     # The largest upright rectangle of the same shape inside the turned one.
     angle = math.radians(abs(degrees))
     ratio = max(image.size) / min(image.size)
     scale = 1 / (math.cos(angle) + ratio * math.sin(angle))
-    # One pixel less on each side, because the interpolated edge is part black.
+    # One pixel less on each side, because the interpolation blends the edge with black.
     x, y = (math.ceil(side * (1 - scale) / 2) + 1 for side in image.size)
     return turned.crop((x, y, image.width - x, image.height - y))
 
 
 def compress(image: Image.Image, rng: Random) -> Image.Image:
-    """Pass through a JPEG of quality 6 to 12, whose blocks are plain to see."""
+    """Compress as a JPEG of quality 6 to 12, with visible block artefacts."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=rng.randint(6, 12))
     with Image.open(buffer) as compressed:
@@ -93,7 +93,7 @@ def compress(image: Image.Image, rng: Random) -> Image.Image:
 
 
 def recolour(image: Image.Image, rng: Random) -> Image.Image:
-    """Make the light warmer or colder, and the whole brighter or darker."""
+    """Make the colours warmer or cooler, and the image brighter or darker."""
     warmth = rng.choice((-1, 1)) * rng.uniform(0.08, 0.15)
     brightness = rng.choice((0.8, 1.15))
     gains = (brightness * (1 + warmth), brightness, brightness * (1 - warmth))
@@ -109,11 +109,11 @@ def write_text(image: Image.Image, rng: Random) -> Image.Image:
 
 
 def draw_text(
-    image: Image.Image, text: str, percent: float, place: tuple[float, float], anchor: str
+    image: Image.Image, text: str, percent: float, position: tuple[float, float], anchor: str
 ) -> Image.Image:
-    """A copy with one line of text, `percent` of the width long, legible on any background.
+    """A copy with a line of text that spans `percent` of the width, legible on any background.
 
-    place: in pixels, of the text's anchor, which is named as Pillow names it.
+    position: of the text's anchor, in pixels. anchor: as Pillow names them.
     """
     size = percent * image.width / ImageFont.load_default(size=100).getlength(text)  # pixels
     size = max(size, 1)
@@ -121,7 +121,7 @@ def draw_text(
     outline = max(2, round(size / 12))
     image = image.copy()
     draw = ImageDraw.Draw(image)
-    draw.text(place, text, "white", font, anchor, stroke_width=outline, stroke_fill="black")
+    draw.text(position, text, "white", font, anchor, stroke_width=outline, stroke_fill="black")
     return image
 
 
@@ -137,12 +137,12 @@ EDITS: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
 
 
 def make_samples(folder: Path) -> list[Path]:
-    """Write the sample images that `folder` lacks; return the paths of all of them, sorted.
+    """Write the sample images missing in `folder`, and return the paths of all samples, sorted.
 
     Each is an RGB JPEG, long side at most 512 pixels, named like `cat.jpg` or `cat-mirrored.jpg`.
-    The same package versions give the same bytes. A file that is there is kept as it is. A
-    photograph that its package lacks is left out, with a warning. Raises FileNotFoundError where
-    none is found and `folder` holds no sample either.
+    The same package versions give the same bytes. Existing files are kept. A photograph that its
+    package lacks is skipped with a warning. Raises FileNotFoundError if no photograph is found and
+    `folder` has no sample either.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path for name in PHOTOS for path in _make_group(folder, name)]
@@ -154,19 +154,19 @@ def make_samples(folder: Path) -> list[Path]:
 
 
 def _make_group(folder: Path, name: str) -> list[Path]:
-    """Write what is missing of one photograph and its edits; return those that are there."""
+    """Write the missing files of one photograph and its edits; return those that exist."""
     edits = {folder / f"{name}.jpg": None} | {folder / f"{name}-{e}.jpg": e for e in EDITS}
     missing = {path: edit for path, edit in edits.items() if not path.exists()}
     if missing and (photo := _load(name)):
         for path, edit in missing.items():
-            # The seed is the file's own name: one file can be made anew without the others.
+            # Seeded with the file's name, so that each file can be regenerated on its own.
             rng = Random(path.stem)  # noqa: S311 - nothing secret
             _save(EDITS[edit](photo, rng) if edit else photo, path)
     return [path for path in edits if path.exists()]
 
 
 def _load(name: str) -> Image.Image | None:
-    """One photograph as RGB, at most LONG_SIDE pixels long; None where the package lacks it."""
+    """One photograph as RGB, long side at most LONG_SIDE pixels; None if the package lacks it."""
     package, file = PHOTOS[name]
     spec = importlib.util.find_spec(package)  # finds the folder; importing would cost seconds
     roots = (spec.submodule_search_locations if spec else None) or []

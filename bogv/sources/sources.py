@@ -1,4 +1,4 @@
-"""What callers may name as an image: paths, URLs and Base64, behind one façade."""
+"""The façade over the sources of a client's images: paths, URLs and Base64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bogv.sources.urls import fetch
 
 
 class Sources:
-    """Reads the images that callers name, where they are allowed to."""
+    """Reads the images that clients name, as far as they are allowed to."""
 
     def __init__(
         self,
@@ -23,18 +23,18 @@ class Sources:
         allow_private_urls: bool = False,
         private: Iterable[Path] = (),
     ) -> None:
-        """roots: the folders that may be read. private: files and folders that may not, even
-        below a root."""
+        """roots: the folders that may be read. private: files and folders that may not be read,
+        even below a root."""
         self.max_bytes = max_bytes
         self.observe: Callable[[str], None] | None = None
-        """Called with the type of the error, for each path and URL that gave no image."""
+        """Called with the error's type for each path and URL that can't be read."""
         self._paths = AllowedPaths(roots, private)
         self._allow_private_urls = allow_private_urls
 
     def resolve(self, path: str | Path) -> Path:
         """The path with its links resolved, if it is below a root.
 
-        Raises PathNotAllowed, also for what doesn't exist: outside, both look the same.
+        Raises PathNotAllowed, outside the roots whether or not the path exists.
         """
         with self._observe_errors():
             return self._paths.resolve(path)
@@ -53,9 +53,9 @@ class Sources:
         return decode_base64(text, self.max_bytes)
 
     def from_url(self, url: str) -> bytes:
-        """As `fetch`, for callers that are not coroutines.
+        """As `fetch`, for synchronous callers.
 
-        After a time-out it still waits for name resolution, as long as the resolver takes.
+        After a time-out, it still waits until a running name resolution has ended.
         """
         return asyncio.run(self.fetch(url))
 

@@ -1,4 +1,4 @@
-"""Images behind URLs that callers name: fetched from public addresses only (SSRF protection)."""
+"""Fetching images from clients' URLs, from public addresses only (SSRF protection)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bogv.sources.limits import check_size
 FETCH_SECONDS = 20.0
 MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
-# The port: what follows the authority's last colon, but for those of a login or an IPv6 address.
+# The port: after the authority's last colon, which is none of a login or an IPv6 address.
 _PORT = re.compile(r"[^/?#]*//[^/?#]*:([^/?#:@\]]*)(?:[/?#]|$)")
 _DIGITS = re.compile(r"[0-9]{1,9}")
 
@@ -33,7 +33,7 @@ async def fetch(url: str, max_bytes: int, allow_private: bool) -> bytes:
     try:
         return await asyncio.wait_for(_follow(parsed, max_bytes, allow_private), FETCH_SECONDS)
     except (asyncio.TimeoutError, TimeoutError) as error:
-        raise FetchFailed(f"The URL gave no image within {FETCH_SECONDS:.0f} s.") from error
+        raise FetchFailed(f"Fetching the URL took more than {FETCH_SECONDS:.0f} s.") from error
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise FetchFailed(f"The URL can't be fetched: {reason}.") from error
@@ -45,7 +45,7 @@ async def _follow(url: httpx.URL, max_bytes: int, allow_private: bool) -> bytes:
         transport=transport(verify=_tls_context()),
         timeout=FETCH_SECONDS / 2,
         event_hooks={"response": [_hide_location]},
-        trust_env=False,  # a proxy would resolve names itself, past the address check
+        trust_env=False,  # a proxy would resolve the name itself and bypass the address check
         headers={"User-Agent": "bogv", "Accept": "image/*", "Accept-Encoding": "identity"},
     )
     async with client:
@@ -65,10 +65,10 @@ def _tls_context() -> ssl.SSLContext:
 
 
 async def _hide_location(response: httpx.Response) -> None:
-    """Keep httpx from handling redirects itself.
+    """Hide the Location header from httpx.
 
-    It reads the whole body of each, which may be endless, and raises errors of other libraries for
-    an unreadable Location, even where it is not to follow it.
+    Even with redirects disabled, httpx reads the whole body of a redirect, which may be endless,
+    and raises errors of other libraries for an invalid Location.
     """
     response.extensions["location"] = response.headers.pop("Location", None)
 
@@ -84,60 +84,60 @@ async def _read_body(response: httpx.Response, max_bytes: int) -> bytes:
 
 
 def _redirect(url: httpx.URL, location: str) -> httpx.URL:
-    """Raises InvalidUrl, FetchFailed for a scheme that is not fetched."""
+    """Raises InvalidUrl, FetchFailed for a scheme other than http and https."""
     target = _parse(location)
     if target.scheme not in {"", "http", "https"}:
-        raise FetchFailed("The URL leads to one that is neither http nor https.")
+        raise FetchFailed("The URL redirects to one that is neither http nor https.")
     try:
         return url.join(target)
     except httpx.InvalidURL as error:
-        raise InvalidUrl(f"The URL leads to one that can't be read: {error}.") from error
+        raise InvalidUrl(f"The URL redirects to an invalid one: {error}.") from error
 
 
 def _parse(text: str) -> httpx.URL:
-    """Raises InvalidUrl for what is no URL, and for an invalid port or host name.
+    """Raises InvalidUrl for an invalid URL, port or host name.
 
-    httpx notices some of these only as it connects, with errors of other libraries.
+    httpx detects some of these only when it connects, and raises errors of other libraries.
     """
     text = text.strip()
     try:
         url = httpx.URL(text)
-        is_name = not url.host or _is_host(url.raw_host.decode("ascii"))
+        is_host_valid = not url.host or _is_host(url.raw_host.decode("ascii"))
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise InvalidUrl(f"The URL can't be read: {error}.") from error
-    if not is_name:
-        raise InvalidUrl("The URL can't be read: its host is not a valid name.")
+        raise InvalidUrl(f"The URL is invalid: {error}.") from error
+    if not is_host_valid:
+        raise InvalidUrl("The URL is invalid: its host is not a valid name.")
     port = _PORT.match(text)
     if port and port[1] and not (_DIGITS.fullmatch(port[1]) and 1 <= int(port[1]) <= 65535):
-        raise InvalidUrl("The URL can't be read: its port is not a number from 1 to 65535.")
+        raise InvalidUrl("The URL is invalid: its port is not a number from 1 to 65535.")
     return url
 
 
 def _is_host(host: str) -> bool:
-    """Whether a resolver accepts it: RFC 1035's lengths, and Punycode only where it is needed.
+    """Whether a resolver accepts the name: RFC 1035's lengths, Punycode only for non-ASCII labels.
 
     Raises UnicodeError for invalid Punycode.
     """
     labels = host.lower().removesuffix(".").split(".")
     decoded = [each[4:].encode().decode("punycode") for each in labels if each.startswith("xn--")]
-    right_lengths = len(host) <= 253 and all(0 < len(label) < 64 for label in labels)
-    return right_lengths and not any(map(str.isascii, decoded))
+    are_lengths_valid = len(host) <= 253 and all(0 < len(label) < 64 for label in labels)
+    return are_lengths_valid and not any(map(str.isascii, decoded))
 
 
 class PublicTransport(httpx.AsyncHTTPTransport):
     """Connects to public addresses only, checked for each request and each redirect.
 
-    The name is resolved once and the connection goes to the address that was checked, so DNS
-    rebinding is without effect. `safehttpx`, which gradio brings, does the same, but drops the
-    time-outs, lets 100.64.0.0/10 pass (some clouds' metadata service is there) and asks a public
-    resolver about names that the local one doesn't know.
+    The name is resolved once and the connection is made to the checked address, which prevents DNS
+    rebinding. `safehttpx`, a dependency of gradio, does the same, but drops the time-outs, allows
+    100.64.0.0/10 (the address of some clouds' metadata service) and queries a public resolver for
+    names that the local one doesn't know.
     """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Raises UrlNotAllowed, httpx.ConnectError for an unknown host."""
-        host = request.url.raw_host.decode("ascii")  # IDNA 2008; the resolver's own is of 2003
+        host = request.url.raw_host.decode("ascii")  # IDNA 2008; Python's resolver uses IDNA 2003
         address = await _resolve_public(host)
-        # A new request: httpx resolves a relative redirect against the caller's own URL.
+        # A new request: httpx resolves relative redirects against the URL of the original one.
         pinned = httpx.Request(
             request.method,
             request.url.copy_with(host=address),
@@ -149,7 +149,7 @@ class PublicTransport(httpx.AsyncHTTPTransport):
 
 
 async def _resolve_public(host: str) -> str:
-    """One address of the host, if all of them are public."""
+    """An address of the host. Raises UrlNotAllowed unless all its addresses are public."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -16,13 +16,13 @@ class CircuitOpen(Exception):
 
 
 class CircuitBreaker:
-    """Closed, it lets all calls pass; after THRESHOLD failures in a row it is half-open.
+    """Passes all calls while closed; after THRESHOLD failures in a row it becomes half-open.
 
-    Half-open, one call at a time passes as a probe, and the rest raise CircuitOpen. The first
-    probe that is no failure closes it again. There is no open state in which nothing passes, so a
-    service that is back is used at once. Safe in threads.
+    Half-open, it passes one call at a time as a probe; the others raise CircuitOpen. The first
+    successful probe closes it. There is no open state that blocks all calls, so a service that has
+    recovered is used at once. Thread-safe.
 
-    is_failure: whether an exception means that there was no answer; a refusal is an answer.
+    is_failure: whether an exception means that there was no answer; a rejection is an answer.
     """
 
     def __init__(self, is_failure: Callable[[Exception], bool]) -> None:
@@ -31,17 +31,17 @@ class CircuitBreaker:
         self._probing = threading.Lock()
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """The function's result. Raises CircuitOpen, or what the function raises."""
+        """Call the function and return its result. Raises CircuitOpen, or the function's error."""
         if self._failures < THRESHOLD:
-            return self._counted(function, *args, **kwargs)
+            return self._call_counted(function, *args, **kwargs)
         if not self._probing.acquire(blocking=False):
             raise CircuitOpen
         try:
-            return self._counted(function, *args, **kwargs)
+            return self._call_counted(function, *args, **kwargs)
         finally:
             self._probing.release()
 
-    def _counted(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def _call_counted(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:
             result = function(*args, **kwargs)
         except Exception as error:

@@ -1,7 +1,7 @@
-"""The boundary to pymilvus: a connection to Milvus, its errors translated into bogv's.
+"""The interface to pymilvus: a connection to Milvus, with its errors translated into bogv's.
 
-What differs between Milvus Lite and a server is in `lite` and `server`. Beside `schema`, no other
-module imports pymilvus.
+The modules `lite` and `server` implement the differences between Milvus Lite and a server. Apart
+from `schema`, no other module imports pymilvus.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pymilvus.client.types import Status
 
 from bogv.errors import DatabaseUnavailable
 
-# Every error is translated and raised. These log it besides, Milvus Lite with a traceback for
-# each call of pymilvus that it doesn't know.
+# Every error is translated and raised. These would also log it, and Milvus Lite would log a
+# traceback for each of pymilvus' calls that it doesn't implement.
 for _name in ("pymilvus", "grpc._server", "milvus_lite.server_manager"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
@@ -32,19 +32,19 @@ BUILD_SECONDS = 3600.0
 
 
 class Connection(ABC):
-    """A client of Milvus Lite or of a server. Safe in threads.
+    """A client of Milvus Lite or of a server. Thread-safe.
 
-    Every method raises DatabaseUnavailable when Milvus doesn't answer or refuses.
+    Every method raises DatabaseUnavailable if Milvus doesn't answer or rejects the call.
     """
 
     lock: AbstractContextManager[Any] = nullcontext()
-    """Held for each call; a caller may hold it for several."""
+    """Held during each call; a caller may hold it for several."""
 
     def __init__(
         self, uri: str, database: str, timeout: float, options: dict[str, Any], **login: str
     ) -> None:
-        """database: its name for people. timeout: of a call, seconds. options: of the channel, as
-        gRPC calls them."""
+        """database: its name in messages. timeout: of a call, seconds. options: gRPC's, of the
+        channel."""
         self.uri = uri
         self.database = database
         self._timeout = timeout
@@ -52,7 +52,7 @@ class Connection(ABC):
             self.client: Any = MilvusClient(uri, timeout=timeout, grpc_options=options, **login)
         except (MilvusException, grpc.RpcError, OSError) as error:
             raise DatabaseUnavailable(
-                f"{database} can't be opened (is the address right, and the login?): {error}."
+                f"{database} can't be opened (check the address and the login): {error}."
             ) from error
 
     def call(
@@ -65,7 +65,7 @@ class Connection(ABC):
     ) -> T:
         """Call a method of the client.
 
-        consistency: with Session, this process reads what it wrote; with Strong, what anyone did.
+        consistency: with Session, this process sees its own writes; with Strong, all processes'.
         timeout: seconds; None: the connection's.
         """
         try:
@@ -80,40 +80,40 @@ class Connection(ABC):
             raise DatabaseUnavailable(f"{self.database} failed: {error}.") from error
 
     def close(self) -> None:
-        """Close the connection. Nothing is left to be written: each write is, at once."""
+        """Close the connection. No write is pending, because writes are synchronous."""
         with self.lock:
             self.client.close()
 
     def find_collection(self, alias: str) -> str | None:
-        """The name of the collection behind an alias; None where there is none."""
+        """The name of the collection that an alias refers to; None if there is no such alias."""
         if not self.call(self.client.has_collection, alias):
             return None
         return str(self.call(self.client.describe_collection, alias)["collection_name"])
 
     def load(self, collection: str) -> None:
-        """Load a collection, so that it can be searched."""
+        """Load a collection, which Milvus requires before searches."""
         self.call(self.client.load_collection, collection, timeout=LOAD_SECONDS)
 
     @abstractmethod
     def flush_after_write(self, collection: str) -> None:
-        """Flush what was just written, where Milvus does not do so by itself."""
+        """Flush the rows just written, if Milvus doesn't do so by itself."""
 
     @abstractmethod
     def wait_for_index(self, collection: str) -> None:
-        """Return when the index of a flushed collection covers all rows and is in use."""
+        """Wait until the index of a flushed collection covers all rows and is in use."""
 
     @abstractmethod
     def batch_searches(self, search: Callable[[list[T]], Sequence[R]]) -> Callable[[T], R]:
-        """A search for one query, by a search for several: with those of other threads if that
-        is faster."""
+        """Turn a search for several queries into one for a single query, which batches the queries
+        of several threads if that is faster."""
 
     @abstractmethod
     def check_folder(self) -> None:
-        """Raises StorageUnavailable where the files of the database were taken away."""
+        """Raises StorageUnavailable if the database's folder was deleted or replaced."""
 
 
 def is_unanswered(error: Exception) -> bool:
-    """Whether a call that raised this had no answer: no refusal either."""
+    """Whether the error means that Milvus didn't answer, as opposed to a rejection."""
     if isinstance(error, MilvusException):
         return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
     return isinstance(error, grpc.RpcError)

@@ -1,4 +1,4 @@
-"""A write-ahead intent log: the ids that a process is writing or deleting, kept through a crash."""
+"""A write-ahead intent log: the ids that a process is writing or deleting, for crash recovery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AbandonedLog:
-    """The log of a process that has ended; its ids may have been left half written."""
+    """The log of a process that has ended; the images with its ids may be incomplete."""
 
     owner: str
     """The `IntentLog.owner` of that process."""
@@ -26,17 +26,17 @@ class AbandonedLog:
 
 
 class IntentLog:
-    """A file of this process' own with the ids of the operations that are under way.
+    """A file with the ids of the operations that this process is running.
 
-    An id is in it from before its first write until after its last, so that recovery after a crash
-    need not look through the whole gallery. The process holds a lock on the file while it lives:
-    a log without a lock is abandoned. Safe in threads. If the log can't be written, a warning is
-    logged and the operation goes on: at worst, a crash leaves a stray file for good.
+    An id is in it from before the first write of its operation until after the last, so recovery
+    after a crash needn't scan the whole gallery. The process holds a lock on the file while it
+    runs: a log without a lock is abandoned. Thread-safe. If the log can't be written, a warning is
+    logged and the operation continues: at worst, a crash leaves an orphaned thumbnail for good.
     """
 
     def __init__(self, folder: Path) -> None:
         self.owner = uuid4().hex
-        """A name that no other process has."""
+        """A unique name of this process."""
         self._folder = folder
         self._lock = threading.Lock()
         self._ids: list[int] = []
@@ -44,7 +44,7 @@ class IntentLog:
 
     @contextmanager
     def log_intent(self, ids: Sequence[int]) -> Iterator[None]:
-        """Log the ids before the block, and clear them after it unless it raises."""
+        """Log the ids before the block, and remove them after it unless it raises."""
         if not ids:
             yield
             return
@@ -58,7 +58,7 @@ class IntentLog:
             self._append(self._ids, truncate=True)
 
     def abandoned_logs(self) -> Iterator[AbandonedLog]:
-        """The logs of processes that have ended; each is locked until the next is asked for."""
+        """The logs of processes that have ended; each is locked until the iterator advances."""
         for path in sorted(self._folder.glob("*.ids")):
             try:
                 file = path.open("rb")
@@ -67,14 +67,14 @@ class IntentLog:
             with file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:  # its process lives
+                except OSError:  # its process is running
                     continue
-                # The last id may be cut short; it is then no image's.
+                # The last id may be truncated: then no image has that id.
                 ids = [int(line) for line in file.read().split() if line.isdigit()]
                 yield AbandonedLog(path.stem, list(dict.fromkeys(ids)), path)
 
     def close(self) -> None:
-        """Close the file, and remove it unless ids are left in it."""
+        """Close the file, and remove it if it is empty."""
         with self._lock:
             if self._file is not None:
                 if not self._ids:

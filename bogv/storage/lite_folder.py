@@ -1,4 +1,4 @@
-"""Integrity checks of a Milvus Lite folder, on its files alone, and repair of its indexes."""
+"""Integrity checks of a closed Milvus Lite folder's files, and repair of its indexes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bogv.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 2  # of manifests; Milvus Lite reads those of a newer format as if they were its own
+_FORMAT = 2  # of manifests; Milvus Lite itself doesn't reject newer formats
 REMEDY = "Restore it from a backup, or move it away and add the images again."
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process has the folder open; the error that pymilvus raises doesn't say so."""
+    """Whether a process has the folder open, which pymilvus' error doesn't say."""
     try:
         with (folder / "LOCK").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -30,7 +30,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
-    """Device and inode of Milvus Lite's lock file, which tell whether a folder was replaced; None:
+    """Device and inode of Milvus Lite's lock file, which change if the folder is replaced; None if
     there is no such file."""
     try:
         found = (folder / "LOCK").stat()
@@ -40,10 +40,10 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 
 def check(folder: Path) -> None:
-    """Raises DatabaseUnavailable for a folder that Milvus Lite would open with rows missing.
+    """Raises DatabaseUnavailable for a folder that Milvus Lite would open with missing rows.
 
-    Where a manifest can't be read it takes an older one, ignores data files that are missing, and
-    then deletes those that the older manifest doesn't list. Damage inside files it reports itself.
+    If a manifest can't be read, Milvus Lite uses an older one, ignores missing data files, and then
+    deletes those that the older manifest doesn't list. It reports damaged data files itself.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def check(folder: Path) -> None:
                 _check_manifest(collection)
             elif any(collection.rglob("*.parquet")):
                 raise _damaged(folder, f"{collection.name}/schema.json is missing")
-            else:  # created by a process that was killed before it had written the schema
+            else:  # its creation was interrupted before the schema was written
                 shutil.rmtree(collection)
     except OSError as error:
         raise DatabaseUnavailable(f"Milvus Lite can't use {folder}: {error}.") from error
@@ -80,32 +80,32 @@ def _check_manifest(collection: Path) -> None:
         ) from error
     if version > _FORMAT:
         raise DatabaseUnavailable(
-            f"{folder} was written by a newer Milvus Lite (format {version}; this one knows up to"
-            f" {_FORMAT}): use the bogv that it was last used with, or a newer one."
+            f"{folder} was written by a newer Milvus Lite (format {version}; this one supports up"
+            f" to {_FORMAT}): use the version of bogv that wrote it, or a newer one."
         )
     for file in files:
         if not file.exists():
             raise _damaged(folder, f"{file.relative_to(folder)} is missing")
 
 
-def _damaged(folder: Path, what: str) -> DatabaseUnavailable:
-    return DatabaseUnavailable(f"{folder} is damaged: {what}. {REMEDY}")
+def _damaged(folder: Path, damage: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"{folder} is damaged: {damage}. {REMEDY}")
 
 
 def remove_damaged_indexes(folder: Path) -> int:
-    """Remove index files that can't be read, which Milvus Lite then builds again; how many.
+    """Remove unreadable index files, which Milvus Lite then rebuilds, and return how many.
 
-    It doesn't write them atomically: a kill or a full disk leaves a part of one, and then the
-    collection can't be loaded.
+    Milvus Lite doesn't write them atomically: after a kill or with a full disk, a file may be
+    incomplete, and then the collection can't be loaded.
     """
     import faiss
 
-    dropped = 0
+    removed = 0
     for path in folder.glob("collections/*/partitions/*/indexes/*.idx"):
         try:
             faiss.read_index(str(path))
         except (RuntimeError, MemoryError) as error:
-            log.warning("The index %s is damaged and is built again: %s", path.name, error)
+            log.warning("The index %s is damaged and will be rebuilt: %s", path.name, error)
             path.unlink()
-            dropped += 1
-    return dropped
+            removed += 1
+    return removed

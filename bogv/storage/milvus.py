@@ -1,7 +1,7 @@
 """The store of a gallery: its records and embeddings in Milvus, on Milvus Lite or a server.
 
-The collection `<name>_<fingerprint>` is reached through the alias `<name>`: so the alias tells
-which weights made the gallery, and another set of weights can never be searched by mistake.
+The collection `<name>_<fingerprint>` is accessed through the alias `<name>`. Its name records the
+weights that made the gallery, which prevents a search with other weights by mistake.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from bogv.storage.connection import Connection
 from bogv.storage.filters import key_filter, storable_ids
 from bogv.storage.lite import LiteConnection
 from bogv.storage.paging import MAX_ROWS, Pager
-from bogv.storage.schema import FILEPATH_BYTES, KEY_BYTES, OWN_INDEX, RECORD_FIELDS, Index
+from bogv.storage.schema import DEFAULT_INDEX, FILEPATH_BYTES, KEY_BYTES, RECORD_FIELDS, Index
 from bogv.storage.server import ServerConnection
 
-__all__ = ["FILEPATH_BYTES", "KEY_BYTES", "OWN_INDEX", "ROWS", "Index", "MilvusStore"]
+__all__ = ["DEFAULT_INDEX", "FILEPATH_BYTES", "KEY_BYTES", "ROWS_PER_CALL", "Index", "MilvusStore"]
 
-ROWS = 500  # a message may have 64 MiB; 500 rows of 2048 floats have 4
-_OTHER_GALLERY = "begin a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
+ROWS_PER_CALL = 500  # 4 MiB with vectors of 2048 floats; Milvus' limit is 64 MiB per message
+_OTHER_GALLERY = "start a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
 
 
 class MilvusStore:
-    """One gallery. Safe in threads.
+    """The rows of one gallery. Thread-safe.
 
-    Every method raises DatabaseUnavailable when Milvus doesn't answer or refuses.
+    Every method raises DatabaseUnavailable if Milvus doesn't answer or rejects the call.
     """
 
-    def __init__(self, name: str, connection: Connection, index: Index = OWN_INDEX) -> None:
+    def __init__(self, name: str, connection: Connection, index: Index = DEFAULT_INDEX) -> None:
         self.name = name
         self.connection = connection
         self.index = index
@@ -46,41 +46,42 @@ class MilvusStore:
 
     @classmethod
     def lite(
-        cls, folder: Path, name: str, index: Index = OWN_INDEX, timeout: float | None = None
+        cls, folder: Path, name: str, index: Index = DEFAULT_INDEX, timeout: float | None = None
     ) -> MilvusStore:
-        """Milvus Lite in `folder`. Raises GalleryInUse when another process has it open."""
+        """A gallery on Milvus Lite in `folder`. Raises GalleryInUse if another process has it
+        open."""
         folder.mkdir(parents=True, exist_ok=True)
         return cls(name, LiteConnection((folder / "milvus.db").resolve(), timeout), index)
 
     @classmethod
     def server(
-        cls, host: str, port: int, name: str, index: Index = OWN_INDEX, **login: str
+        cls, host: str, port: int, name: str, index: Index = DEFAULT_INDEX, **login: str
     ) -> MilvusStore:
-        """A Milvus server or cluster, as `ServerConnection.at`."""
+        """A gallery on a Milvus server or cluster; arguments as of `ServerConnection.at`."""
         return cls(name, ServerConnection.at(host, port, **login), index)
 
     # The gallery
 
     def existing_fingerprint(self) -> str | None:
-        """The fingerprint of the gallery that is there; None where there is none yet.
+        """The fingerprint of the gallery; None if it doesn't exist yet.
 
-        Raises GalleryMismatch where the name is taken by a collection that is none of bogv's.
+        Raises GalleryMismatch if another application's collection has the name.
         """
         collection = self.connection.find_collection(self.name)
         if collection is None:
             return None
         if not collection.startswith(f"{self.name}_"):
             raise GalleryMismatch(
-                f"{self.database} has a collection {collection!r} that is no gallery of bogv's;"
-                " name another BOGV_COLLECTION."
+                f"{self.database} has a collection {collection!r} that is not a gallery of bogv;"
+                " set another BOGV_COLLECTION."
             )
         return collection.removeprefix(f"{self.name}_")
 
     def open(self, fingerprint: str, dimension: int) -> None:
-        """Create the gallery if there is none, and load it.
+        """Create the gallery if it doesn't exist, and load it.
 
-        Raises GalleryMismatch when the one that is there has another fingerprint, or is of another
-        version of bogv.
+        Raises GalleryMismatch if it has another fingerprint, or was made by another version of
+        bogv.
         """
         wanted = schema.collection_schema(dimension)
         with self.connection.lock:
@@ -90,7 +91,7 @@ class MilvusStore:
             elif existing != fingerprint:
                 raise GalleryMismatch(
                     f"The gallery {self.name!r} was made with weights of fingerprint {existing},"
-                    f" not {fingerprint}: set BOGV_WEIGHTS and BOGV_PRECISION as they were, or"
+                    f" not {fingerprint}: restore BOGV_WEIGHTS and BOGV_PRECISION, or"
                     f" {_OTHER_GALLERY}."
                 )
             self._check_fields(wanted)
@@ -99,7 +100,7 @@ class MilvusStore:
             self.connection.flush_after_write(self.name)
 
     def _create(self, collection: str, wanted: Any) -> None:
-        # Another server may be starting on the same empty database and have created it.
+        # Another server that is starting on the same empty database may have created it.
         if not self._call(self._client.has_collection, collection):
             params = schema.index_params(self.index)
             self._call(
@@ -108,23 +109,23 @@ class MilvusStore:
         self._call(self._client.create_alias, collection, self.name)
 
     def _check_fields(self, wanted: Any) -> None:
-        """Raises GalleryMismatch for fields that aren't those of this version of bogv."""
+        """Raises GalleryMismatch unless the fields are those of this version of bogv."""
         description = self._call(self._client.describe_collection, self.name)
         found, expected = schema.types_in_collection(description), schema.types_in_schema(wanted)
         if found != expected:
             raise GalleryMismatch(
                 f"The gallery {self.name!r} was made by another version of bogv, perhaps a newer"
-                f" one: its fields are {found}, not {expected}. Use that version, or"
+                f" one: its fields are {found}, not {expected}. Use that version of bogv, or"
                 f" {_OTHER_GALLERY}."
             )
 
     def _ensure_index(self) -> None:
-        """Create the index if a process was killed after it had created the collection."""
+        """Create the index if it is missing, as when creating the gallery was interrupted."""
         if not self._call(self._client.list_indexes, self.name):
             self._call(self._client.create_index, self.name, schema.index_params(self.index))
 
     def drop(self) -> None:
-        """Remove the gallery and all that is in it."""
+        """Delete the gallery and all its rows."""
         with self.connection.lock:
             existing = self.existing_fingerprint()
             if existing is not None:
@@ -132,27 +133,30 @@ class MilvusStore:
                 self._call(self._client.drop_collection, f"{self.name}_{existing}")
 
     def close(self) -> None:
-        """Close the connection. Nothing is left to be written: each write is, at once."""
+        """Close the connection."""
         self.connection.close()
 
     def check_folder(self) -> None:
-        """Raises StorageUnavailable where the files of the database were taken away."""
+        """Raises StorageUnavailable if the database's folder was deleted or replaced."""
         self.connection.check_folder()
 
     # Writing
 
     def put(self, records: Sequence[Record], vectors: Vectors) -> None:
-        """Write rows; a row whose id is there is replaced. (n, dimension) float32, unit length."""
+        """Write rows; existing rows with the same ids are replaced.
+
+        vectors: (n, dimension) float32, unit length.
+        """
         pairs = zip(records, vectors, strict=True)
         rows = [schema.row_of(record, vector) for record, vector in pairs]
         with self.connection.lock:
-            for start in range(0, len(rows), ROWS):
-                self._call(self._client.upsert, self.name, rows[start : start + ROWS])
+            for start in range(0, len(rows), ROWS_PER_CALL):
+                self._call(self._client.upsert, self.name, rows[start : start + ROWS_PER_CALL])
             self.connection.flush_after_write(self.name)
         self._pager.note_added(max((record.added_at for record in records), default=0))
 
     def delete(self, ids: Sequence[int]) -> None:
-        """Delete rows. Milvus counts the ids given, not the rows deleted: look them up before."""
+        """Delete rows. Milvus reports the number of ids, not of deleted rows: count them before."""
         if storable := storable_ids(ids):
             with self.connection.lock:
                 self._call(self._client.delete, self.name, ids=storable)
@@ -161,10 +165,10 @@ class MilvusStore:
     # Reading
 
     def get(self, ids: Sequence[int], latest: bool = True) -> list[Record]:
-        """The records with these ids, in their order; an id that isn't there is left out.
+        """The records with these ids, in their order; unknown ids are ignored.
 
-        latest: what any process wrote or deleted up to now. Without, a server answers in a few ms
-        instead of some hundred, with what it has at hand.
+        latest: whether to see all writes and deletes of all processes. If False, a server answers
+        in a few ms instead of some hundred, perhaps without the most recent ones.
         """
         storable = storable_ids(ids)
         if not storable:
@@ -187,17 +191,17 @@ class MilvusStore:
             raise NotFound(f"There is no image with the id {record_id}.")
         return np.asarray(rows[0][schema.VECTOR_FIELD], np.float32)
 
-    def with_keys(self, keys: Sequence[str]) -> list[Record]:
-        """Records with one of these keys, at most MAX_ROWS of them."""
+    def get_by_keys(self, keys: Sequence[str]) -> list[Record]:
+        """The records with one of these keys, at most MAX_ROWS."""
         return self._query(key_filter(keys), MAX_ROWS, "Strong") if keys else []
 
-    def ids_from(self, start: int, size: int) -> list[int]:
-        """At most `size` ids from `start` on, in no order: which of them is Milvus' choice."""
+    def get_ids_from(self, start: int, size: int) -> list[int]:
+        """At most `size` ids that are at least `start`; Milvus chooses which, in any order."""
         rows = self._query_rows(f"id >= {start}", ["id"], "Session", limit=size)
         return [row["id"] for row in rows]
 
     def count(self) -> int:
-        """Rows in the gallery."""
+        """The number of rows in the gallery."""
         return int(self._query_rows("", ["count(*)"], "Strong")[0]["count(*)"])
 
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
@@ -221,14 +225,14 @@ class MilvusStore:
     # Searching
 
     def search(self, vector: Vectors, limit: int) -> list[Hit]:
-        """The nearest records to a unit vector, (dimension,) float32; best first, ties by id."""
+        """The records nearest to a unit vector, (dimension,) float32; best first, ties by id."""
         return self._search_one((vector, limit))
 
     def _search(self, queries: list[tuple[Vectors, int]]) -> list[list[Hit]]:
-        """Vectors with their limits; the hits of each.
+        """The hits of each query. queries: vectors with their limits.
 
-        One call for each limit: a search for more rows may also find better ones, and what a
-        query finds must not depend on those that it shares the call with.
+        One call for each limit: with a higher limit, the search may also find better hits, and a
+        query's result must not depend on the other queries of its batch.
         """
         found: dict[int, Iterator[list[Hit]]] = {}
         for limit in {limit for _, limit in queries}:

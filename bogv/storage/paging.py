@@ -1,4 +1,4 @@
-"""Pages of records, newest first, from a database that can't sort: windows of time, sorted here."""
+"""Paging through records, newest first. Milvus can't sort, so records are read in time windows."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 
 from bogv.records import Cursor, Record
 
-MAX_ROWS = 16_384  # Milvus' own limit to what one query returns
-_END = 2**63  # after every moment that the database can hold
+MAX_ROWS = 16_384  # Milvus' limit on the rows that a query returns
+_END = 2**63  # later than any time that the database can store
 _MINUTE = 60_000  # ms
 _TEXT_WINDOW = 1_000  # rows read at once when looking for text
 
 Query = Callable[[str, int, str], list[Record]]
-"""Records, in any order, by a filter, a limit of rows and a consistency."""
+"""Returns records, in any order, for a filter, a limit and a consistency level."""
 
 
 class Pager:
-    """Pages of one gallery, in the order of `added_at`.
+    """Lists one gallery in the order of `added_at`.
 
-    That is by the clocks of many machines, and neither theirs nor this one's is relied on: rows
-    whose clock was ahead come first, and hide no others. Safe in threads.
+    These times are from the clocks of several machines, which may be wrong, as may this one's: rows
+    with a time in the future are listed first, and no row is skipped. Thread-safe.
     """
 
     def __init__(self, query: Query) -> None:
         self._query = query
-        self._latest = 0  # `added_at` of the newest row seen: a hint where to look first
+        self._latest = 0  # `added_at` of the newest row seen: a hint for the first window
 
     def note_added(self, added_at: int) -> None:
-        """Remember that a row was added. added_at: milliseconds since 1970."""
+        """Update the hint after rows were added. added_at: milliseconds since 1970."""
         self._latest = max(self._latest, added_at)
 
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
         """At most `size` records older than `before`, newest first, with `text` in key or filepath.
 
-        Milvus can't look for text everywhere (2.3 knows prefixes alone), so that is done here,
-        case ignored: a rare text reads the key and filepath of every row.
+        Milvus can't search for substrings (2.3 supports only prefixes), so they are matched here,
+        ignoring case: a rare text means reading every row.
         """
         found: list[Record] = []
         needle = text.casefold()
@@ -48,17 +48,17 @@ class Pager:
         return found[:size]
 
     def _windows(self, before: Cursor | None, limit: int) -> Iterator[list[Record]]:
-        """All rows before the cursor, in windows of time, newest first, of at most `limit` rows.
+        """All rows before the cursor in time windows, newest first, of at most `limit` rows each.
 
-        Windows, because Milvus Lite takes 0.16 ms for every row that it reads or counts. Rows of
-        one millisecond share a window, however many they are.
+        Windows limit the rows read: Milvus Lite takes 0.16 ms for each row that it reads or counts.
+        Rows of the same millisecond share a window, however many there are.
         """
         window = self._first_window(before)
-        consistency = "Strong"  # once: the next queries see what the first one saw
+        consistency = "Strong"  # first query only: later ones see at least the same rows
         hint_is_due = before is None
         while window.end > 0:
-            most = limit + 1 if window.is_divisible else MAX_ROWS
-            rows = self._query(_filter(window, before), most, consistency)
+            max_rows = limit + 1 if window.is_divisible else MAX_ROWS
+            rows = self._query(_filter(window, before), max_rows, consistency)
             consistency = "Session"
             if len(rows) > limit and window.is_divisible:
                 window.shorten()
@@ -72,33 +72,33 @@ class Pager:
         if before is not None:
             end = before.added_at + 1
             return _Window(max(end - _MINUTE, 0), end)
-        # All after the newest row seen, also what a clock that is far ahead has written.
+        # Everything after the newest row seen, including rows with a time in the future.
         start = min(self._latest + 1, _END - 1) if self._latest else int(time.time() * 1000)
         return _Window(start, _END)
 
 
 @dataclass
 class _Window:
-    """The time from `start` until before `end`, milliseconds since 1970.
+    """A time window from `start` (included) to `end` (excluded), milliseconds since 1970.
 
-    Its length follows the density of rows: galleries fill in bursts with long gaps between them.
+    Its length adapts to the density of rows: images are added in bursts with long gaps between.
     """
 
     start: int
     end: int
     _span: int = _MINUTE
-    """The length to be tried next."""
+    """The length of the next window."""
     _crowded: int = 0
-    """After this moment are known to be more rows than a window may have; 0: not known."""
+    """The start of the last window that had too many rows; 0: there was none."""
 
     @property
     def is_divisible(self) -> bool:
         return self.end - self.start > 1
 
     def shorten(self) -> None:
-        """Keep the newer part: there are too many rows in the whole."""
+        """Keep the newer part of a window with too many rows."""
         self._crowded = self.start
-        if self.end == _END:  # then the rows are near the start
+        if self.end == _END:  # the rows are near the start
             self.start = min(self.start + self._span, _END - 1)
             self._span *= 4
         else:
@@ -106,7 +106,7 @@ class _Window:
             self.start = self.end - self._span
 
     def move_back(self, sparse: bool) -> None:
-        """Go on to the time before. sparse: there were few rows, so more may be read at once."""
+        """Move to the time before. sparse: the window had few rows, so the next may be longer."""
         if sparse and self.end < _END:
             self._span *= 4
         self.end = self.start
@@ -116,7 +116,7 @@ class _Window:
 
 
 def _filter(window: _Window, before: Cursor | None) -> str:
-    """The rows of a window that are older than the cursor, in Milvus' filter language."""
+    """A filter for the rows of a window that are older than the cursor."""
     terms = [f"added_at >= {window.start}"]
     if window.end < _END:
         terms.append(f"added_at < {window.end}")

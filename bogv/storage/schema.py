@@ -1,4 +1,4 @@
-"""The collection that holds a gallery: its fields, its index, and rows as records."""
+"""The schema of a gallery's collection: its fields, its index, and conversion of its rows."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ RECORD_FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "add
 
 @dataclass(frozen=True)
 class Index:
-    """How Milvus looks for neighbours: a type of index and its parameters, as Milvus calls them."""
+    """A type of vector index and its parameters, as Milvus names them."""
 
     type: str
     build: Mapping[str, int] = field(default_factory=dict)
     search: Mapping[str, int] = field(default_factory=dict)
 
 
-OWN_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 256})
+DEFAULT_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 256})
 
 
 def collection_schema(dimension: int) -> Any:
-    """The fields, for pymilvus. dimension: of an embedding."""
+    """The collection's schema, for pymilvus. dimension: of an embedding."""
     schema = MilvusClient.create_schema(auto_id=False, description="bogv images")
     schema.add_field("id", DataType.INT64, is_primary=True)
     for name, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
@@ -48,44 +48,44 @@ def types_in_schema(schema: Any) -> dict[str, str]:
 
 
 def types_in_collection(description: Mapping[str, Any]) -> dict[str, str]:
-    """The same, of a collection that `describe_collection` has described."""
+    """The type of each field of a collection, by name. description: of `describe_collection`."""
     return {each["name"]: DataType(each["type"]).name for each in description["fields"]}
 
 
 def index_params(index: Index) -> Any:
-    """The index to be built, for pymilvus."""
+    """The parameters for building the index, for pymilvus."""
     params = MilvusClient.prepare_index_params()
     params.add_index(
         VECTOR_FIELD,
         index_type=index.type,
         metric_type="COSINE",
-        # Nested once more: pymilvus takes off one layer, and below it Milvus Lite looks for
-        # `params` alone. Without, it builds with its defaults, in silence.
+        # Nested twice: pymilvus removes one level, and Milvus Lite reads only `params` below it.
+        # Otherwise it would silently build the index with its default parameters.
         params={"params": dict(index.build)},
     )
     return params
 
 
 def search_params(index: Index, limit: int) -> dict[str, Any]:
-    """How to search the index for `limit` rows, for pymilvus."""
+    """The parameters for a search with `limit` hits, for pymilvus."""
     params = dict(index.search)
     if "ef" in params:
-        params["ef"] = max(params["ef"], limit)  # Milvus refuses less
+        params["ef"] = max(params["ef"], limit)  # Milvus rejects less than the limit
     return {"metric_type": "COSINE", "params": params}
 
 
 def row_of(record: Record, vector: Vectors) -> dict[str, Any]:
-    """The row to be written. vector: (dimension,) float32."""
+    """A record and its embedding as a row. vector: (dimension,) float32."""
     return {**{name: getattr(record, name) for name in RECORD_FIELDS}, VECTOR_FIELD: vector}
 
 
 def record_of(row: Mapping[str, Any]) -> Record:
-    """The record in a row that was read."""
+    """A row as a record."""
     return Record(**{name: row[name] for name in RECORD_FIELDS})
 
 
 def hits_of(found: Any) -> list[Hit]:
-    """What a search found, best first, ties by id; cosines clipped to 0–1."""
+    """The result of a search as hits, best first, ties by id; cosines clipped to 0–1."""
     hits = [
         Hit(record_of(each["entity"]), min(max(float(each["distance"]), 0.0), 1.0))
         for each in found

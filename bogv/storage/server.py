@@ -20,44 +20,44 @@ R = TypeVar("R")
 
 TIMEOUT = 10.0  # s
 LOADING_WAITS = (0.2, 0.5, 1.0, 2.0)  # s, between attempts
-SWITCH_SECONDS = 10.0  # Milvus 2.3.5 took less than 3; no call tells when it has switched
+SWITCH_SECONDS = 10.0  # until searches use a new index; Milvus 2.3.5 took less than 3
 POLL_SECONDS = 0.1
 
 
 class ServerConnection(Connection):
-    """A Milvus server, which several processes may use."""
+    """A Milvus server, which several processes may use at the same time."""
 
     def __init__(self, uri: str, timeout: float | None = None, **login: str) -> None:
         """timeout: of a call, seconds. login: `user`, `password`, `token`."""
-        # pymilvus has each call wait for its one attempt to connect again, and then make another:
-        # without a circuit breaker, forty threads wait for forty time-outs.
+        # In pymilvus, calls reconnect one after the other, each with a time-out of its own: without
+        # a circuit breaker, forty threads would wait for forty time-outs.
         self._breaker = CircuitBreaker(is_unanswered)
-        # gRPC's own limit is two minutes, for a server that has been away for long.
+        # gRPC's default backoff is up to two minutes after a long outage.
         options = {"grpc.max_reconnect_backoff_ms": 2_000}
         super().__init__(uri, f"Milvus server {uri}", timeout or TIMEOUT, options, **login)
 
     @classmethod
     def at(cls, host: str, port: int, **login: str) -> ServerConnection:
-        """host: a host name, or a whole URI (`https://…`), also with a login.
+        """Connect to a server. host: a host name, or a URI (`https://…`), which may have a login.
 
-        login: `user`, `password`, `token`; empty ones are ignored. It precedes the URI's.
+        login: `user`, `password`, `token`; empty ones are ignored. It overrides the URI's login.
         """
         try:
-            uri, *named = split_login(host if "://" in host else f"http://{host}:{port}")
+            uri, *uri_login = split_login(host if "://" in host else f"http://{host}:{port}")
         except ValueError as error:
             raise DatabaseUnavailable(
-                f"MILVUS_HOST can't be read ({error}): of a login in it, write @ : / ? # % as"
+                f"MILVUS_HOST is invalid ({error}): in its login, write @ : / ? # % as"
                 " %40 %3A %2F %3F %23 %25, or use MILVUS_USER and MILVUS_PASSWORD."
             ) from error
         if not any(login.values()):
-            user, password = named
+            user, password = uri_login
             login = {"user": user, "password": password} if password else {"token": user}
         return cls(uri, None, **login)
 
     def call(self, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """As `Connection.call`, through the circuit breaker.
 
-        A server that has restarted needs some seconds to load the collection: the call is repeated.
+        Retries while the server loads the collection, which takes some seconds after its restart.
         """
         for wait in LOADING_WAITS:
             try:
@@ -65,7 +65,7 @@ class ServerConnection(Connection):
             except DatabaseUnavailable as error:
                 if "not loaded" not in str(error):
                     raise
-            log.info("%s is loading the gallery; asking again in %.1f s", self.database, wait)
+            log.info("%s is loading the gallery; retrying in %.1f s", self.database, wait)
             time.sleep(wait)
         return self._call_once(method, *args, **kwargs)
 
@@ -76,14 +76,14 @@ class ServerConnection(Connection):
             raise DatabaseUnavailable(f"{self.database} doesn't answer.") from None
 
     def flush_after_write(self, collection: str) -> None:
-        """Nothing: a server flushes by itself."""
+        """Do nothing: a server flushes by itself."""
 
     def wait_for_index(self, collection: str) -> None:
         """Poll until all rows are indexed and loaded. Raises DatabaseUnavailable after an hour."""
         end = time.monotonic() + BUILD_SECONDS
         while time.monotonic() < end:
             if self._is_indexed(collection):
-                # Searches use the loaded index some seconds later.
+                # Searches use the loaded index only some seconds later; no call reports it.
                 time.sleep(SWITCH_SECONDS)
                 return
             time.sleep(POLL_SECONDS)
@@ -100,8 +100,8 @@ class ServerConnection(Connection):
         return bool(sum(segment.num_rows for segment in segments) >= index["total_rows"])
 
     def batch_searches(self, search: Callable[[list[T]], Sequence[R]]) -> Callable[[T], R]:
-        """Each by itself: a server searches in parallel."""
+        """Call `search` for each query: a server runs calls in parallel."""
         return lambda query: search([query])[0]
 
     def check_folder(self) -> None:
-        """Nothing: a server's files are its own."""
+        """Do nothing: bogv can't access a server's files."""

@@ -1,4 +1,4 @@
-"""Thumbnails by id, in a folder or wherever fsspec reaches (`s3://…`, for several servers)."""
+"""Storage of thumbnails by id, in a folder or an object store supported by fsspec (`s3://…`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from bogv.errors import StorageUnavailable, reason
-from bogv.redaction import redacted
+from bogv.redaction import redact
 from bogv.storage.intent_log import AbandonedLog, IntentLog
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,10 @@ LOCK_POLL_SECONDS = 0.02
 
 
 class Thumbnails:
-    """WebP files named `<id>.webp`. Every method raises StorageUnavailable when the file system
-    or object store fails.
+    """WebP files named `<id>.webp`. Every method raises StorageUnavailable if the file system or
+    object store fails.
 
-    intents: the folder of the intent log; None: none is kept.
+    intents: the folder of the intent log; None: no log.
     """
 
     def __init__(self, url: str, intents: Path | None = None) -> None:
@@ -36,14 +36,14 @@ class Thumbnails:
             self._fs.makedirs(self._root, exist_ok=True)
         except (OSError, ImportError, ValueError) as error:  # an unknown or uninstalled scheme
             raise StorageUnavailable(
-                redacted(f"Thumbnails can't be kept in {url}: {error}.")
+                redact(f"Thumbnails can't be stored in {url}: {error}.")
             ) from error
         self._local = isinstance(self._fs, LocalFileSystem)
         self._intents = IntentLog(intents) if intents is not None else None
         self._owner = self._intents.owner if self._intents else uuid4().hex
 
     def write(self, image_id: int, data: bytes) -> None:
-        """Write a thumbnail atomically; one that is there is replaced."""
+        """Write a thumbnail atomically; replaces an existing one."""
         try:
             if self._local:
                 self._write_file(image_id, data)
@@ -72,28 +72,29 @@ class Thumbnails:
             raise StorageUnavailable(f"The thumbnail can't be read: {reason(error)}.") from error
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Remove thumbnails; an id without one is ignored."""
+        """Remove thumbnails; ids without one are ignored."""
         for image_id in ids:
             self._remove(self._path(image_id))
 
     def check_folder(self) -> None:
-        """Raises StorageUnavailable if thumbnails are kept in a folder and it is gone."""
+        """Raises StorageUnavailable if a local folder of thumbnails was deleted."""
         if self._local and not Path(self._root).is_dir():
-            raise StorageUnavailable("The folder of thumbnails is gone: no image can be added.")
+            raise StorageUnavailable("The folder of thumbnails is missing: restore it.")
 
     @contextmanager
     def lock_deletes(self, timeout: float) -> Iterator[None]:
-        """Hold the lock on deleting, which all processes that keep thumbnails in a folder share.
+        """Hold the lock on deleting, which all processes with the same thumbnail folder share.
 
-        Source: flock(2), so the kernel releases it however a process ends. Object stores have no
-        lock: there the block runs beside others. Raises StorageUnavailable after `timeout` seconds.
+        It is a flock(2), which the kernel releases however a process ends. Object stores have no
+        locks: there, the blocks of several processes may overlap. Raises StorageUnavailable after
+        `timeout` seconds.
         """
         with ExitStack() as stack:
             if self._local:
                 try:
                     stack.enter_context(_file_lock(Path(self._root, "deletes.lock"), timeout))
                 except OSError as error:
-                    log.warning("Several servers may count one delete twice: %s", error)
+                    log.warning("Can't lock deletes; servers may count one twice: %s", error)
             yield
 
     def close(self) -> None:
@@ -104,18 +105,18 @@ class Thumbnails:
     # Recovery after a crash
 
     def log_intent(self, ids: Sequence[int]) -> AbstractContextManager[None]:
-        """Around all writes that create or remove these images, their rows too.
+        """Log ids during a block with all writes that add or delete these images, also their rows.
 
         If the process is killed in the block, or the block raises, `abandoned_logs` has the ids.
         """
         return self._intents.log_intent(ids) if self._intents is not None else nullcontext()
 
     def abandoned_logs(self) -> Iterator[AbandonedLog]:
-        """The intent logs of processes that have ended before their writes had."""
+        """The intent logs of processes that ended during their writes."""
         return self._intents.abandoned_logs() if self._intents is not None else iter(())
 
     def remove_older(self, ids: Sequence[int], min_age: float) -> int:
-        """Remove thumbnails that are at least `min_age` seconds old; how many are younger."""
+        """Remove thumbnails at least `min_age` seconds old, and return how many are younger."""
         younger = 0
         for image_id in ids:
             if self._age(image_id) < min_age:
@@ -124,20 +125,22 @@ class Thumbnails:
                 self._remove(self._path(image_id))
         return younger
 
-    def remove_parts(self, abandoned: AbandonedLog) -> None:
-        """Remove the partly written files of a process that was killed."""
+    def remove_partial_files(self, abandoned: AbandonedLog) -> None:
+        """Remove the incomplete files of a process that was killed."""
         if self._local:
             for image_id in abandoned.ids:
                 self._remove(self._part(image_id, abandoned.owner))
 
     def _age(self, image_id: int) -> float:
-        """Seconds since it was written; infinite if there is none."""
+        """Seconds since the thumbnail was written; infinite if there is none."""
         try:
             written: datetime = self._fs.modified(self._path(image_id))
         except FileNotFoundError:
             return float("inf")
         except OSError as error:
-            raise StorageUnavailable(f"A thumbnail can't be looked at: {reason(error)}.") from error
+            raise StorageUnavailable(
+                f"A thumbnail's age can't be read: {reason(error)}."
+            ) from error
         if written.tzinfo is None:
             written = written.replace(tzinfo=timezone.utc)
         return (datetime.now(timezone.utc) - written).total_seconds()
@@ -167,6 +170,8 @@ def _file_lock(path: Path, timeout: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise StorageUnavailable("Others are deleting images; try again.") from None
+                    raise StorageUnavailable(
+                        "Another server is deleting images; try again."
+                    ) from None
             time.sleep(LOCK_POLL_SECONDS)
         yield

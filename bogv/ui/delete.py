@@ -126,7 +126,7 @@ class DeleteTab:
         if not names:
             return self._show([], render_note(translate(language, "no_names"), "bad"), language)
         if name_kind == "keys":
-            records = self.context.search.with_keys(names)
+            records = self.context.search.get_by_keys(names)
             found = {record.key for record in records}
         else:
             try:

@@ -59,15 +59,13 @@ class Health:
         `degraded`: bogv serves, but the recall canary misses some images. Raises as `stats` does.
         """
         stats = await self.stats()
-        verdict = self._canary.verdict if self._canary else None
-        report: dict[str, str | int] = {
-            "status": "degraded" if verdict and verdict.missed else "ok"
-        }
+        result = self._canary.result if self._canary else None
+        report: dict[str, str | int] = {"status": "degraded" if result and result.missed else "ok"}
         if with_details:
             report |= asdict(stats)
-            if verdict:
-                report["canary"] = verdict.words
-            if not self._search.embedder.weights.trained:
+            if result:
+                report["canary"] = result.summary
+            if not self._search.embedder.weights.is_trained:
                 report["warning"] = UNTRAINED_WARNING
         return report
 

@@ -19,7 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from bogv.canary import Canary, Verdict
+from bogv.canary import Canary, CanaryResult
 from bogv.errors import Unavailable
 from bogv.logs import RequestInfo
 from bogv.records import Stats
@@ -124,14 +124,14 @@ class Metrics:
             self._images.set(stats.count)
         return generate_latest(self.registry)
 
-    def _record_canary(self, verdict: Verdict | None) -> None:
-        if verdict is None:
+    def _record_canary(self, result: CanaryResult | None) -> None:
+        if result is None:
             self._failed.inc()
             return
-        self._searched.inc(verdict.searched)
-        self._missed.inc(len(verdict.missed))
-        self._recall.set(verdict.recall)
-        self._checked_at.set(verdict.at)
+        self._searched.inc(result.searched)
+        self._missed.inc(len(result.missed))
+        self._recall.set(result.recall)
+        self._checked_at.set(result.checked_at)
 
 
 def add_metrics_route(api: FastAPI, health: Health, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""Approximate search against exact search: what each of Milvus' indexes finds, and what it costs.
+"""Approximate against exact search: the recall of each of Milvus' indexes, and its cost.
 
 Vectors, synthetic or a dataset's -> exact neighbours -> for each index: built, then searched with
 each of its search parameters -> AnnPoint -> Ann and its table
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
-from bogv.storage.milvus import OWN_INDEX, Index
+from bogv.storage.milvus import DEFAULT_INDEX, Index
 from eval.ann import worker
 from eval.ann.result import Ann, AnnPoint, IndexCost, VectorsPart
 from eval.ann.sweep import Sweep
@@ -31,12 +31,12 @@ from eval.statistics import percentile
 from eval.vectors import Neighbours, nearest_neighbours, normalise
 
 CHUNK = 4096
-"""Vectors that exact search holds at once in double precision."""
+"""Vectors in memory at once in double precision, for exact search."""
 
 
 @dataclass(frozen=True)
 class VectorSource:
-    """Where the vectors come from."""
+    """The source of the vectors."""
 
     name: str
     gallery: Iterable[Vectors]
@@ -44,14 +44,14 @@ class VectorSource:
     count: int
     """Of the gallery."""
     queries: Vectors
-    """(queries, dimension) float32; none of them is in the gallery."""
+    """(queries, dimension) float32, not in the gallery."""
     parameters: dict[str, int | float] = field(default_factory=dict)
     weights: WeightsPart | None = None
 
 
 @dataclass(frozen=True)
 class AnnOptions:
-    """What is to be measured."""
+    """The options of a measurement."""
 
     sweeps: Sequence[Sweep]
     """bogv's own index among them."""
@@ -110,7 +110,7 @@ def _describe_vectors(source: VectorSource, digest: str) -> VectorsPart:
 
 
 def _write(location: GalleryLocation, source: VectorSource) -> str:
-    """Write the vectors where the processes find them; a digest of them."""
+    """Write the vectors to files for the other processes, and return their digest."""
     digest = hashlib.sha256()
 
     def digested() -> Iterator[Vectors]:
@@ -151,8 +151,8 @@ def _points(
 
 
 def _is_own(sweep: Sweep, search: Mapping[str, int], k: int) -> bool:
-    own = {name: max(value, k) for name, value in OWN_INDEX.search.items()}  # as the store does
-    return (sweep.index, sweep.build, search) == (OWN_INDEX.type, OWN_INDEX.build, own)
+    own = {name: max(value, k) for name, value in DEFAULT_INDEX.search.items()}  # as the store does
+    return (sweep.index, sweep.build, search) == (DEFAULT_INDEX.type, DEFAULT_INDEX.build, own)
 
 
 def _metrics(

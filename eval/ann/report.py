@@ -15,14 +15,14 @@ from eval.report.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, r
 from eval.report.results import weights_lead
 
 POINTS = (
-    "Each point is an index with one set of parameters. On the dark line, with a letter, are those"
-    " that no other beats in both. Recall is the share of the true nearest neighbours, by exact"
-    " search in double precision, that the index gave; it says nothing of relevance."
+    "Each point is an index with one set of parameters. The dark line is the Pareto frontier, its"
+    " points have letters. Recall is the share of the true nearest neighbours (by exact search in"
+    " double precision) that the index found; it is independent of relevance."
 )
 
 
 def ann_report(found: Ann) -> Report:
-    """What was found, for people."""
+    """The report of a measurement."""
     if found.weights is None:
         lead = ["Weights: none took part. The vectors are synthetic: no figure speaks of images."]
     else:
@@ -46,7 +46,7 @@ def ann_report(found: Ann) -> Report:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other beats, by the first coordinate ascending.
+    """Indices of the Pareto-optimal points, by the first coordinate ascending.
 
     Larger is better in both; of equal points the first one stands for all.
 
@@ -61,7 +61,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _frontier(found: Ann) -> list[str | Figure]:
-    alt = f"ann_recall@{found.k} against queries a second, with the points that no other beats."
+    alt = f"ann_recall@{found.k} against queries a second, with the Pareto frontier."
     return [
         Figure(
             "frontier", render(lambda axes: _draw_frontier(axes, found), width=11, height=6.5), alt
@@ -115,7 +115,7 @@ def _draw_frontier(axes: Axes, found: Ann) -> None:
     axes.set_xlabel(f"ann_recall@{found.k}")
     axes.set_ylabel(f"queries a second, {found.threads} at a time (log)")
     named = [
-        # The letter is part of the words: as a marker it would have to be a formula.
+        # The letter is part of the label: as a marker, it would need to be a formula.
         Line2D([], [], linestyle="", label=f"{letter}  {_short(found.points[i])}")
         for i, letter in letters.items()
     ]
@@ -159,12 +159,12 @@ def _costs(found: Ann) -> list[str | Figure]:
     vectors = found.vectors.gallery * found.vectors.dimension * 4 / 2**20
     built = "all cores" if not found.build_threads else threads
     figures.append(
-        f"Built with {built}, over rows that were in already, by dropping the index and making it"
-        " anew; until it was whole nothing was searched. Memory is what a fresh process grows by"
-        " as it opens the finished gallery and answers the warm-up queries: rows and index. The"
-        f" vectors alone are {vectors:,.0f} MiB."
+        f"Built with {built}, over existing rows, by dropping and rebuilding the index; no searches"
+        " ran until it was complete. Memory is the growth of a fresh process while it opens the"
+        " gallery and runs the warm-up queries: rows and index. The vectors themselves take"
+        f" {vectors:,.0f} MiB."
         if found.points[0].cost.memory_mib is not None
-        else "Built by the server, over rows that were in already. Its memory can't be told here."
+        else "Built by the server, over existing rows. Its memory can't be measured here."
     )
     return figures
 
@@ -233,9 +233,9 @@ def _searched(found: Ann) -> list[str]:
     notes = [f"{text}. Digest {part.digest}. {found.database}."]
     if lite:
         notes.append(
-            "Milvus Lite goes through all rows in Python at each search, whatever the index: that"
-            " part of the time no index saves. AUTOINDEX is HNSW with M 16 and efConstruction 200"
-            " there. On a server the figures are others: set MILVUS_HOST."
+            "Milvus Lite iterates over all rows in Python in each search, whatever the index; this"
+            " part of the time is the same for all. Its AUTOINDEX is HNSW with M 16 and"
+            " efConstruction 200. Figures differ on a server: set MILVUS_HOST."
         )
     return notes
 

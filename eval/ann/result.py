@@ -12,7 +12,7 @@ POINTS = "points.parquet"
 
 
 class VectorsPart(ResultPart):
-    """What was searched."""
+    """The vectors that were searched."""
 
     source: str
     """`synthetic`, or a dataset's id."""
@@ -21,20 +21,20 @@ class VectorsPart(ResultPart):
     parameters: dict[str, int | float]
     """Of `eval.harness.synthetic.Clustered`; empty for a dataset."""
     digest: str
-    """12 hex digits of all bytes: equal where the same was asked."""
+    """12 hex digits, a hash of all bytes: equal for equal vectors and queries."""
 
 
 class IndexCost(ResultPart):
-    """What an index costs: times and memory, which differ each time."""
+    """The cost of an index: times and memory, which vary between runs."""
 
     queries_per_second: float
     p50_ms: float
     p99_ms: float
     build_seconds: float
-    """Until the index was whole over all rows, which were in already."""
+    """Time to build the index over all rows, which were stored before."""
     memory_mib: float | None
-    """The rows and the index, as a process holds that has just opened the gallery and answered the
-    warm-up queries; the same for all points of one build. None on a server."""
+    """Memory of rows and index in a process that has opened the gallery and run the warm-up
+    queries; the same for all points of one build. None on a server."""
 
 
 class AnnPoint(ResultPart):
@@ -67,9 +67,9 @@ class Ann(Result):
     database: str
     k: int
     threads: int
-    """That asked at the same time."""
+    """The number of concurrent searches."""
     build_threads: int
-    """That Milvus Lite built with; 0: one for each core. A server has its own."""
+    """Threads with which Milvus Lite built; 0: one for each core. Not used on a server."""
     points: list[AnnPoint]
 
     @property
@@ -90,7 +90,7 @@ class Ann(Result):
 
     @property
     def own(self) -> AnnPoint:
-        """Where bogv stands."""
+        """The point of bogv's own index."""
         return next(point for point in self.points if point.own)
 
 

@@ -1,4 +1,4 @@
-"""Which indexes `ann` tries, with which parameters.
+"""The indexes and parameters that `ann` measures.
 
 Only types that do what their name says: Milvus Lite takes others in silence and searches them by
 brute force. Parameters are Milvus' own: https://milvus.io/docs/index.md.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bogv.storage.milvus import OWN_INDEX
+from bogv.storage.milvus import DEFAULT_INDEX
 from eval.errors import WorkbenchError
 
 LITE: Final = ("FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8", "AUTOINDEX")
@@ -22,7 +22,7 @@ GRAPHS: Final = ((8, 100), (16, 200), (32, 200))
 """M and efConstruction; bogv's own among them."""
 NLIST = (64, 256)
 PER_CELL = 40
-"""Vectors that k-means wants for each cell, else faiss complains (it wants 39)."""
+"""Vectors per k-means cell; faiss warns below 39."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sweep:
 
 
 def sweeps(count: int, k: int, *, lite: bool, only: Sequence[str] = ()) -> list[Sweep]:
-    """What to try on `count` vectors for the nearest k; bogv's own index is always in it, first.
+    """The indexes to measure on `count` vectors for the nearest k; bogv's own is always first.
 
     only: types of index; none: all that work. Raises WorkbenchError for one that doesn't.
     """
@@ -53,7 +53,9 @@ def sweeps(count: int, k: int, *, lite: bool, only: Sequence[str] = ()) -> list[
         )
     found = [sweep for name in only or types for sweep in _of(name, count, k)]
     own = Sweep(
-        OWN_INDEX.type, OWN_INDEX.build, _searches("ef", [*EF, *OWN_INDEX.search.values()], k)
+        DEFAULT_INDEX.type,
+        DEFAULT_INDEX.build,
+        _searches("ef", [*EF, *DEFAULT_INDEX.search.values()], k),
     )
     return [own, *(sweep for sweep in found if sweep.label != own.label)]
 
@@ -62,7 +64,7 @@ def _of(name: str, count: int, k: int) -> Iterator[Sweep]:
     if name in {"FLAT", "AUTOINDEX"}:
         yield Sweep(name)
     elif name == "HNSW_SQ":
-        yield Sweep(name, OWN_INDEX.build, _searches("ef", EF, k))
+        yield Sweep(name, DEFAULT_INDEX.build, _searches("ef", EF, k))
     elif name == "HNSW":
         for m, construction in GRAPHS:
             build = {"M": m, "efConstruction": construction}

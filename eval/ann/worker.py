@@ -1,4 +1,4 @@
-"""What `ann` does with Milvus, by bogv's own store, each time in a process of its own.
+"""The parts of `ann` that use Milvus, through bogv's store, each in a separate process.
 
 Of its own, because memory is measured by what the process grows: what an earlier index has left
 behind must not count, and Milvus Lite lives in the process that uses it.
@@ -24,19 +24,19 @@ from eval.harness.processes import resident_mib
 
 @dataclass(frozen=True)
 class SearchRun:
-    """What the queries found with one set of search parameters, and how long it took."""
+    """The hits of the queries with one set of search parameters, and their times."""
 
     found: list[list[int]]
     """For each query the rows of the gallery that were found, best first."""
     seconds: NDArray[np.float64]
-    """(queries,), of each query alone."""
+    """(queries,), of each query."""
     wall: float
-    """Seconds for all of them, by as many threads as were asked for."""
+    """Seconds for all queries, with the given number of threads."""
 
 
 @dataclass(frozen=True)
 class SearchedIndex:
-    """What a process found that opened a finished gallery and searched it."""
+    """The results of a process that opened a finished gallery and searched it."""
 
     memory_mib: float | None
     """What the process grew by as it opened the gallery and answered the warm-up queries. None on
@@ -45,7 +45,7 @@ class SearchedIndex:
 
 
 def fill(location: GalleryLocation) -> float:
-    """Put all vectors into a new gallery; how many seconds it took."""
+    """Put all vectors into a new gallery, and return the seconds it took."""
     start = time.perf_counter()
     with location.opened(Index("FLAT")) as store:  # which takes no time to build
         put_vectors(store, location.batches(ROWS))
@@ -53,7 +53,7 @@ def fill(location: GalleryLocation) -> float:
 
 
 def build(location: GalleryLocation, index: Index) -> float:
-    """Replace the index; seconds until it was whole."""
+    """Replace the index, and return the seconds until it was complete."""
     with location.opened(index) as store:
         start = time.perf_counter()
         rebuild_index(store)
@@ -68,7 +68,7 @@ def search(
     warm_up: int,
     threads: int,
 ) -> SearchedIndex:
-    """Open the gallery, whose index is `index`, and ask all queries with each set of parameters."""
+    """Open the gallery with `index`, and run all queries with each set of search parameters."""
     queries = np.load(location.queries)
     before = resident_mib()
     runs = []
@@ -91,7 +91,7 @@ def _ask(store: MilvusStore, queries: Vectors, k: int, threads: int) -> SearchRu
 
     with ThreadPoolExecutor(threads) as pool:
         start = time.perf_counter()
-        # One at a time is asked from here: a thread more would be in the way.
+        # A single thread's searches run here, without the pool's overhead.
         done = list(pool.map(ask, queries) if threads > 1 else map(ask, queries))
         wall = time.perf_counter() - start
     return SearchRun([found for found, _ in done], np.array([each for _, each in done]), wall)

@@ -1,1 +1,1 @@
-"""The commands of `python -m eval`, a module each; `eval.__main__` puts them together."""
+"""The commands of `python -m eval`, one module each; `eval.__main__` registers them."""

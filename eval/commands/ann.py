@@ -36,9 +36,9 @@ from eval.report.results import UNTRAINED_NOTE, weights_part, write
 
 def ann(  # noqa: PLR0913, PLR0917 - one for each option
     context: typer.Context,
-    vectors: Annotated[int, typer.Option(min=2, help="How many are made up.")] = 20_000,
-    dimension: Annotated[int, typer.Option(min=2, help="Of those.")] = DIMENSION,
-    clusters: Annotated[int, typer.Option(min=1, help="That they lie in.")] = 200,
+    vectors: Annotated[int, typer.Option(min=2, help="Number of synthetic vectors.")] = 20_000,
+    dimension: Annotated[int, typer.Option(min=2, help="Of the vectors.")] = DIMENSION,
+    clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 200,
     spread: Annotated[
         float, typer.Option(min=0, help="Of the clusters: the more, the harder.")
     ] = Clustered.spread,
@@ -47,22 +47,22 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
     ] = None,
     root: Root = None,
     weights: WeightsOption = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="Inference engine.")] = "auto",
     queries: Annotated[int, typer.Option(min=1, help="Held out of the gallery.")] = 500,
-    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest neighbours.")] = 10,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="Number of nearest neighbours.")] = 10,
     index: Annotated[
         str, typer.Option(help="Only these types: HNSW,IVF_FLAT. bogv's own is always measured.")
     ] = "",
     warm_up: Annotated[int, typer.Option(min=0, help="Queries whose time isn't counted.")] = 20,
     threads: Annotated[
-        int, typer.Option(min=1, help="That ask at a time. Milvus Lite answers one at a time.")
+        int, typer.Option(min=1, help="Concurrent searches. Milvus Lite runs one at a time.")
     ] = 1,
     build_threads: Annotated[
         int,
         typer.Option(
             min=0,
-            help="That Milvus Lite builds with; 0: one a core, as it does by itself, but then graph"
-            " indexes come out a little different each time.",
+            help="Threads with which Milvus Lite builds; 0: one per core, its default, but then"
+            " graph indexes vary a little between runs.",
         ),
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the bootstrap.")] = 0,
@@ -122,14 +122,14 @@ def _embed_dataset(  # noqa: PLR0917 - what `run` takes of its options
     cache: Path,
     settings: Settings,
 ) -> VectorSource:
-    """A dataset's embeddings; a sample of the seed's is held out to be asked for."""
+    """A dataset's embeddings; a random sample is held out as queries."""
     items = load(dataset, root)
     if queries >= len(items.items):
         raise WorkbenchError(
-            f"{queries:,} queries can't be held out of {len(items.items):,} images: ask for fewer."
+            f"{queries:,} queries can't be held out of {len(items.items):,} images: use fewer."
         )
     embedder = load_embedder(resolve(weights), engine, settings.cache_dir)
-    if not embedder.weights.trained:
+    if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     rows = embed(items, embedder, Decoder(settings.max_upload, settings.max_pixels), cache).vectors
     order = np.random.default_rng(seed).permutation(len(rows))

@@ -19,7 +19,7 @@ def compare(
         str | None, typer.Option(help="As in run.json. By default the dataset's headline.")
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, help="By so much the metric may fall, 0.01 for a point.")
+        float, typer.Option(min=0, help="The metric's largest acceptable drop; a point is 0.01.")
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +57,7 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
 def _print_comparison(comparison: Comparison) -> None:
     found = comparison.difference
     for name, run in (("A", comparison.a), ("B", comparison.b)):
-        deep = "" if run.depth is None else f", the first {run.depth:,} places"
+        deep = "" if run.depth is None else f", the top {run.depth:,} ranks"
         print(f"{name}: weights {weights_line(run.weights)}; {run.engine}; {run.backend}{deep}")
         print(f"   {run.settings.text}")
     print(

@@ -37,7 +37,7 @@ def fetch(
 
 
 def _is_here(spec: Spec) -> bool:
-    """Whether its folder is there; whether it is whole, loading it tells."""
+    """Whether its folder exists; only loading it shows whether it is complete."""
     try:
         folder = root_of(spec)
     except DatasetError:

@@ -49,21 +49,21 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
             " of the closed loop's best throughput."
         ),
     ] = "",
-    requests: Annotated[int, typer.Option(min=1, help="In a step, at most.")] = 200,
-    seconds: Annotated[float, typer.Option(min=0.1, help="A step starts none after so many.")] = 60,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits asked for.")] = 10,
+    requests: Annotated[int, typer.Option(min=1, help="Maximum per step.")] = 200,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Maximum duration of a step.")] = 60,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits per search.")] = 10,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds after which a request is given up.")
+        float, typer.Option(min=0.001, help="Time-out of a request in seconds.")
     ] = 30,
-    warm_up: Annotated[int, typer.Option(min=0, help="Requests that count nowhere.")] = 20,
+    warm_up: Annotated[int, typer.Option(min=0, help="Requests that aren't counted.")] = 20,
     weights: WeightsOption = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the service's network.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="The service's inference engine.")] = "auto",
     precision: PrecisionOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the images' order and the arrivals.")] = 0,
     out: Out = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Measure how long searches take, and how many of them at a time are borne.
+    """Measure the latency and throughput of searches.
 
     The service is measured on a gallery of the images in Milvus Lite, in a temporary folder, with
     --weights and --engine. A server is measured as it is, and nothing is added to it; its token is

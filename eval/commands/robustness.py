@@ -36,12 +36,12 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     dataset: Annotated[str, typer.Option(help="Its id; `folder` is any folder, with --root.")],
     root: Root = None,
     sample: Annotated[
-        int, typer.Option(min=1, help="Edit so many images; all are searched.")
+        int, typer.Option(min=1, help="Number of images to edit; all are searched.")
     ] = 100,
     edits: Annotated[str, typer.Option(help=f"Some of {','.join(EDITS)}. By default all.")] = "",
-    k: Annotated[str, typer.Option(help="Count the first so many places.")] = "1,5,10",
+    k: Annotated[str, typer.Option(help="Ranks for hit_rate@k and the like.")] = "1,5,10",
     weights: WeightsOption = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="Inference engine.")] = "auto",
     precision: PrecisionOption = "auto",
     backend: Annotated[
         Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
@@ -51,7 +51,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
     ] = 0,
     out: Out = Path("results"),
     cache: Annotated[
-        Path | None, typer.Option(help="Where embeddings are kept. By default data/cache/eval.")
+        Path | None, typer.Option(help="Cache of embeddings. By default data/cache/eval.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -72,10 +72,10 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         seed=seed,
         command=typed_command(context),
     )
-    edit_variants(options.edits)  # a wrong name is told before the network is loaded
+    edit_variants(options.edits)  # fails for an unknown name before the network is loaded
     chosen = resolve(weights, precision=precision, models=settings.models_dir)
     embedder = load_embedder(chosen, engine, settings.cache_dir, precision)
-    if not embedder.weights.trained:
+    if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
@@ -106,7 +106,7 @@ def _print_outcome(outcome: RobustnessOutcome, folder: Path) -> None:
         f"Images:   {result.sample:,} edited in {result.n // result.sample:,} ways each, seed"
         f" {result.seed}; gallery of {result.gallery:,}"
     )
-    deep = "the whole gallery" if result.depth is None else f"the first {result.depth:,} places"
+    deep = "the whole gallery" if result.depth is None else f"the top {result.depth:,} ranks"
     print(f"Search:   {result.backend}, ranking {deep}; engine {result.engine}")
     print(f"Embedded: {outcome.new:,} now, {images - outcome.new:,} from the cache\n")
     for name in (name for name in result.metrics if "/" not in name):

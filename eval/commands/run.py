@@ -57,20 +57,20 @@ BackendOption = Annotated[
     Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
 ]
 LimitOption = Annotated[
-    int | None, typer.Option(min=2, help="At most so many images, sampled by --seed.")
+    int | None, typer.Option(min=2, help="Maximum number of images, sampled by --seed.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the samples and the bootstrap.")]
 LossesOption = Annotated[
-    bool, typer.Option(help="Account for what PCA, the index and the REST path cost.")
+    bool, typer.Option(help="Measure the losses by PCA, the index and the REST path.")
 ]
 LossQueriesOption = Annotated[
-    int, typer.Option(min=1, help="At most so many queries in the account.")
+    int, typer.Option(min=1, help="Maximum number of queries for --losses.")
 ]
 LossImagesOption = Annotated[
-    int, typer.Option(min=2, help="At most so many images through the service, for the account.")
+    int, typer.Option(min=2, help="Maximum number of images through the service for --losses.")
 ]
 CacheOption = Annotated[
-    Path | None, typer.Option(help="Where embeddings are kept. By default data/cache/eval.")
+    Path | None, typer.Option(help="Cache of embeddings. By default data/cache/eval.")
 ]
 
 
@@ -78,9 +78,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     context: typer.Context,
     dataset: Annotated[str, typer.Option(help="Its id; `folder` is any folder, with --root.")],
     root: Root = None,
-    k: Annotated[str, typer.Option(help="Count the first so many places.")] = "1,5,10",
+    k: Annotated[str, typer.Option(help="Ranks for recall@k and the like.")] = "1,5,10",
     weights: WeightsOption = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="Inference engine.")] = "auto",
     precision: PrecisionOption = "auto",
     pooling: PoolingOption = "gap",
     size: SizeOption = 224,
@@ -135,7 +135,7 @@ def _measure_and_write(
         load_faiss_for_one_thread()
     settings = Settings()
     embedder = load(settings)
-    if not embedder.weights.trained:
+    if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
@@ -162,7 +162,7 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
         f" {counts.queries_without_relevant:,} left out (nothing to find);"
         f" gallery of {counts.gallery:,}"
     )
-    deep = "the whole gallery" if run.depth is None else f"the first {run.depth:,} places"
+    deep = "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
     print(f"Settings: {run.settings.text}")
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
     print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")

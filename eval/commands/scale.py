@@ -19,12 +19,12 @@ from eval.scale.result import POINTS, Scale, points_table
 def scale(  # noqa: PLR0913, PLR0917 - one for each option
     context: typer.Context,
     rows: Annotated[
-        str, typer.Option(help="With commas between. 100,000 take 5 GB of disk and some minutes.")
+        str, typer.Option(help="Separated by commas. 100,000 take 5 GB of disk and minutes.")
     ] = "1000,10000,100000",
     queries: Annotated[
         int, typer.Option(min=1, help="Held out of the rows.")
     ] = ScaleOptions.queries,
-    k: Annotated[int, typer.Option(min=1, max=1000, help="So many nearest.")] = ScaleOptions.k,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="Nearest neighbours.")] = ScaleOptions.k,
     dimension: Annotated[int, typer.Option(min=2, help="Of the vectors.")] = DIMENSION,
     warm_up: Annotated[
         int, typer.Option(min=0, help="Queries whose time isn't counted.")

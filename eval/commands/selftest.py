@@ -11,7 +11,7 @@ from eval.selftest import selftest as run_canaries
 
 
 def selftest(as_json: Json = False) -> None:
-    """Check the workbench itself on made-up embeddings; seconds, no weights, no network.
+    """Check the workbench itself on synthetic embeddings: takes seconds, needs no weights.
 
     Exit status 1 if any canary is dead: then no figure can be trusted.
     """

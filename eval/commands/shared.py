@@ -1,4 +1,4 @@
-"""What the commands share: options, and how things are printed."""
+"""Options and output shared by the commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from bogv.config import Precision
 from eval.report.results import WeightsPart, weights_text
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Root = Annotated[
     Path | None,
     typer.Option(help="The dataset's own folder. By default $BOGV_DATASETS/<its name>."),
@@ -24,11 +24,11 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option(help="Of the network; int8 needs the model that `python -m bogv quantize` made."),
 ]
-Out = Annotated[Path, typer.Option(help="Where the result's folder goes.")]
+Out = Annotated[Path, typer.Option(help="The parent of the result's folder.")]
 
 
 def typed_command(context: typer.Context) -> str:
-    """The command as it was typed, for run.json."""
+    """The command line, for run.json."""
     return shlex.join(["python", "-m", "eval", *(context.obj or [])])
 
 
@@ -37,19 +37,19 @@ def parse_ks(text: str) -> list[int]:
     try:
         found = sorted({int(part) for part in text.split(",")})
     except ValueError as error:
-        raise typer.BadParameter("--k takes whole numbers with commas between: 1,5,10") from error
+        raise typer.BadParameter("--k takes integers separated by commas: 1,5,10") from error
     if found[0] < 1:
-        raise typer.BadParameter("--k counts places: at least 1")
+        raise typer.BadParameter("each --k must be at least 1")
     return found
 
 
 def weights_line(weights: WeightsPart | None) -> str:
-    """Which weights, in a line."""
+    """The weights, in one line."""
     if weights is None:
         return "none: synthetic vectors"
     return f"{weights_text(weights)}, fingerprint {weights.fingerprint}"
 
 
 def print_json(value: Any) -> None:
-    """To stdout, where nothing else goes then."""
+    """Print JSON to stdout, with nothing else there."""
     print(json.dumps(value, ensure_ascii=False, indent=2))

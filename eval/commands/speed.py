@@ -30,20 +30,20 @@ def speed(  # noqa: PLR0913, PLR0917 - one for each option
         int, typer.Option(min=10, help="Rows that are searched.")
     ] = SpeedOptions.gallery,
     searches: Annotated[
-        int, typer.Option(min=1, help="By 1, by 8 and by 16 clients.")
+        int, typer.Option(min=1, help="For each of 1, 8 and 16 clients.")
     ] = SpeedOptions.searches,
     soak: Annotated[
-        int, typer.Option(min=1, help="Searches between two looks at the server's memory.")
+        int, typer.Option(min=1, help="Searches between two measurements of the server's memory.")
     ] = SpeedOptions.soak,
     precision: Annotated[
-        Precision, typer.Option(help="int8 takes the model that `bogv quantize` made.")
+        Precision, typer.Option(help="int8 needs the model made by `bogv quantize`.")
     ] = "auto",
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the inputs and the rows.")] = 0,
     out: Out = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Measure how fast bogv is: each stage alone, the bound, the usual way, bogv, the ratios.
+    """Measure bogv's speed: each stage by itself, the bound, a baseline, bogv, the ratios.
 
     About five minutes on two quiet cores, in temporary folders, on Milvus Lite. Whatever is
     reached, the exit status is 0.

@@ -34,7 +34,7 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class DatasetError(ValueError):
-    """A dataset can't be had as it should be; the message begins with its id."""
+    """A dataset is missing or invalid; the message begins with its id."""
 
     def __init__(self, dataset: str, message: str) -> None:
         super().__init__(f"Dataset {dataset}: {message}")
@@ -42,13 +42,13 @@ class DatasetError(ValueError):
 
 
 class Strict(BaseModel):
-    """A field that isn't known is an error, not a hint."""
+    """Unknown fields are an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class File(Strict):
-    """One file to be had: fetched from `url`, or put into the folder by hand."""
+    """A required file: downloaded from `url`, or put into the folder by hand."""
 
     name: Name
     url: Annotated[str, Field(pattern=r"^https?://")] | None = None
@@ -131,7 +131,7 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _revisited_has_its_layout(self) -> Spec:
-        """Only that layout knows of junk, and no other protocol would take it out."""
+        """Only that layout has junk, and only that protocol removes it."""
         layout = self.source.layout if isinstance(self.source, Folder) else None
         if (self.protocol == "revisited") != (layout == "revisited"):
             raise ValueError("protocol and layout are both 'revisited' or neither is")
@@ -157,7 +157,7 @@ def read_catalogue(path: Path | None = None) -> dict[str, Spec]:
     for number, entry in enumerate(entries, 1):
         spec = _spec(entry, number)
         if spec.id in specs:
-            raise DatasetError(spec.id, f"it comes twice in {path.name}.")
+            raise DatasetError(spec.id, f"it occurs twice in {path.name}.")
         specs[spec.id] = spec
     return specs
 
@@ -180,7 +180,7 @@ def catalogue_entry(spec: Spec | str) -> Spec:
         return spec
     specs = read_catalogue()
     if spec not in specs:
-        raise DatasetError(spec, f"there is none of that name; there are {', '.join(specs)}.")
+        raise DatasetError(spec, f"there is no dataset of that name; there are {', '.join(specs)}.")
     return specs[spec]
 
 
@@ -193,9 +193,9 @@ def root_of(spec: Spec, root: Path | None = None) -> Path | None:
         return None
     if root is not None:
         return Path(root).expanduser()
-    # A folder of anyone's has no place among those of the catalogue.
+    # A user's own folder is not below the catalogue's.
     if spec.id == "folder":
-        raise DatasetError(spec.id, "name the folder with --root.")
+        raise DatasetError(spec.id, "give the folder with --root.")
     if not (base := os.environ.get(ROOT_VARIABLE)):
         folder = spec.folder or spec.id
         raise DatasetError(

@@ -33,7 +33,7 @@ from eval.vectors import Indices
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images, which of them search, which are searched, and what is right."""
+    """Images, queries, gallery and ground truth."""
 
     spec: Spec
     """Its protocol is the one in use: labels.csv of your own may have roles."""
@@ -58,7 +58,7 @@ class Dataset:
         return others
 
     def junk(self, query: int) -> Indices:
-        """What is neither right nor wrong, and is taken out of the ranking."""
+        """Junk: images that are neither right nor wrong, and are removed from the ranking."""
         return np.array(self.truth[query].junk if self.truth else (), dtype=np.intp)
 
     @cached_property
@@ -121,7 +121,7 @@ def _hint(spec: Spec, folder: Path | None) -> str:
 def _check_counts(spec: Spec, found: RawDataset, folder: Path | None) -> None:
     ids = {item.id for item in found.items}
     if len(ids) != len(found.items):
-        raise DatasetError(spec.id, f"{len(found.items) - len(ids)} images come twice.")
+        raise DatasetError(spec.id, f"{len(found.items) - len(ids)} images occur twice.")
     there = {
         "images": len(found.items) - found.distractors,
         "classes": len({item.label for item in found.items} - {None}),
@@ -140,7 +140,7 @@ def _check_counts(spec: Spec, found: RawDataset, folder: Path | None) -> None:
 # ------------------------------------------------------------------------------ samples
 
 ENOUGH = 10
-"""So many images of a class tell whether it is found."""
+"""Images per class in a sample."""
 
 
 def draw_sample(dataset: Dataset, limit: int, seed: int) -> Dataset:
@@ -148,13 +148,13 @@ def draw_sample(dataset: Dataset, limit: int, seed: int) -> Dataset:
     if limit >= len(dataset.items):
         return dataset
     if limit < 2:
-        raise DatasetError(dataset.spec.id, f"a limit of {limit} images leaves nothing to find.")
+        raise DatasetError(dataset.spec.id, f"a limit of {limit} images leaves no relevant images.")
     rng = np.random.default_rng(seed)
     everyone = len(dataset.queries) == len(dataset.gallery) == len(dataset.items)
     kept = (_sample_classes if everyone else _sample_queries)(dataset, limit, rng)
     if not kept.queries:
         raise DatasetError(
-            dataset.spec.id, f"a limit of {limit} images holds no query with what is right for it."
+            dataset.spec.id, f"a limit of {limit} images has no query with a relevant image."
         )
     return _renumbered(dataset, kept)
 
@@ -234,7 +234,7 @@ def _renumbered(dataset: Dataset, kept: _Kept) -> Dataset:
 
 
 def dataset_digest(dataset: Dataset, digests: Sequence[str]) -> str:
-    """12 hex digits of what is asked of whom. digests: of each item's bytes.
+    """12 hex digits, a hash of queries, gallery and ground truth. digests: of each item's bytes.
 
     The order of the files and where they lie change nothing.
     """

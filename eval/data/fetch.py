@@ -1,4 +1,4 @@
-"""Get a dataset's files: downloaded, checked, unpacked; whole or not at all.
+"""Download, verify and unpack a dataset's files, atomically.
 
 A file is downloaded under a hidden name and takes its own once its size and checksum are right; an
 archive is unpacked into a hidden folder and moved from there. What is there already, whole, is not
@@ -39,7 +39,7 @@ _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EO
 
 
 def fetch(spec: Spec | str, root: Path | None = None, *, progress: bool = True) -> Path | None:
-    """Bring the dataset's files to disk; gives its folder (None: it needs none).
+    """Download the dataset's files, and return its folder (None: it needs none).
 
     root: as for `eval.data.datasets.load`. Raises DatasetError, which says where to get the files,
     under which terms, and where to put them, for a dataset that can't be downloaded.
@@ -61,7 +61,7 @@ def fetch(spec: Spec | str, root: Path | None = None, *, progress: bool = True) 
             spec.id, f"it can't be downloaded: {reason}. {_by_hand(spec)}"
         ) from error
     except (LayoutError, OSError) as error:
-        raise DatasetError(spec.id, f"it can't be fetched: {error}") from error
+        raise DatasetError(spec.id, f"its files can't be fetched: {error}") from error
     return folder
 
 
@@ -89,12 +89,12 @@ def _fetch_files(spec: Spec, source: Folder, folder: Path, progress: bool) -> No
     for file in archives:
         _unpack(spec, folder / file.name, folder / (file.into or ""))
     for file in archives:
-        if folder / file.name in downloaded:  # an archive that someone put here is theirs
+        if folder / file.name in downloaded:  # archives put here by the user are kept
             (folder / file.name).unlink()
 
 
 def _is_there(spec: Spec, folder: Path) -> bool:
-    """Whether as many images are there as there have to be."""
+    """Whether the folder has the expected number of images."""
     if spec.counts.images is None:
         return False
     try:
@@ -132,14 +132,14 @@ def _unpack(spec: Spec, archive: Path, target: Path) -> None:
         try:
             (_unzip if archive.name.endswith(".zip") else _untar)(archive, Path(hidden))
         except _Refused as error:
-            raise DatasetError(spec.id, f"{archive.name} is refused: {error}.") from error
+            raise DatasetError(spec.id, f"{archive.name} is rejected: {error}.") from error
         except _DAMAGED as error:
             raise DatasetError(spec.id, f"{archive.name} is damaged: {error}.") from error
         _merge(Path(hidden), target)
 
 
 class _Refused(Exception):
-    """An archive has what no archive of pictures needs."""
+    """An archive has members that no archive of images needs."""
 
 
 def _untar(archive: Path, target: Path) -> None:

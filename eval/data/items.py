@@ -1,4 +1,4 @@
-"""The items of a dataset, and what a layout makes of a folder or a package."""
+"""The items of a dataset, and the result of reading a layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 class LayoutError(ValueError):
-    """The files are not laid out as they should be."""
+    """The files don't have the expected layout."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Item:
     """Stable and unique: the path relative to the root, else the index."""
     label: str | None
     read: Callable[[], bytes]
-    """The encoded image, read when it is asked for. Raises OSError."""
+    """Reads the encoded image. Raises OSError."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is right for one query, where labels don't tell: indices into the items."""
+    """The ground truth of one query, if not given by labels: indices into the items."""
 
     relevant: tuple[int, ...]
     junk: tuple[int, ...] = ()
@@ -37,17 +37,17 @@ class Truth:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """What a layout made of a folder; `queries` and `gallery` are indices into `items`."""
+    """The result of reading a layout; `queries` and `gallery` are indices into `items`."""
 
     items: list[Item]
     queries: list[int]
     gallery: list[int]
     truth: Mapping[int, Truth] | None = None
-    """By query. None: right is what has the query's label."""
+    """By query. None: images with the query's label are relevant."""
     distractors: int = 0
-    """How many gallery items only stand in the way; the catalogue's counts leave them out."""
+    """The number of distractors in the gallery, which the catalogue's counts exclude."""
     by_role: bool = False
-    """Whether roles, not the protocol, told queries from gallery."""
+    """Whether roles, not the protocol, separate queries from the gallery."""
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

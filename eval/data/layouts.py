@@ -1,4 +1,4 @@
-"""From files on disk to items, queries, gallery and what is right.
+"""Reads files on disk as items, queries, gallery and ground truth.
 
 One function a layout; none knows the catalogue. All sort by path: the order in which a disk lists
 its files changes nothing. They raise LayoutError, which `eval.data.datasets.load` turns into an
@@ -62,7 +62,7 @@ def any_folder(root: Path, roles: Roles = ROLES) -> RawDataset:
 
 
 def labels_csv(root: Path, roles: Roles = ROLES) -> RawDataset:
-    """`labels.csv` with the columns path, label and perhaps role; other columns are passed over.
+    """`labels.csv` with the columns path, label and perhaps role; other columns are ignored.
 
     roles: which of the file's roles is the query's and which the gallery's; rows of any other role
     are left out. Without a column role, each image searches all others.
@@ -98,12 +98,12 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _inside(root: Path, name: str) -> Path:
-    """The file that a list names. Lists come from elsewhere: none may lead out of the root."""
+    """The path of a list's entry. Lists are untrusted: entries must stay below the root."""
     path = root / name
     try:
         inside, there = path.resolve().is_relative_to(root.resolve()), path.is_file()
     except (OSError, ValueError) as error:  # too long a name, a NUL in it
-        raise LayoutError(f"{name!r} is no path: {error}.") from error
+        raise LayoutError(f"{name!r} is not a valid path: {error}.") from error
     if not inside:
         raise LayoutError(f"{name!r} leads out of the folder.")
     if not there:
@@ -278,7 +278,7 @@ class _ArraysOnly(pickle.Unpickler):
         # NumPy 1 wrote numpy.core; asking NumPy 2 for it warns.
         module = re.sub(r"^numpy\.core\b", "numpy._core", module)
         if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no list needs")
+            raise pickle.UnpicklingError(f"it uses {module}.{name}, which no list needs")
         return super().find_class(module, name)
 
 

@@ -1,4 +1,4 @@
-"""Datasets that packages bring or read: torchvision's classes, scikit-learn's digits.
+"""Datasets of packages: torchvision's dataset classes, scikit-learn's digits.
 
 They raise LayoutError, as layouts do.
 """
@@ -37,7 +37,7 @@ def torchvision_data(
         raise LayoutError(f"torchvision has no class {name}.")
     try:
         return kind(root, download=download, **options)
-    # Its own complaint, a failed download, a file that isn't there or is cut short.
+    # torchvision's own checks, a failed download, a missing or truncated file.
     except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise LayoutError(f"torchvision's {name}: {error}".rstrip(".") + ".") from error
 
@@ -52,7 +52,7 @@ def _arrays(data: Any, prefix: str) -> list[Item]:
 
 
 def _paths(root: Path, data: Any) -> list[Item]:
-    """torchvision decodes what it gives; the paths, which bogv wants, it keeps to itself."""
+    """The paths of the images, from private attributes: torchvision returns decoded images only."""
     if hasattr(data, "samples"):  # EuroSAT
         paths, labels = zip(*data.samples, strict=True)
     elif hasattr(data, "categories"):  # Caltech-101

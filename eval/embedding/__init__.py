@@ -1,1 +1,1 @@
-"""From a dataset's images to embeddings: settings, pooling, caching, projection."""
+"""Embedding of a dataset's images: settings, pooling, caching, projection."""

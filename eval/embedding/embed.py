@@ -1,4 +1,4 @@
-"""A dataset's images to embeddings, by bogv's own decoder and embedder, kept on disk.
+"""Embeds a dataset's images with bogv's decoder and embedder, and caches the embeddings.
 
 Kept in one SQLite file for each fingerprint, engine and way of seeing an image (pooling, size,
 crop, mirrored), by the SHA-256 of the image's bytes: SQLite writes a batch whole or not at all, so
@@ -71,11 +71,11 @@ class Cache:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._database.close()
 
     def get(self, digests: Sequence[str]) -> dict[str, Vectors]:
-        """Those that are there; digest -> (dimension,) float32."""
+        """The cached embeddings; digest -> (dimension,) float32."""
         marks = ",".join("?" * len(digests))
         query = f"SELECT sha256, vector FROM embeddings WHERE sha256 IN ({marks})"  # noqa: S608
         with self._translating_errors():
@@ -83,7 +83,7 @@ class Cache:
         return {digest: np.frombuffer(vector, "<f4") for digest, vector in rows}
 
     def put(self, vectors: Mapping[str, Vectors]) -> None:
-        """Write a batch, whole or not at all."""
+        """Write a batch atomically."""
         rows = [(digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items()]
         with self._translating_errors(), self._database:
             self._database.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
@@ -128,7 +128,7 @@ def embed(
 
 @dataclass(frozen=True)
 class _View:
-    """One way of seeing images, whose embeddings are kept together."""
+    """A pre-processing of images, with a cache of its own."""
 
     embedder: Embedder
     decoder: Decoder

@@ -1,4 +1,4 @@
-"""Poolings to be tried instead of the mean: (n, c, h, w) -> (n, c, 1, 1). Imports torch."""
+"""Alternatives to mean pooling: (n, c, h, w) -> (n, c, 1, 1). Imports torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 P = 3.0
 """The exponent that Radenović, Tolias, Chum start from, and keep where it isn't learnt."""
 LEAST = 1e-6
-"""As in their code: what is not above it counts as it, so that the root has a slope."""
+"""The minimum to which values are clamped, as in their code, so that the root has a gradient."""
 
 
 class Gem(torch.nn.Module):
-    """Generalised mean: (mean over the places of x^p)^(1/p), p = 3; p = 1 is gap, p = ∞ mac.
+    """Generalised mean: (mean over positions of x^p)^(1/p), p = 3; p = 1 is gap, p = ∞ mac.
 
     Source: Radenović, Tolias, Chum, Fine-tuning CNN Image Retrieval with No Human Annotation,
     TPAMI 2018, arXiv:1711.02512, formula 3.
@@ -24,7 +24,7 @@ class Gem(torch.nn.Module):
 
 
 class Mac(torch.nn.Module):
-    """Maximum activations of convolutions: the largest value over the places.
+    """Maximum activations of convolutions: the maximum over positions.
 
     Source: Tolias, Sicre, Jégou, Particular Object Retrieval with Integral Max-Pooling of CNN
     Activations, ICLR 2016, arXiv:1511.05879, formula 2.

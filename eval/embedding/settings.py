@@ -38,7 +38,7 @@ class EmbeddingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pooling: Pooling = "gap"
-    """Of the last feature map over its places: mean, generalised mean (p = 3), or maximum."""
+    """Of the last feature map over positions: mean, generalised mean (p = 3), or maximum."""
     size: Size = 224
     """Pixels of the network's input along each side."""
     crop: Crop = "center"
@@ -51,12 +51,12 @@ class EmbeddingSettings(BaseModel):
 
     @property
     def is_own(self) -> bool:
-        """Whether it is what bogv does."""
+        """Whether these are bogv's own settings."""
         return not self.tag
 
     @property
     def view(self) -> str:
-        """What sets the embedding of one image, not mirrored, apart: `gem-448-squash`."""
+        """A name for the settings that affect an unmirrored image's embedding: `gem-448-squash`."""
         return "-".join(self._changed("pooling", "size", "crop"))
 
     @property
@@ -67,7 +67,7 @@ class EmbeddingSettings(BaseModel):
 
     @property
     def text(self) -> str:
-        """All of it, for people."""
+        """All settings, as text."""
         own = "; bogv's own" if self.is_own else ""
         return f"{self.pooling}, {self.size} px, {self.crop}, tta {self.tta}, post {self.post}{own}"
 
@@ -80,7 +80,7 @@ OWN_SETTINGS = EmbeddingSettings()
 
 
 def network_of(settings: EmbeddingSettings) -> Network:
-    """The network that the embedder is to build."""
+    """The variant of the network for the embedder."""
     pools: dict[Pooling, Callable[[], torch.nn.Module] | None] = {
         "gap": None,
         "gem": partial(_pool, "gem"),

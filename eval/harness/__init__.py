@@ -1,1 +1,1 @@
-"""What measurements run with: processes, servers, load, and synthetic vectors."""
+"""Tools for measurements: processes, servers, load, and synthetic vectors."""

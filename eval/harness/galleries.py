@@ -16,15 +16,15 @@ from bogv.records import Hit, Record, Vectors
 from bogv.storage.milvus import Index, MilvusStore
 
 ROWS = 5_000
-"""Rows handed to Milvus at once; each is a Record of its own."""
+"""Rows per call to the store."""
 CALL_SECONDS = 1800.0
-"""Time-out of a call. Milvus Lite merges what was put before, which a busy machine does slowly, and
-a measurement rather waits than ends."""
+"""Time-out of a call: on a busy machine, Milvus Lite's merge of earlier rows may take long, and a
+measurement should wait for it."""
 
 
 @dataclass(frozen=True)
 class GalleryLocation:
-    """Where the vectors lie, and the gallery that is made of them."""
+    """The location of the vectors' files and of the gallery made from them."""
 
     folder: Path
     collection: str
@@ -42,7 +42,7 @@ class GalleryLocation:
         return self.folder / "queries.npy"
 
     def write_vectors(self, count: int, batches: Iterable[Vectors], queries: Vectors) -> None:
-        """Write the vectors where other processes find them. count: of the gallery's."""
+        """Write the vectors to files for other processes. count: of the gallery's vectors."""
         np.save(self.queries, queries)
         shape = (count, queries.shape[1])
         gallery = np.lib.format.open_memmap(self.gallery, "w+", np.float32, shape)
@@ -60,13 +60,13 @@ class GalleryLocation:
 
     @contextmanager
     def opened(self, index: Index) -> Iterator[MilvusStore]:
-        """The gallery, made if it isn't there."""
+        """Open the gallery; it is created if it doesn't exist."""
         with closing(self.store(index)) as store:
             store.open("vectors", np.load(self.queries, mmap_mode="r").shape[1])
             yield store
 
     def store(self, index: Index) -> MilvusStore:
-        """The connection, with nothing made or loaded."""
+        """The store, connected, but with no collection created or loaded."""
         if self.lite:
             return MilvusStore.lite(self.folder, self.collection, index, CALL_SECONDS)
         settings = Settings()
@@ -81,7 +81,7 @@ class GalleryLocation:
         )
 
     def drop(self) -> None:
-        """Remove the gallery from the server."""
+        """Delete the gallery on the server."""
         with closing(self.store(Index("FLAT"))) as store:
             store.drop()
 
@@ -99,12 +99,12 @@ def temporary_gallery(name: str, *, lite: bool) -> Iterator[GalleryLocation]:
 
 
 def synthetic_record(row: int) -> Record:
-    """The record of a row without an image; 0 is no id of bogv's."""
+    """The record of a row without an image; ids begin at 1, since 0 is not valid."""
     return Record(row + 1, str(row), "", "", 1, 1, 1, added_at=row + 1)
 
 
 def rows_of(hits: Sequence[Hit]) -> list[int]:
-    """The rows whose records were found, best first."""
+    """The rows of the hits, best first."""
     return [hit.record.id - 1 for hit in hits]
 
 

@@ -1,10 +1,11 @@
-"""Load on a target: so many requests at a time (closed loop), or as they come (open loop).
+"""Load generators: a fixed number of concurrent requests (closed loop), or random arrivals (open
+loop).
 
-A request's latency runs from when it was *due* to when its answer was whole. In the open loop it is
-due when it arrives, whether or not the target still works on those before it: where a generator
-waits for answers before it asks again, a target that stalls is asked less and looks well
-(coordinated omission; Gil Tene, "How NOT to Measure Latency", 2015). In the closed loop it is due
-as soon as the caller before it is free.
+A request's latency is measured from when it was *due* to when its response was complete. In the
+open loop, it is due at its arrival, whether or not earlier requests have been answered: if a
+generator waits for responses, a target that stalls gets fewer requests and seems faster than it is
+(coordinated omission; Gil Tene, "How NOT to Measure Latency", 2015). In the closed loop, it is due
+as soon as its caller is free.
 
 Times are the event loop's, in seconds.
 """
@@ -27,7 +28,7 @@ OnAnswer = Callable[[], None]
 
 @dataclass(frozen=True)
 class Image:
-    """What is sent."""
+    """An image to be sent."""
 
     name: str
     data: bytes
@@ -35,54 +36,54 @@ class Image:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back."""
+    """A target's response."""
 
     error: str | None = None
-    """What went wrong, in a word or two; None: hits came."""
+    """The kind of error, in a word or two; None: success."""
     stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by stage, as the target tells them."""
+    """Seconds by stage, as reported by the target."""
     started: float | None = None
-    """When work on it began, where the target knows better than the event loop."""
+    """When work on the request began, if the target measures it itself."""
     ended: float | None = None
-    """When it was whole, likewise."""
+    """When the response was complete, if the target measures it itself."""
 
 
 class Target(Protocol):
-    """What is asked."""
+    """The system under load."""
 
     async def send(self, image: Image) -> Reply:
-        """Search with an image. Never raises for what the target does wrong: that is a reply."""
+        """Search with an image. Errors of the target are replies, not exceptions."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request and what became of it. Times: seconds since its step began."""
+    """A request and its outcome. Times: seconds since the start of its step."""
 
     image: str
     size: int
     """Bytes."""
     due: float
     started: float
-    """Later than due: the generator, or its queue, held it up."""
+    """Later than `due` if it waited in the generator or its queue."""
     ended: float
     error: str | None
     stages: Mapping[str, float]
 
     @property
     def latency(self) -> float:
-        """Seconds from when it was due."""
+        """Seconds from `due` to the complete response."""
         return self.ended - self.due
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a step ends, and when a request is given up."""
+    """The limits of a step and of a request."""
 
     requests: int
     seconds: float
-    """After so long none is started; those under way are waited for."""
+    """After this, no request is started; running ones are waited for."""
     timeout: float
-    """Seconds from a request's start."""
+    """Of a request, seconds from its start."""
 
 
 async def closed_loop(
@@ -92,9 +93,9 @@ async def closed_loop(
     limits: Limits,
     on_answer: OnAnswer = lambda: None,
 ) -> list[Request]:
-    """So many callers, each of which asks again as soon as it is answered; in order of the ends.
+    """Run `concurrency` callers, each sending its next request after the response to the last.
 
-    Request number i sends image number i, in turns.
+    Returns the requests in the order in which they ended. The images are sent in turn.
     """
     run = _LoadRun(target, limits.timeout, on_answer)
     numbers = iter(range(limits.requests))
@@ -117,17 +118,18 @@ async def open_loop(
     limits: Limits,
     on_answer: OnAnswer = lambda: None,
 ) -> list[Request]:
-    """A request at each arrival (seconds from the start, ascending), whatever the target does."""
+    """Send a request at each arrival (seconds from the start, ascending), without waiting for
+    earlier responses."""
     run = _LoadRun(target, limits.timeout, on_answer)
-    under_way = []
+    running = []
     for number, due in zip(count(), arrivals[: limits.requests].tolist()):
         if due >= limits.seconds:
             break
-        # Always, also when it is late: it lets those that are under way have their turn.
+        # Also when late, with 0 seconds: the other tasks run only during an await.
         await asyncio.sleep(max(0.0, due - run.now()))
         image = images[number % len(images)]
-        under_way.append(asyncio.create_task(run.send(image, due)))
-    await asyncio.gather(*under_way)
+        running.append(asyncio.create_task(run.send(image, due)))
+    await asyncio.gather(*running)
     return run.requests
 
 
@@ -137,14 +139,14 @@ def poisson_arrivals(rate: float, requests: int, seed: int) -> NDArray[np.float6
     The gaps are exponential; the same seed gives the same pattern, stretched by 1 / rate.
     """
     if rate <= 0:
-        raise ValueError(f"A rate of {rate} requests a second is none.")
+        raise ValueError(f"The rate must be positive, not {rate} requests a second.")
     gaps = np.random.default_rng(seed).standard_exponential(requests)
     arrivals: NDArray[np.float64] = np.cumsum(gaps) / rate
     return arrivals
 
 
 class _LoadRun:
-    """One step under way."""
+    """A running step."""
 
     def __init__(self, target: Target, timeout: float, on_answer: OnAnswer) -> None:
         self.requests: list[Request] = []

@@ -1,4 +1,4 @@
-"""Running work in fresh processes, with nothing in memory and a cold start; memory and load."""
+"""Running work in fresh processes; their memory, and the load of the machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 def run_in_process(work: Callable[..., T], *arguments: object, **environment: str) -> T:
-    """Do some work in a fresh process. work: a function of a module.
+    """Run a function in a fresh process. work: a module-level function.
 
-    Raises what the work raises; WorkbenchError where the process dies of something else.
+    Raises the function's errors; WorkbenchError if the process is killed.
     """
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -29,7 +29,7 @@ def run_in_process(work: Callable[..., T], *arguments: object, **environment: st
             return process.submit(work, *arguments).result()
     except BrokenProcessPool as error:
         raise WorkbenchError(
-            f"A process of the measurement died ({work.__name__}); was there enough memory?"
+            f"A process of the measurement was killed ({work.__name__}), perhaps out of memory."
         ) from error
     finally:
         for name, value in before.items():
@@ -40,7 +40,7 @@ def run_in_process(work: Callable[..., T], *arguments: object, **environment: st
 
 
 def run_in_processes(work: Callable[..., T], arguments: Sequence[tuple[object, ...]]) -> list[T]:
-    """Do some work in as many fresh processes as there are arguments, all at the same time.
+    """Run a function for each tuple of arguments, in concurrent fresh processes.
 
     Raises as `run_in_process`.
     """
@@ -49,7 +49,7 @@ def run_in_processes(work: Callable[..., T], arguments: Sequence[tuple[object, .
 
 
 def resident_mib(process: int | None = None) -> float | None:
-    """What a process holds in memory, in MiB; None: this one. None where there is no /proc."""
+    """A process' resident memory in MiB, or None without /proc. process: its id; None: this one."""
     try:
         lines = Path(f"/proc/{process or 'self'}/status").read_text("ascii").splitlines()
     except OSError:
@@ -59,15 +59,14 @@ def resident_mib(process: int | None = None) -> float | None:
 
 
 class BackgroundLoad:
-    """The share of the processors that other processes and the host use, from now on."""
+    """Measures the share of CPU time used by other processes and the host, from now on."""
 
     def __init__(self) -> None:
         self._start = _ticks(), _own_seconds()
 
     def share(self) -> float | None:
-        """Of all cores' time, 0 to 1; None where there is no /proc. A host may hide what it takes.
-
-        Counts processes of this one's once they have ended and been waited for.
+        """The share of all cores' time, 0 to 1, or None without /proc. A virtual machine's host may
+        not report the time it takes. Child processes count as this one's once they were waited for.
         """
         before, own_before = self._start
         now = _ticks()
@@ -79,7 +78,7 @@ class BackgroundLoad:
 
 
 def _ticks() -> tuple[int, int] | None:
-    """Clock ticks of all cores since boot: all, and those not idle."""
+    """Clock ticks of all cores since boot: total and not idle."""
     try:
         line = Path("/proc/stat").read_text("ascii").splitlines()[0]
     except OSError:
@@ -90,6 +89,6 @@ def _ticks() -> tuple[int, int] | None:
 
 
 def _own_seconds() -> float:
-    """Processor time of this process and of those that it waited for."""
+    """CPU time of this process and of the children that it waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

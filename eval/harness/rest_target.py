@@ -1,4 +1,4 @@
-"""A bogv server as a target of load, by its REST API."""
+"""A bogv server's REST API as the target of a load generator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DURATION = re.compile(r"\s*([\w-]+)\s*;\s*dur=([\d.]+)\s*")
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What a target reports of itself."""
+    """What a server reports about itself."""
 
     count: int
     """Images in its gallery."""
@@ -31,17 +31,16 @@ class TargetInfo:
 
 
 class RestTarget:
-    """`POST /api/image/sim/search/file` of a server, over connections that stay open.
+    """`POST /api/image/sim/search/file` of a server, over keep-alive connections.
 
-    An async context manager. Goes straight to the server: a proxy named in the environment would
-    be measured with it.
+    An async context manager. Ignores the environment's proxies, which would add their own latency.
     """
 
     def __init__(self, url: str, token: str | None, limit: int, timeout: float) -> None:
         self.url = url.rstrip("/")
         self._limit = limit
         self._bodies: dict[str, tuple[bytes, str]] = {}
-        # Each request is under way at once, so that none waits here for a connection.
+        # Unlimited, so that no request waits in the client for a connection.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self._client = httpx.AsyncClient(
             headers={"token": token} if token else {},
@@ -62,20 +61,22 @@ class RestTarget:
         await self._client.aclose()
 
     async def describe(self) -> TargetInfo:
-        """What is served there. Raises WorkbenchError where no bogv answers, or asks for a token.
+        """Information about the server. Raises WorkbenchError if it isn't bogv or needs a token.
 
-        The connection is closed with the answer: the first search makes its own.
+        Closes the connection, so that the first search includes opening one.
         """
         try:
             answer = await self._client.get(f"{self.url}{HEALTH}", headers={"Connection": "close"})
             health = answer.json()["data"]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             reason = str(error) or type(error).__name__
-            raise WorkbenchError(f"No bogv answers at {self.url}{HEALTH}: {reason}.") from error
+            raise WorkbenchError(
+                f"No bogv server answers at {self.url}{HEALTH}: {reason}."
+            ) from error
         if not isinstance(health, dict) or "status" not in health:
-            raise WorkbenchError(f"The bogv at {self.url} is not well: {answer.text[:200]}")
+            raise WorkbenchError(f"The server at {self.url} is unhealthy: {answer.text[:200]}")
         if "fingerprint" not in health:
-            raise WorkbenchError(f"The bogv at {self.url} asks for its token: set TOKEN.")
+            raise WorkbenchError(f"The server at {self.url} requires a token: set TOKEN.")
         return TargetInfo(**{name: health[name] for name in TargetInfo.__dataclass_fields__})
 
     async def send(self, image: Image) -> Reply:
@@ -92,7 +93,7 @@ class RestTarget:
         return Reply(_error(answer), stages(answer.headers.get("Server-Timing", "")))
 
     def _body(self, image: Image) -> tuple[bytes, str]:
-        """The multipart body and its type, put together once for each image."""
+        """The multipart body and its Content-Type, made once for each image."""
         if image.name not in self._bodies:
             self._bodies[image.name] = multipart(image, self._limit)
         return self._bodies[image.name]
@@ -112,7 +113,7 @@ def stages(header: str) -> dict[str, float]:
 
 
 def _error(answer: httpx.Response) -> str | None:
-    """None for an envelope with hits, else what the envelope names, else the status."""
+    """None for an envelope with hits, else the envelope's error type, else the status."""
     try:
         body = answer.json()
         if body["code"] == 200 and isinstance(body["data"], list):

@@ -1,4 +1,4 @@
-"""A bogv server in a process of its own, for measurements and for tests."""
+"""A bogv server in its own process, for measurements and tests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STOP_SECONDS = 60.0
 
 
 class Server:
-    """`python app.py`, or what else is named, on a free port of this machine, once it answers.
+    """`python app.py`, or another program, on a free port of this machine. Waits until it answers.
 
-    Raises WorkbenchError where it never does.
+    Raises WorkbenchError if it doesn't.
     """
 
     def __init__(self, data_dir: Path, *program: str, **environment: str) -> None:
@@ -45,7 +45,7 @@ class Server:
         others = {name: value for name, value in os.environ.items() if name != "TOKEN"}
         start = time.perf_counter()
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - this very program
+            self.process = subprocess.Popen(  # noqa: S603 - bogv itself
                 [sys.executable, *(program or ["app.py"])],
                 cwd=ROOT,
                 env={**others, **environment, **ours},
@@ -75,24 +75,24 @@ class Server:
         return self._client.get("/api/health")
 
     def health(self) -> dict[str, Any]:
-        """What `/api/health` tells. Raises httpx.HTTPError."""
+        """The data of `/api/health`. Raises httpx.HTTPError."""
         return dict(self._get_health().json()["data"])
 
     def resident_mib(self) -> float | None:
-        """What it holds in memory, in MiB; None where there is no /proc."""
+        """The server's resident memory in MiB; None without /proc."""
         return resident_mib(self.process.pid)
 
     def has_loaded(self, library: str) -> bool | None:
-        """Whether a library is in its memory; None where there is no /proc."""
+        """Whether the server has loaded a library; None without /proc."""
         try:
             return library in Path(f"/proc/{self.process.pid}/maps").read_text("utf-8")
         except OSError:
             return None
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it, by default as a service manager does; one that has ended is left as it is.
+        """Stop the server, by default with SIGTERM, and return its exit status.
 
-        Gives its exit status: -SIGKILL where it did not stop and had to be killed.
+        The status is -SIGKILL if it didn't stop in time and was killed.
         """
         self.process.send_signal(how)
         try:
@@ -111,7 +111,7 @@ def _free_port() -> int:
 
 @contextmanager
 def serving(data_dir: Path, *program: str, **environment: str) -> Iterator[Server]:
-    """A server on this data folder until the block ends. Raises WorkbenchError."""
+    """Run a server on this data folder until the block ends. Raises WorkbenchError."""
     server = Server(data_dir, *program, **environment)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""How long the parts of a measurement take."""
+"""Timing of the parts of a measurement."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import time
 
 
 class Stopwatch:
-    """What each part took."""
+    """Seconds by part."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float | None] = {}
         self._start = self._last = time.perf_counter()
 
     def lap(self, name: str, count: int | None = None) -> None:
-        """The part that ends now. count: of new images, for seconds per one of them."""
+        """Record the part that ends now. count: of new images, for the seconds per new image."""
         now = time.perf_counter()
-        taken, self._last = now - self._last, now
-        self.seconds[name] = round(taken, 4)
+        elapsed, self._last = now - self._last, now
+        self.seconds[name] = round(elapsed, 4)
         if count is not None:
-            self.seconds[f"{name}_per_new_image"] = round(taken / count, 4) if count else None
+            self.seconds[f"{name}_per_new_image"] = round(elapsed / count, 4) if count else None
 
     def stop(self) -> None:
-        """The whole, from the making of the stopwatch to now."""
+        """Record the total, since the stopwatch was created."""
         self.seconds["whole"] = round(time.perf_counter() - self._start, 4)

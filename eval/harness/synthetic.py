@@ -17,7 +17,7 @@ from bogv.embedding.weights import DIMENSION
 from bogv.records import Vectors
 
 BLOCK = 1024
-"""Vectors that are made at once, each block from a seed of its own."""
+"""Vectors generated at once; each block has a seed of its own."""
 _CENTRES, _DIRECTIONS, _GALLERY, _QUERIES = range(4)
 
 
@@ -31,7 +31,7 @@ class Clustered:
     stands for ResNet50's last ReLU. All clusters are equally likely.
 
     The more `spread`, the more clusters run into each other and the harder the search; `rank` is
-    the number of the directions, about what is called the intrinsic dimension.
+    the number of the directions, which is about the intrinsic dimension.
     """
 
     seed: int = 0
@@ -50,7 +50,7 @@ class Clustered:
         return self._batches(_GALLERY, count, batch)
 
     def queries(self, count: int) -> Vectors:
-        """(count, dimension) float32 from the same clusters; none of them is in the gallery."""
+        """(count, dimension) float32 from the same clusters, not in the gallery."""
         return next(self._batches(_QUERIES, count, count))
 
     def _batches(self, stream: int, count: int, batch: int) -> Iterator[Vectors]:
@@ -59,7 +59,7 @@ class Clustered:
         waiting = np.empty((0, self.dimension), np.float32)
         remaining = count
         for number in range(-(-count // BLOCK)):
-            # A block is made whole even where less is needed, so that its numbers stay the same.
+            # Always a complete block, even if less is needed, so that its values don't change.
             block = self._block(stream, number)[:remaining]
             remaining -= len(block)
             waiting = np.concatenate([waiting, block])

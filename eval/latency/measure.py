@@ -1,4 +1,4 @@
-"""How long bogv takes, and how much it can take: closed and open loop, stage by stage.
+"""Latency and throughput of bogv: closed and open loop, by stage.
 
 Images -> cold starts -> warm-up -> a step for each concurrency (closed loop) and each rate (open
 loop) -> Latency and its table, a row a request
@@ -43,18 +43,18 @@ from eval.statistics import percentile
 
 REQUESTS = "requests.parquet"
 SHARES = (0.25, 0.5, 0.75, 0.9)
-"""Of the closed loop's best throughput: the open loop's rates where none are given."""
+"""The open loop's default rates, as shares of the closed loop's best throughput."""
 PERCENTILES = (50, 90, 99, 99.9)
 MAX_IMAGES = 500
 """Held in memory to be sent."""
 COLD_STARTS = 3
 THREADS = 256
-"""That wait for the service at most; what comes beyond waits for one of them."""
+"""The maximum number of concurrent calls of the service; further ones wait."""
 
 
 @dataclass(frozen=True)
 class LatencyOptions:
-    """What is to be measured."""
+    """The options of a measurement."""
 
     concurrency: Sequence[int]
     rates: Sequence[float] = ()
@@ -84,7 +84,7 @@ class StepRequests:
 
 @dataclass(frozen=True)
 class LatencyOutcome:
-    """What was found."""
+    """The result of a measurement."""
 
     latency: Latency
     sent: list[StepRequests]
@@ -115,7 +115,7 @@ def measure_server(
 def measure_service(
     setup: ServiceSetup, source: Path | None, options: LatencyOptions
 ) -> LatencyOutcome:
-    """The service in this process, on a gallery made of the images; its place must be empty."""
+    """The service in this process, on a gallery made of the images; its folder must be empty."""
     name, paths = _find_images(source, setup.folder / "samples")
     images = read_images(paths, options.seed)
     start = time.perf_counter()
@@ -204,7 +204,7 @@ async def _run_open_step(
     requests = await open_loop(target, images, arrivals, options.limits, on_answer)
     if not requests:
         raise WorkbenchError(
-            f"At {rate:.3g} requests a second none comes within {options.seconds:g} seconds."
+            f"At {rate:.3g} requests a second, none arrives within {options.seconds:g} seconds."
         )
     busy = None if own_process else time.process_time() - cpu
     found = _summarise_requests(requests, busy)
@@ -213,7 +213,7 @@ async def _run_open_step(
 
 
 def _summarise_requests(requests: Sequence[Request], busy: float | None) -> LoadFigures:
-    """busy: seconds of processor time that the generator took."""
+    """busy: seconds of CPU time used by the generator."""
     latencies = 1000 * np.sort([request.latency for request in requests])
     lags = 1000 * np.sort([request.started - request.due for request in requests])
     answered = [request for request in requests if request.error is None]
@@ -233,7 +233,8 @@ def _summarise_requests(requests: Sequence[Request], busy: float | None) -> Load
 
 
 def _stages(answered: Sequence[Request]) -> dict[str, float]:
-    """Mean ms of each stage, and the rest: together the mean latency. Empty where none is told."""
+    """Mean ms of each stage and the rest, which add up to the mean latency; empty if the target
+    reports no stages."""
     telling = [request for request in answered if request.stages]
     if not telling:
         return {}
@@ -248,7 +249,7 @@ def _stages(answered: Sequence[Request]) -> dict[str, float]:
 
 
 def requests_table(sent: Sequence[StepRequests]) -> pd.DataFrame:
-    """A row for each request, in the order of the steps and of the answers; times in ms."""
+    """A row for each request, in the order of the steps and responses; times in ms."""
     return pd.DataFrame(
         [
             {
@@ -272,13 +273,13 @@ def requests_table(sent: Sequence[StepRequests]) -> pd.DataFrame:
 
 
 def read_images(paths: Sequence[Path], seed: int) -> list[Image]:
-    """The images to be sent, in the seed's order: all of them, or so many as fit."""
+    """The images to be sent, in the seed's order: all of them, or as many as fit in memory."""
     order = np.random.default_rng(seed).permutation(len(paths))[:MAX_IMAGES]
     return [Image(f"{number}-{paths[number].name}", paths[number].read_bytes()) for number in order]
 
 
 def _find_images(source: Path | None, samples: Path) -> tuple[str, list[Path]]:
-    """What the images are called, and where they lie."""
+    """The source's name and the images' paths."""
     if source is None:
         return "samples", make_samples(samples)
     paths = find_images([source])

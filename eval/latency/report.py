@@ -29,21 +29,21 @@ from eval.report.results import weights_lead
 STAGES = {"decode": SKY, "embed": BLUE, "search": ORANGE, "serialise": GREEN, REMAINDER: "#999999"}
 NINES = (0, 50, 90, 99, 99.9, 99.99)
 SLOW_GENERATOR = 0.8
-"""Seconds of processor time a second."""
+"""Seconds of CPU time per second."""
 LATE = 0.1
-"""A lag of so much of the median latency is no longer small."""
+"""The acceptable lag, as a share of the median latency."""
 
 KNEE = (
-    "Closed loop: so many callers, each of whom asks again as soon as it is answered. Open loop:"
-    " requests come by chance (Poisson) at a rate, whether or not those before are answered, and"
-    " each is timed from when it was due. Past the knee more load brings no more answers, only"
-    " longer waits."
+    "Closed loop: a number of callers, each sending its next request after a response. Open loop:"
+    " requests arrive at random (Poisson) at a rate, whether or not earlier ones were answered, and"
+    " each is timed from when it was due. Beyond the knee, more load doesn't raise the throughput,"
+    " only the latency."
 )
 MEANS = (
-    "Means of the requests answered with hits, each stage with the wait for its turn: pictures are"
-    " decoded as many at a time as there are cores, those that meet are embedded together, and"
-    " Milvus Lite searches one at a time. The rest is what is left: waiting for a thread or a"
-    " connection and, with a server, HTTP and the network."
+    "Means of the successful requests; each stage includes its queueing: one image per core is"
+    " decoded at a time, concurrent images are embedded in a batch, and Milvus Lite runs one search"
+    " at a time. The rest is waiting for a thread or a connection and, with a server, HTTP and the"
+    " network."
 )
 FEW = (
     "Of fewer than 1,000 requests p99.9 is the slowest one, of fewer than 100 p99 as well. run.json"
@@ -52,7 +52,7 @@ FEW = (
 
 
 def latency_report(found: Latency, requests: pd.DataFrame) -> Report:
-    """What was found, for people. requests: `eval.latency.measure.requests_table`."""
+    """The report of a measurement. requests: `eval.latency.measure.requests_table`."""
     lead = weights_lead(found.weights)
     if found.weights.note:
         lead.append("How long a search takes does not depend on what the weights have learnt.")
@@ -104,7 +104,7 @@ def _draw_knee(axes: Axes, found: Latency) -> None:
         across, up = [point[0] for point in points], [point[1] for point in points]
         axes.plot(across, up, marker=marker, markersize=8, color=colour, label=f"{mode} loop")
         for number, (throughput, p99, step) in enumerate(points):
-            # Closed to the right, open to the left: where they meet both can be read.
+            # Labels of the closed loop to the right, of the open loop to the left: no overlap.
             axes.annotate(
                 _short(step),
                 (throughput, p99),
@@ -142,7 +142,7 @@ def _draw_spread(axes: Axes, steps: Sequence[LoadStep], requests: pd.DataFrame, 
     deepest = 0.0
     for number, step in enumerate(steps):
         values = np.sort(requests.loc[requests["step"] == step.label, "latency_ms"].to_numpy())
-        # The largest of n stands at n / (n + 1): at 1 the axis would have no end.
+        # The largest of n is drawn at n / (n + 1): at 1, the axis would be infinite.
         depth = -np.log10(1 - np.arange(1, len(values) + 1) / (len(values) + 1))
         deepest = max(deepest, float(depth[-1]))
         colour = COLOURS[number % len(COLOURS)]
@@ -161,7 +161,9 @@ def _draw_spread(axes: Axes, steps: Sequence[LoadStep], requests: pd.DataFrame, 
 def _stages(found: Latency) -> list[str | Figure]:
     steps = [step for step in found.steps if step.measured.stages_ms]
     if not steps:
-        return ["The target told no stages (a server older than its Server-Timing header?)."]
+        return [
+            "The target reported no stages (perhaps a server older than the Server-Timing header)."
+        ]
     height = 2.1 + 0.45 * len(steps)
     alt = "Mean time of each stage, for each step."
     return [
@@ -218,7 +220,7 @@ def _cold(found: Latency) -> list[str | Table]:
         "The first search of a process that has just opened the model and the gallery (imports"
         " left out of the opening)."
         if found.target == "service"
-        else "The first search over a new connection; how warm the server was is its own affair."
+        else "The first search over a new connection; the server's own caches may be warm."
     )
     columns = ["", "opening, s", "whole, ms", *(f"{name}, ms" for name in names), "error"]
     return [Table(columns, rows), f"{note} {found.warm_up} warm-up requests count nowhere."]
@@ -270,14 +272,14 @@ def _generator(found: Latency) -> list[str | Table]:
     ]
     slow = [step for step in found.steps if _is_slow(step)]
     verdict = (
-        f"No: it was late or near its limit at {', '.join(map(_long, slow))}. There a part of the"
-        " latency is its own."
+        f"No: it was late or near its limit at {', '.join(map(_long, slow))}. There, part of the"
+        " latency is the generator's."
         if slow
         else "Yes: requests started when they were due."
     )
     columns = ["load", "lag p99, ms", "latency p50, ms", "generator CPU"]
     caption = (
-        "Lag: how late requests started. CPU: seconds of processor time a second; not told where"
+        "Lag: how late requests started. CPU: seconds of processor time a second; not known where"
         " the target runs in the same process."
     )
     return [verdict, Table(columns, rows, caption)]
@@ -294,7 +296,7 @@ def _sent(found: Latency) -> str:
     return (
         f"{images.count:,} images of {images.source}, in turns: {images.bytes_min / 1024:,.0f} to"
         f" {images.bytes_max / 1024:,.0f} KiB, half of them below"
-        f" {images.bytes_median / 1024:,.0f} KiB; {found.limit} hits asked for."
+        f" {images.bytes_median / 1024:,.0f} KiB; {found.limit} hits requested."
     )
 
 

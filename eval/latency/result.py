@@ -11,12 +11,12 @@ REMAINDER = "rest"
 
 
 class ImagesPart(ResultPart):
-    """What was sent."""
+    """The images that were sent."""
 
     source: str
     """A folder's name, or `samples`: bogv's own."""
     count: int
-    """Different images; sent in turns, in an order of the seed's."""
+    """Number of different images; sent in turn, in an order that depends on the seed."""
     bytes_min: int
     bytes_median: int
     bytes_max: int
@@ -37,16 +37,16 @@ class FirstRequest(ResultPart):
 
 
 class LoadFigures(ResultPart):
-    """What a step found. All of it depends on times."""
+    """The results of a step. All depend on times."""
 
     n: int
-    """Requests sent: fewer than were asked for where the time was up."""
+    """Requests sent: fewer than requested if the time ran out."""
     seconds: float
-    """From the start to the last answer."""
+    """From the start to the last response."""
     throughput: float
-    """Requests answered with hits, a second."""
+    """Successful requests per second."""
     errors: dict[str, int]
-    """How many requests failed, by how; `timeout` among them."""
+    """Number of failed requests by kind of error, such as `timeout`."""
     latency_ms: dict[str, float]
     """`mean`, `p50`, `p90`, `p99`, `p99.9` (nearest rank) and `max`, of all requests: one that
     failed counts with the time that it took."""
@@ -54,14 +54,15 @@ class LoadFigures(ResultPart):
     """Means, of the requests that were answered with hits. `rest` is what the stages leave: HTTP,
     the network, and waiting for a turn before the first stage."""
     lag_p99_ms: float
-    """How late requests were started, the 99th percentile: is the generator the bottleneck?"""
+    """99th percentile of the delay of starting a request: large if the generator is the
+    bottleneck."""
     generator_cpu: float | None
-    """Seconds of processor time a second that the generator took; near 1 it is the bottleneck.
-    None where the target runs in the same process."""
+    """Seconds of CPU time per second used by the generator; near 1, it is the bottleneck.
+    None if the target runs in the same process."""
 
 
 class LoadStep(ResultPart):
-    """One load, held for a while."""
+    """A period of constant load."""
 
     mode: Literal["closed", "open"]
     concurrency: int | None
@@ -94,19 +95,19 @@ class Latency(Result):
     target: str
     """`service`, or the server's URL."""
     gallery: int
-    """Images in it."""
+    """Number of images in the gallery."""
     database: str
     engine: str
     images: ImagesPart
     limit: int
-    """Hits asked for."""
+    """Hits requested."""
     requests: int
     """Of a step, at most."""
     step_seconds: float
-    """A step starts no request after so many."""
+    """The time after which a step starts no request."""
     timeout_seconds: float
     warm_up: int
-    """Requests before the first step, which count nowhere."""
+    """Requests before the first step, which are not counted."""
     cold: list[FirstRequest]
     steps: list[LoadStep]
 

@@ -35,11 +35,11 @@ class ServiceSetup:
     engine: Engine
     precision: Precision
     settings: Settings
-    """Limits, and where models lie."""
+    """Limits, and the folder of models."""
 
     @contextmanager
     def opened(self) -> Iterator[ImageSearch]:
-        """The service, as bogv's own bootstrap puts it together."""
+        """Make the service, as bogv's bootstrap does."""
         weights = resolve(self.weights, precision=self.precision, models=self.settings.models_dir)
         decoder = Decoder(self.settings.max_upload, self.settings.max_pixels)
         embedder = load_embedder(weights, self.engine, self.settings.cache_dir, self.precision)
@@ -58,11 +58,11 @@ class ServiceTarget:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="latency")
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for running requests."""
         self._threads.shutdown()
 
     def describe(self) -> TargetInfo:
-        """What is served."""
+        """Information about the service."""
         stats = self._search.stats()
         return TargetInfo(
             **{name: getattr(stats, name) for name in TargetInfo.__dataclass_fields__}
@@ -74,7 +74,7 @@ class ServiceTarget:
         return await loop.run_in_executor(self._threads, self._ask, image.data)
 
     def _ask(self, data: bytes) -> Reply:
-        # Taken here: the event loop gets its turn among busy threads only some ms later.
+        # Measured here: with busy threads, the event loop runs only some ms later.
         started = time.monotonic()
         error: str | None = None
         seconds: Mapping[str, float] = {}
@@ -87,7 +87,7 @@ class ServiceTarget:
 
 @dataclass(frozen=True)
 class ColdStart:
-    """What a fresh process took. Seconds."""
+    """The times of a fresh process, in seconds."""
 
     opening: float
     """For the model and the gallery, imports left out."""
@@ -96,7 +96,7 @@ class ColdStart:
 
 
 def fill_service(setup: ServiceSetup, paths: Sequence[Path], progress: bool) -> int:
-    """Add images to the gallery; how many are in it. Run in a process of its own."""
+    """Add images to the gallery, and return its size. Run in a separate process."""
     with setup.opened() as search:
         adding = search.add_many(new_images(paths, setup.settings.max_upload))
         bar = tqdm(adding, "Adding", total=len(paths), unit="image", disable=not progress)
@@ -110,7 +110,7 @@ def fill_service(setup: ServiceSetup, paths: Sequence[Path], progress: bool) -> 
 
 
 def start_cold(setup: ServiceSetup, data: bytes, limit: int) -> ColdStart:
-    """Open the service and search once. Run in a process of its own."""
+    """Open the service and search once. Run in a separate process."""
     start = time.perf_counter()
     with setup.opened() as search:
         opening = time.perf_counter() - start

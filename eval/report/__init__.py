@@ -1,1 +1,1 @@
-"""What every measurement writes: results, reports, plots, and where they come from."""
+"""The output of every measurement: results, reports, plots, and their provenance."""

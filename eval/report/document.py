@@ -1,7 +1,7 @@
-"""Reports: what was found, as report.md and as one self-contained report.html.
+"""Reports, as report.md and as one self-contained report.html.
 
-A report is put together once, from sections; both files hold the same. All text is plain: ids and
-labels may hold anything, and mean nothing in Markdown or HTML.
+A report is made once, from sections, and written in both formats. All text is plain and escaped:
+ids and labels may contain any characters.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 MARKDOWN, HTML, FIGURES = "report.md", "report.html", "figures"
 WARNINGS = ("UNTRAINED", "DUPLICATES", "CAUTION")
-"""A line or paragraph that begins with one of these is set apart, so that nobody overlooks it."""
+"""A paragraph that begins with one of these is shown as a warning."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures in rows; columns of figures are set to the right, columns of words to the left."""
+    """A table; columns of numbers are aligned to the right, columns of text to the left."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -29,29 +29,29 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot, as `eval.report.plots.render` gives it."""
+    """A plot, as returned by `eval.report.plots.render`."""
 
     name: str
     """Of its file, without the suffix."""
     png: bytes
     alt: str
-    """What the plot says, for those who can't see it."""
+    """The alternative text of the plot."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture with words below it."""
+    """A small image with a caption."""
 
     image: bytes
     """JPEG."""
     caption: str
     mark: str = ""
-    """`query`, `right` or `wrong`: the colour of its frame, and a word beside it."""
+    """`query`, `right` or `wrong`: sets the colour of the frame, and is shown beside the image."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Pictures side by side."""
+    """Images side by side."""
 
     name: str
     """Of their files: <name>-<number>.jpg."""
@@ -65,7 +65,7 @@ Block = str | Table | Figure | Strip
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and its content."""
 
     title: str
     blocks: Sequence[Block]
@@ -77,15 +77,15 @@ class Report:
 
     title: str
     lead: Sequence[str]
-    """The first lines, which say which weights made it."""
+    """The first lines, which name the weights."""
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
 def write(folder: Path, report: Report) -> None:
-    """Write report.md, with its pictures in figures/, and report.html, which needs no other file.
+    """Write report.md, with its images in figures/, and report.html, which needs no other file.
 
-    Pictures of an earlier report that this one lacks are removed. Raises OSError; ValueError for
-    pictures of one name, and for names that are no plain file names.
+    Images of an earlier report that this one doesn't have are removed. Raises OSError; ValueError
+    for duplicate names of images, and names that aren't plain file names.
     """
     files = _files(report)
     pictures = folder / FIGURES
@@ -105,7 +105,7 @@ def _files(report: Report) -> dict[str, bytes]:
         for block in section.blocks:
             for name, data in _pictures(block):
                 if name in files or not re.fullmatch(r"\w[\w.@-]*", name, re.ASCII):
-                    raise ValueError(f"A picture can't be called {name!r}, or another one is.")
+                    raise ValueError(f"The image name {name!r} is invalid or used twice.")
                 files[name] = data
     return files
 
@@ -118,10 +118,10 @@ def _pictures(block: Block) -> Iterator[tuple[str, bytes]]:
 
 
 def plain(text: str) -> str:
-    r"""One line that any file can hold: white space in ones, what can't be printed as escapes.
+    r"""One printable line: white space collapsed, other unprintable characters escaped.
 
-    Names of files may hold line breaks, signs that turn the direction of writing, and bytes that
-    are no UTF-8, which Python has as half characters.
+    File names may contain line breaks, characters that change the direction of text, and bytes
+    that aren't UTF-8, which Python represents as lone surrogates.
 
     >>> plain("a\n b\x00c\ud800")
     'a b\\x00c\\ud800'
@@ -137,14 +137,14 @@ def plain(text: str) -> str:
 
 _MARKDOWN = str.maketrans(
     {character: f"\\{character}" for character in "\\*[]#~"}
-    # References, because a backslash before a pipe or a backtick is not read alike everywhere.
+    # Character references, because renderers differ on a backslash before a pipe or a backtick.
     | {character: f"&#{ord(character)};" for character in "|`$"}
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 )
 
 
 def markdown(report: Report) -> str:
-    """The report in GitHub's Markdown; pictures are named as figures/<file>."""
+    """The report in GitHub's Markdown; images are linked as figures/<file>."""
     parts = [f"# {_md(report.title)}", *map(_markdown_paragraph, report.lead)]
     for section in report.sections:
         parts += [f"## {_md(section.title)}", *map(_markdown_block, section.blocks)]
@@ -152,13 +152,13 @@ def markdown(report: Report) -> str:
 
 
 def _md(text: str) -> str:
-    """Plain text as Markdown that says just that, in a paragraph or in a table's cell."""
+    """Plain text, escaped for a Markdown paragraph or table cell."""
     escaped = plain(text).translate(_MARKDOWN)
-    # Inside a word an underscore is one, and an interval is no link unless something follows it:
-    # these are everywhere, and are left as they are so that the file reads well too.
+    # An underscore inside a word is literal, and an interval is a link only before certain
+    # characters. Both are frequent and not escaped, to keep the file readable as text.
     escaped = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
     escaped = re.sub(r"\\\[([-+]?[\d.]+, [-+]?[\d.]+)\\\](?![(\\:])", r"[\1]", escaped)
-    # At the start of a line these would begin a list or be a rule.
+    # At the start of a line, these would begin a list or a horizontal rule.
     return re.sub(r"^(\d*)([-+.)])(?=[\s-]|$)", r"\1\\\2", escaped)
 
 
@@ -203,7 +203,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def html(report: Report) -> str:
-    """One page with everything in it: style, and pictures as data URLs."""
+    """One self-contained page: style, and images as data URLs."""
     lead = "".join(map(_html_paragraph, report.lead))
     body = [f"<header><h1>{_html(report.title)}</h1>{lead}</header>", _contents(report.sections)]
     for number, section in enumerate(report.sections):
@@ -223,7 +223,7 @@ def _html(text: str) -> str:
 
 
 def _contents(sections: Sequence[Section]) -> str:
-    """Links to the sections, where there are many."""
+    """Links to the sections; empty if there are few."""
     if len(sections) < 4:
         return ""
     links = (f'<a href="#s{n}">{_html(section.title)}</a>' for n, section in enumerate(sections))
@@ -279,12 +279,12 @@ def _data(kind: str, data: bytes) -> str:
 
 # ------------------------------------------------------------------------------ both
 
-# A number, perhaps with a unit or an interval behind it, but no sentence; or a dash, or nothing.
+# A number, optionally followed by a unit or an interval, but not a sentence; a dash; or empty.
 _FIGURE = re.compile(r"(?!.*[^\W\d_]{5})[\[(]?[+−-]?[\d.].*|[–—-]?")
 
 
 def _figures(table: Table) -> list[bool]:
-    """Of each column, whether it holds figures: numbers, intervals, dashes; the first is words."""
+    """Whether each column consists of numbers, intervals and dashes; the first never does."""
     columns = [[row[at] for row in table.rows] for at in range(len(table.columns))]
     return [
         bool(at and column and all(_FIGURE.fullmatch(cell.strip()) for cell in column))

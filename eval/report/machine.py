@@ -1,4 +1,4 @@
-"""What a result was measured on and with: the machine, the packages, the revision."""
+"""The environment of a result: the machine, the packages, the revision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 class Environment(TypedDict):
-    """What a result was measured on and with, under the names of its fields."""
+    """The environment of a result, by the names of its fields."""
 
     revision: str | None
     machine: dict[str, str | int]
@@ -35,7 +35,7 @@ def describe_environment() -> Environment:
 
 
 def describe_machine() -> dict[str, str | int]:
-    """System, processor, cores and Python; nothing that names its owner."""
+    """System, processor, cores and Python; nothing that identifies the owner."""
     return {
         "system": platform.platform(),
         "processor": _processor(),
@@ -45,7 +45,7 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def package_versions() -> dict[str, str]:
-    """The versions of what a figure may depend on; what isn't installed is left out."""
+    """The versions of packages that may affect figures; those not installed are omitted."""
     versions = {"bogv": bogv.__version__}
     for name in PACKAGES:
         try:

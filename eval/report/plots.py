@@ -1,4 +1,4 @@
-"""The look of every plot, and how it becomes a file.
+"""The style of every plot, and rendering to a file.
 
 Plots are drawn on figures of their own, without pyplot and its global state. Colours are Okabe and
 Ito's, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/); where lines meet,
@@ -40,7 +40,7 @@ STYLE: Any = {
     "lines.markersize": 7,
     "legend.frameon": False,
     "legend.fontsize": 14,
-    "text.parse_math": False,  # a label with two dollar signs is no formula
+    "text.parse_math": False,  # a label may contain two dollar signs
 }
 """Large enough to be read at half the size."""
 
@@ -63,20 +63,20 @@ def render_many(
     """PNG of several plots side by side, row by row. width, height: of each, as in `render`."""
     rows = -(-len(draws) // columns)
     with mpl.rc_context({**STYLE, "font.family": _fonts()}), warnings.catch_warnings():
-        # A sign that no font here has is drawn as a box; the tables have it right.
+        # Characters missing in all fonts are drawn as boxes; the tables show them correctly.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
         for number, draw in enumerate(draws, 1):
             draw(figure.add_subplot(rows, columns, number))
         out = io.BytesIO()
-        # Without the version of matplotlib in it, the same figures make the same file.
+        # Without matplotlib's version, equal figures give equal files.
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
 
 
 @cache
 def _fonts() -> list[str]:
-    """matplotlib's own, then what is here for Chinese: it warns of names that it doesn't find."""
+    """matplotlib's font, then the installed Chinese ones: missing names would cause warnings."""
     here = {font.name for font in fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in _CJK if name in here)]
 

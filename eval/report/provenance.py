@@ -1,4 +1,4 @@
-"""Where a result comes from: what to type, and on what, to have it again."""
+"""The provenance of a result: the command and the environment to reproduce it."""
 
 from __future__ import annotations
 

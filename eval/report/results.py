@@ -1,6 +1,6 @@
-"""What every measurement writes: a folder with run.json, tables, summary.csv and a report.
+"""The result folder of every measurement: run.json, tables, summary.csv and a report.
 
-run.json is written last: where it is, the rest is complete. Its first field is the weights.
+run.json is written last, so if it exists, the result is complete. Its first field is the weights.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from eval.statistics import percentile, percentile_interval, summarise
 SCHEMA: Final = 2
 RUN, SUMMARY = "run.json", "summary.csv"
 PER_QUERY = "per_query.parquet"
-"""The table of measurements whose rows are queries."""
+"""The table with one row per query."""
 UNTRAINED_NOTE = (
-    "UNTRAINED weights: the network has learnt nothing. These figures say how far near-copies and"
-    " similar colours go, and nothing of what trained weights would find."
+    "UNTRAINED weights: the network finds only near-duplicates and similar colours. These figures"
+    " say nothing about the quality of trained weights."
 )
 
 
 class ResultPart(BaseModel):
-    """A part of run.json: a field that isn't known is an error."""
+    """A part of run.json; unknown fields are an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class WeightsPart(ResultPart):
-    """Which weights made the result."""
+    """The weights that made the result."""
 
     name: str
     fingerprint: str
     trained: bool
     note: str | None
-    """In plain words, where they are untrained."""
+    """A warning if the weights are untrained."""
 
 
 class Mean(ResultPart):
@@ -57,39 +57,39 @@ class Mean(ResultPart):
 
 
 class Result(ResultPart):
-    """run.json, whatever was measured; repeated with its seed it is the same but for times."""
+    """The fields common to run.json of all commands. With the same seed, only times differ."""
 
     weights: WeightsPart | None
-    """None: no network took part, as with synthetic vectors."""
+    """None: no network was used, as with synthetic vectors."""
     schema_version: Literal[2] = SCHEMA
     kind: str
-    """What was measured: the command's name."""
+    """The command's name."""
     command: str
     n: int
-    """The sample size: queries that were scored, or requests."""
+    """The sample size: scored queries, or requests."""
     seed: int
     metrics: dict[str, Mean]
     revision: str | None
     machine: dict[str, str | int]
     packages: dict[str, str]
     seconds: dict[str, float | None]
-    """How long the parts of it took."""
+    """By part of the measurement."""
 
     @property
     def folder(self) -> str:
-        """The name of the result's folder, unique to what was measured."""
+        """The name of the result's folder, unique to the measurement's options."""
         raise NotImplementedError
 
     @property
     def labels(self) -> dict[str, str | int]:
-        """What each line of summary.csv begins with, so that several can be joined."""
+        """The first columns of summary.csv, which identify the run when files are joined."""
         return {"weights": weights_text(self.weights)}
 
 
 def means_of(
     columns: Mapping[str, ArrayLike], classes: ArrayLike | None, seed: int
 ) -> dict[str, Mean]:
-    """The means of some metrics over the queries, as `eval.statistics.summarise` has them."""
+    """The means of the metrics over the queries, as `eval.statistics.summarise` returns them."""
     summary = summarise(columns, classes, seed)
     return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
 
@@ -105,13 +105,13 @@ def percentile_mean(ordered: ArrayLike, percent: float) -> Mean:
 
 
 def weights_lead(weights: WeightsPart) -> list[str]:
-    """The first lines of a report: which weights, and what they are worth."""
+    """The first lines of a report: the weights, and a warning if they are untrained."""
     lead = f"Weights: {weights_text(weights)}, fingerprint {weights.fingerprint}."
     return [lead, weights.note] if weights.note else [lead]
 
 
 def weights_part(name: str, fingerprint: str) -> WeightsPart:
-    """The weights as a result names them. name: as `bogv.embedding.weights.Weights` has it."""
+    """The weights as in a result. name: of `bogv.embedding.weights.Weights`."""
     trained = name != UNTRAINED
     return WeightsPart(
         name=name,
@@ -122,7 +122,7 @@ def weights_part(name: str, fingerprint: str) -> WeightsPart:
 
 
 def weights_text(weights: WeightsPart | None) -> str:
-    """The weights' name; in capitals what must not be overlooked."""
+    """The weights' name; in capitals if they are untrained."""
     if weights is None:
         return "none"
     return weights.name if weights.trained else weights.name.upper()
@@ -134,9 +134,9 @@ def short_hash(identity: Any) -> str:
 
 
 def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report: Report) -> Path:
-    """Write the result's folder below `out`, over an earlier one of the same; gives the folder.
+    """Write the result's folder below `out`, replacing an earlier one, and return its path.
 
-    tables: by the name of the Parquet file. Raises WorkbenchError where it can't be written.
+    tables: by the name of the Parquet file. Raises WorkbenchError if it can't be written.
     """
     folder = out / result.folder
     try:
@@ -154,7 +154,7 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
 
 
 def _write_summary(path: Path, result: Result) -> None:
-    """A line a metric; each says what it is of, so that the files of several runs can be joined."""
+    """One line per metric, with the run's labels, so that files of several runs can be joined."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*result.labels, "metric", "value", "ci95_low", "ci95_high"])

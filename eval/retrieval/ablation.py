@@ -1,8 +1,8 @@
 """The ablation of a run: exact search, then PCA, then Milvus' index, then the REST path.
 
-Each step answers the same queries as the step before and ranks as many places, so that only what
-the step adds is counted. Exact search, PCA and the index see the whole gallery; through the service
-goes a sample of the images, for it decodes and embeds each of them anew.
+Each step has the same queries and length of rankings as the step before, so that the difference is
+due to the step. Exact search, PCA and the index use the whole gallery; the REST path uses a sample
+of the images, because the service decodes and embeds each of them again.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class AblationSample:
 
 @dataclass(frozen=True)
 class AblationInput:
-    """What a run has at hand when it asks for an ablation."""
+    """The data of a run that its ablation needs."""
 
     dataset: Dataset
     vectors: Vectors
     """(n, d) float32, before PCA."""
     projected: Vectors
-    """(n, dimension) float32, after it; the same where there is none."""
+    """(n, dimension) float32, after PCA; equal to `vectors` without PCA."""
     settings: EmbeddingSettings
     embedder: Embedder
     decoder: Decoder
@@ -59,56 +59,56 @@ class AblationInput:
 
 
 def measure_ablation(run: AblationInput, sample: AblationSample) -> Ablation:
-    """What each step costs, by the dataset's headline and by map.
+    """Measure the loss of each step, by the dataset's headline metric and by map.
 
-    Raises WorkbenchError, DatabaseUnavailable, what the embedder raises.
+    Raises WorkbenchError, DatabaseUnavailable, the embedder's errors.
     """
     steps = _Steps(run)
-    asked = draw_queries(run.dataset, sample.queries, run.seed)
-    steps.add("exact", "exact search", asked, rank_exactly(asked, run.vectors))
+    sampled = draw_queries(run.dataset, sample.queries, run.seed)
+    steps.add("exact", "exact search", sampled, rank_exactly(sampled, run.vectors))
     if run.settings.post != "none":
-        steps.add("post", run.settings.post, asked, rank_exactly(asked, run.projected))
+        steps.add("post", run.settings.post, sampled, rank_exactly(sampled, run.projected))
     if run.query_results is None:
-        rankings = _rank_by_index(run, asked, run.projected)
-        steps.add("milvus", "Milvus' index", asked, rankings)
+        rankings = _rank_by_index(run, sampled, run.projected)
+        steps.add("milvus", "Milvus' index", sampled, rankings)
     else:
-        names = {asked.items[query].id for query in asked.queries}
+        names = {sampled.items[query].id for query in sampled.queries}
         steps.add_query_results(
             "milvus",
             "Milvus' index",
-            asked,
+            sampled,
             [each for each in run.query_results if each.query in names],
         )
     left_out: dict[StepName, str] = {}
     if not run.settings.is_own:
-        left_out["rest"] = "the service has bogv's own settings alone."
+        left_out["rest"] = "the service supports bogv's own settings only."
     else:
         try:
-            _add_rest_steps(steps, asked, sample)
+            _add_rest_steps(steps, sampled, sample)
         except DatasetError as error:
             left_out["rest"] = str(error)
     depth = min(MAX_LIMIT, len(run.dataset.gallery))
     return Ablation(depth=depth, steps=steps.steps, left_out=left_out)
 
 
-def _add_rest_steps(steps: _Steps, asked: Dataset, sample: AblationSample) -> None:
-    """Raises DatasetError where the sample holds no query with something to find."""
+def _add_rest_steps(steps: _Steps, sampled: Dataset, sample: AblationSample) -> None:
+    """Raises DatasetError if no query of the sample has a relevant image."""
     run = steps.run
     if len(run.dataset.items) > sample.images:
         part = draw_sample(run.dataset, sample.images, run.seed)
         at = {item.id: index for index, item in enumerate(run.dataset.items)}
         vectors = run.vectors[[at[item.id] for item in part.items]]
-        asked = draw_queries(part, sample.queries, run.seed)
-        rankings = _rank_by_index(run, asked, vectors)
+        sampled = draw_queries(part, sample.queries, run.seed)
+        rankings = _rank_by_index(run, sampled, vectors)
         what = f"Milvus' index, on a sample of {len(part.items):,} images"
-        steps.restart("milvus_sample", what, asked, rankings)
-    rankings = rank_over_rest(asked, run.embedder, run.decoder, progress=run.progress)
-    steps.add("rest", "the REST path", asked, rankings)
+        steps.restart("milvus_sample", what, sampled, rankings)
+    rankings = rank_over_rest(sampled, run.embedder, run.decoder, progress=run.progress)
+    steps.add("rest", "the REST path", sampled, rankings)
 
 
-def _rank_by_index(run: AblationInput, asked: Dataset, vectors: Vectors) -> Iterator[Ranking]:
-    rankings = rank_in_milvus(asked, vectors, run.embedder.weights.fingerprint)
-    count = len(asked.queries)
+def _rank_by_index(run: AblationInput, sampled: Dataset, vectors: Vectors) -> Iterator[Ranking]:
+    rankings = rank_in_milvus(sampled, vectors, run.embedder.weights.fingerprint)
+    count = len(sampled.queries)
     yield from tqdm(rankings, "Searching the index", count, unit="query", disable=not run.progress)
 
 
@@ -121,20 +121,20 @@ class _Steps:
         self._before: Values | None = None
 
     def restart(
-        self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]
+        self, name: StepName, what: str, sampled: Dataset, rankings: Iterable[Ranking]
     ) -> None:
         """Enter a step that can't be compared with the one before."""
         self._before = None
-        self.add(name, what, asked, rankings)
+        self.add(name, what, sampled, rankings)
 
-    def add(self, name: StepName, what: str, asked: Dataset, rankings: Iterable[Ranking]) -> None:
+    def add(self, name: StepName, what: str, sampled: Dataset, rankings: Iterable[Ranking]) -> None:
         """Enter a step by its rankings."""
         self.add_query_results(
-            name, what, asked, list(score(asked, _truncate(rankings), self.run.ks))
+            name, what, sampled, list(score(sampled, _truncate(rankings), self.run.ks))
         )
 
     def add_query_results(
-        self, name: StepName, what: str, asked: Dataset, query_results: Sequence[QueryResult]
+        self, name: StepName, what: str, sampled: Dataset, query_results: Sequence[QueryResult]
     ) -> None:
         """Enter a step by its answers; they are put into the order of the queries' ids."""
         ordered = sorted(query_results, key=lambda query_result: query_result.query)
@@ -153,7 +153,7 @@ class _Steps:
                 name=name,
                 what=what,
                 queries=len(ordered),
-                gallery=len(asked.gallery),
+                gallery=len(sampled.gallery),
                 metrics=metrics,
             )
         )
@@ -167,26 +167,26 @@ class _Steps:
 
 
 def metric_name(metric: str, gallery: int) -> str:
-    """The metric's own name, or `map_first_1000` where it would need more places than there are."""
+    """The metric's own name, or `map_first_1000` if it needs more than 1000 ranks."""
     _, _, k = metric.partition("@")
     needs = int(k) + 1 if k.isdigit() else 4 if metric == "ns" else gallery
     return f"{metric}_first_{MAX_LIMIT}" if min(needs, gallery) > MAX_LIMIT else metric
 
 
 def draw_queries(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """The dataset with at most `count` of the queries that have something to find.
+    """The dataset with at most `count` of the queries that have a relevant image.
 
-    Raises DatasetError where none has.
+    Raises DatasetError if there is none.
     """
     names = {dataset.items[query].id: query for query in dataset.queries}
     able = [names[name] for name in sorted(names) if has_relevant(dataset, names[name])]
     if not able:
-        raise DatasetError(dataset.spec.id, "no query of the sample has anything to find.")
+        raise DatasetError(dataset.spec.id, "no query of the sample has a relevant image.")
     drawn = np.random.default_rng(seed).permutation(len(able))[:count]
-    return replace(dataset, queries=[able[place] for place in sorted(drawn.tolist())])
+    return replace(dataset, queries=[able[index] for index in sorted(drawn.tolist())])
 
 
 def _truncate(rankings: Iterable[Ranking]) -> Iterator[Ranking]:
-    """As deep as the service goes."""
+    """Cut the rankings to the length of the service's."""
     for each in rankings:
         yield Ranking(each.query, each.found[:MAX_LIMIT], each.scores[:MAX_LIMIT])

@@ -42,17 +42,17 @@ class AblationStep(ResultPart):
 
 
 class Ablation(ResultPart):
-    """All steps look at the same number of places, so that depth is no loss."""
+    """All steps have rankings of the same length, so that it causes no loss."""
 
     depth: int
-    """Places of a ranking, the query included: at most what one search of the service gives."""
+    """Length of the rankings, including the query: at most the service's limit of a search."""
     steps: list[AblationStep]
     left_out: dict[StepName, str]
     """Steps that weren't measured, and why."""
 
 
 def ablation_table(ablation: Ablation) -> Table:
-    """The ablation for people: a row for each step, losses in points."""
+    """The ablation as a table: a row for each step, losses in points."""
     names = list(ablation.steps[0].metrics)
     columns = [column for name in names for column in (name, f"{name}: loss, points")]
     rows = []
@@ -69,7 +69,7 @@ def _notes(ablation: Ablation) -> list[str]:
     )
     notes = [
         what,
-        f"Every step ranks the first {ablation.depth:,} places, the query among them.",
+        f"The rankings of every step end at rank {ablation.depth:,}, including the query.",
     ]
     return notes + [f"Not measured: {name}, for {why}" for name, why in ablation.left_out.items()]
 
@@ -78,6 +78,6 @@ def _cells(name: str, metric: StepMetric) -> tuple[str, str]:
     if metric.loss is None:
         return f"{metric.value:.4f}", "–"
     points = 1 if name == "ns" else 100
-    # + 0.0: what rounds to nothing is no minus.
+    # + 0.0 turns -0.0 into 0.0.
     loss, low, high = (round(points * v, 2) + 0.0 for v in (metric.loss.value, *metric.loss.ci95))
     return f"{metric.value:.4f}", f"{loss:+.2f} [{low:+.2f}, {high:+.2f}]"

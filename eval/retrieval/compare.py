@@ -27,9 +27,9 @@ class Comparison:
     """b - a."""
     max_drop: float
     k: int
-    """A query flips where an answer among the first k is right in one run alone."""
+    """A query flips if only one of the runs has a relevant image in the top k."""
     lost: list[str]
-    """Ids of the queries that a answered and b doesn't."""
+    """Ids of the queries with a hit in a, but not in b."""
     won: list[str]
 
     @property
@@ -73,7 +73,8 @@ def compare(
 
 
 def _check_alike(a: Run, b: Run) -> None:
-    """Weights, settings, engine, backend and the bootstrap's seed may differ: what is compared."""
+    """Raises WorkbenchError unless the runs differ only in weights, settings, engine, backend and
+    the bootstrap's seed."""
     pairs = {
         "dataset": (a.dataset.id, b.dataset.id),
         "protocol": (a.dataset.protocol, b.dataset.protocol),
@@ -99,7 +100,7 @@ def _check_metric(run: Run, queries: pd.DataFrame, name: str) -> None:
 
 
 def _flip_k(metric: str, run: Run) -> int:
-    """The metric's own k; for a metric without one, the smallest that was asked for."""
+    """The metric's own k; for a metric without one, the smallest of the run."""
     _, _, own = metric.partition("@")
     return int(own) if own.isdigit() else min(run.k)
 

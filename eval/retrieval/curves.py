@@ -20,28 +20,26 @@ STEPS = (*range(1, 11), 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 @dataclass(frozen=True)
 class Curves:
-    """How far down one has to look."""
+    """hit_rate@k and recall@k by k."""
 
     ks: list[int]
     hit_rate: Curve
     recall: Curve
     best: NDArray[np.float64]
-    """(k,): recall@k of a perfect ranking, below 1 where a query has more than k to find."""
+    """(k,): recall@k of a perfect ranking, below 1 if a query has more than k relevant images."""
 
 
 def compute_curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, seed: int) -> Curves:
     """Both curves, with bootstrap intervals over the queries.
 
-    queries: of per_query.parquet. also: the k that were asked for: there the curves are the metrics
-    of run.json, interval and all. deepest: no ranking is longer; nor do the curves go beyond 100.
+    queries: of per_query.parquet. also: the run's k, at which the curves equal the metrics of
+    run.json, with their intervals. deepest: the length of the rankings; the curves end at 100.
     """
     ends = {min(k, deepest, DEEP) for k in (*STEPS, *also)}
     ks = np.array(sorted(ends))
     first = queries["first_relevant"].to_numpy(np.float64, na_value=np.inf)
     total = queries["relevant"].to_numpy(np.float64)
-    found = np.stack(
-        [np.searchsorted(places, ks, "right") for places in queries["relevant_places"]]
-    )
+    found = np.stack([np.searchsorted(ranks, ks, "right") for ranks in queries["relevant_places"]])
     columns = {f"hit {k}": first <= k for k in ks} | {
         f"recall {k}": found[:, at] / total for at, k in enumerate(ks)
     }

@@ -17,16 +17,16 @@ from eval.report.document import Strip, Tile
 
 ROWS = 8
 FIRST = 3
-"""So many of what came first are shown."""
+"""Hits shown per query."""
 SIDE = 160
 """Pixels of a tile's long side, at most."""
 
 
 def worst_queries(queries: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
-    """The queries that did worst: those that found something right last, or never.
+    """The worst queries: those whose first relevant image has the lowest rank, or isn't ranked.
 
-    Of equals the one with the lowest average precision, then the first by its id. A query whose
-    ranking is perfect is none.
+    Ties are broken by the lowest average precision, then by id. Queries with a perfect ranking are
+    excluded.
     """
     failed = queries[queries["map"] < 1]
     last = failed["first_relevant"].astype("float64").fillna(float("inf"))
@@ -39,9 +39,9 @@ def worst_queries(queries: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
 
 
 def failure_strips(queries: pd.DataFrame, dataset: Dataset, decoder: Decoder) -> list[Strip]:
-    """A strip a query: the query, what came first, the first right one and its place.
+    """One strip per query: the query, its top hits, and the first relevant image with its rank.
 
-    Raises OSError and bogv's errors for an image that can't be read any more.
+    Raises OSError and bogv's errors for an image that can no longer be read.
     """
     gallery = _Pictures({item.id: item for item in dataset.items}, decoder)
     return [
@@ -55,14 +55,14 @@ class _Pictures:
     items: dict[str, Item]
     decoder: Decoder
 
-    def tile(self, name: str, place: str, mark: str) -> Tile:
+    def tile(self, name: str, rank: str, mark: str) -> Tile:
         item = self.items[name]
-        caption = " · ".join(part for part in (item.label, place, name) if part)
+        caption = " · ".join(part for part in (item.label, rank, name) if part)
         return Tile(make_tile_image(item.read(), self.decoder), caption, mark)
 
 
 def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
-    """An image's bytes as a small JPEG, as bogv sees it: upright, RGB. Raises what decoding does.
+    """An image's bytes as a small JPEG, upright and in RGB. Raises the errors of decoding.
 
     Tiny images (digits has 8 × 8 pixels) are enlarged, so that their pixels can be seen.
     """
@@ -81,17 +81,17 @@ def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
 def _strip(number: int, row: Mapping[Any, Any], pictures: _Pictures) -> Strip:
     first = None if pd.isna(row["first_relevant"]) else int(row["first_relevant"])
     tiles = [pictures.tile(row["query"], "", "query")]
-    places = set(row["relevant_places"])
+    relevant_ranks = set(row["relevant_places"])
     top = zip(row["top_ids"][:FIRST], row["top_scores"][:FIRST], strict=True)
     for at, (name, score) in enumerate(top, 1):
-        mark = "right" if at in places else "wrong"
-        tiles.append(pictures.tile(name, f"place {at} · cosine {score:.4f}", mark))
+        mark = "right" if at in relevant_ranks else "wrong"
+        tiles.append(pictures.tile(name, f"rank {at} · cosine {score:.4f}", mark))
     if first is not None and first > FIRST:
-        place = f"place {first:,} · cosine {row['first_relevant_score']:.4f}"
-        tiles.append(pictures.tile(row["first_relevant_id"], place, "right"))
-    where = f"at place {first:,}" if first else "nowhere in the ranking"
+        rank = f"rank {first:,} · cosine {row['first_relevant_score']:.4f}"
+        tiles.append(pictures.tile(row["first_relevant_id"], rank, "right"))
+    where = f"at rank {first:,}" if first else "not in the ranking"
     caption = (
-        f"{number}. The first right one stands {where};"
-        f" average precision {row['map']:.4f}, {row['relevant']:,} to find."
+        f"{number}. The first relevant image is {where};"
+        f" average precision {row['map']:.4f}, {row['relevant']:,} relevant images."
     )
     return Strip(f"worst-{number}", tiles, caption)

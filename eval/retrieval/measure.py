@@ -204,7 +204,7 @@ def check_answerable(dataset: Dataset) -> None:
 
 
 def leak_note(found: Sequence[Duplicate]) -> str | None:
-    """What to tell of duplicates; None where there are none."""
+    """A warning about duplicates; None if there are none."""
     if not found:
         return None
     queries = len({pair.query for pair in found})
@@ -217,9 +217,9 @@ def leak_note(found: Sequence[Duplicate]) -> str | None:
 
 
 def _with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
-    """The k that were asked for and the headline's own, ascending."""
+    """The given k and the headline metric's own, ascending."""
     if not ks or min(ks) < 1:
-        raise WorkbenchError("Each k counts places and is at least 1.")
+        raise WorkbenchError("Each k must be at least 1.")
     _, _, own = spec.headline.partition("@")
     return sorted({*ks, *([int(own)] if own.isdigit() else [])})
 

@@ -50,7 +50,7 @@ def _draw_curves(axes: Axes, found: Curves) -> None:
         axes,
         ks,
         found.recall,
-        "recall@k: share of what is right (bands: 95% intervals)",
+        "recall@k: share of relevant images (bands: 95% intervals)",
         RED,
         "s-",
     )
@@ -68,14 +68,14 @@ def curve(axes: Axes, ks: Sequence[int], means: Curve, label: str, colour: str, 
 
 
 def k_axis(axes: Axes, deepest: int) -> None:
-    """k on a logarithmic axis: the first few places matter most."""
+    """k on a logarithmic axis, since the first few ranks matter most."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(
         FixedLocator([k for k in (1, 2, 3, 5, 10, 20, 30, 50, 100) if k <= deepest])
     )
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.set_xlabel("k: places looked at (logarithmic)")
+    axes.set_xlabel("k: top ranks (logarithmic)")
 
 
 # ------------------------------------------------------------------------------ classes

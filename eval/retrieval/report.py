@@ -23,21 +23,21 @@ from eval.retrieval.result import Run, query_table
 from eval.retrieval.similarities import Similarities
 
 EXPLAINED = {
-    "hit_rate@": "share of queries with something right in {places}",
-    "recall@": "share of all that is right that is found in {places}",
-    "precision@": "how much of {places} is right",
-    "ndcg@": "gain of {places}, the higher the more, as a share of the best possible",
-    "r_precision": "how much of the first R is right; R: as many as there are to find",
-    "map@r": "average precision over the first R",
-    "map_trapezoid": "average precision over the whole ranking, in trapezoids",
-    "map": "average precision over the whole ranking, in rectangles",
-    "mrr": "1 / place of the first right one",
-    "ns": "how many of a group of four are in the first four, the query included",
+    "hit_rate@": "share of queries with a relevant image in {ranks}",
+    "recall@": "share of all relevant images that are in {ranks}",
+    "precision@": "share of relevant images in {ranks}",
+    "ndcg@": "discounted gain of {ranks}, as a share of the best possible",
+    "r_precision": "share of relevant images in the top R; R: number of relevant images",
+    "map@r": "average precision over the top R",
+    "map_trapezoid": "average precision over the whole ranking, trapezoidal rule",
+    "map": "average precision over the whole ranking, rectangle rule",
+    "mrr": "1 / rank of the first relevant image",
+    "ns": "how many of a group of four are in the top four, including the query",
 }
 PROTOCOLS = {
-    "leave-one-out": "each image searches all others; right is what bears its label",
-    "query-gallery": "queries search a gallery; right is what bears their label",
-    "revisited": "queries search a gallery; junk is taken out before counting",
+    "leave-one-out": "each image searches all others; relevant: the same label",
+    "query-gallery": "queries search a gallery; relevant: the same label",
+    "revisited": "queries search a gallery; junk is removed before scoring",
     "copy": "an edited copy searches for its original",
     "groups-of-four": "each image searches all others, three of which show the same",
 }
@@ -102,20 +102,20 @@ def _lead(run: Run) -> list[str]:
 
 
 def explain(metric: str) -> str:
-    """What a metric is, in a line; '' for one that isn't known here.
+    """A metric's definition in one line; '' for an unknown one.
 
-    >>> explained("hit_rate@5")
-    'share of queries with something right in the first 5 places'
+    >>> explain("hit_rate@5")
+    'share of queries with a relevant image in the top 5 ranks'
     """
     name, at, k = metric.partition("@")
     if metric in EXPLAINED:
         return EXPLAINED[metric]
-    places = "the first place" if k == "1" else f"the first {k} places"
-    return EXPLAINED.get(name + at, "").format(places=places)
+    ranks = "the top rank" if k == "1" else f"the top {k} ranks"
+    return EXPLAINED.get(name + at, "").format(ranks=ranks)
 
 
 def _deep(run: Run) -> str:
-    return "the whole gallery" if run.depth is None else f"the first {run.depth:,} places"
+    return "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
 
 
 def _interval(mean: Mean) -> str:
@@ -134,14 +134,14 @@ def _metrics(run: Run) -> Section:
             row += [f"{run.metrics[key].value:.4f}", _interval(run.metrics[key])]
         rows.append([*row, explain(name)])
     caption = (
-        "◀ marks the headline, by which this dataset is known. Intervals: bootstrap, 95%. By"
+        "◀ marks the headline, this dataset's usual metric. Intervals: bootstrap, 95%. By"
         " class: the mean of the classes' means."
     )
     blocks: list[Block] = [Table([*columns, "what it is"], rows, caption)]
     if run.depth is not None:
         blocks.append(
-            f"A ranking ends after {run.depth:,} places: map, map_trapezoid, map@r, r_precision and"
-            " mrr count what lies deeper as not found."
+            f"A ranking ends at rank {run.depth:,}: map, map_trapezoid, map@r, r_precision and mrr"
+            " count relevant images beyond it as not found."
         )
     return Section("Metrics", [*blocks, *_anchors(run)])
 
@@ -178,7 +178,7 @@ def _classes(run: Run, queries: pd.DataFrame) -> Section | None:
             f"The {len(found.best)} best and the {len(found.worst)} worst of"
             f" {len(found.best) + len(found.between) + len(found.worst):,} classes; the others lie"
             f" between {min(found.between):.4f} and {max(found.between):.4f}. Of classes with equal"
-            " means, the first by name come first."
+            " means, names decide."
         )
     return Section("Class by class", blocks)
 
@@ -191,19 +191,19 @@ def _similarities(run: Run, found: Similarities) -> Section:
         " curve; chance is 50%). The plot leaves out the outermost 0.1% on each side."
     )
     if run.depth is not None:
-        text += f" Only the first {run.depth:,} places of each ranking are counted."
+        text += f" Only the top {run.depth:,} ranks are counted."
     return Section("How alike pairs are", [similarity_figure(found), text])
 
 
 def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder) -> Section:
     strips = failure_strips(queries, outcome.dataset, decoder)
     text = (
-        "Every query ranked all that is right first: there is no failure to show."
+        "Every query ranked all relevant images first: there is no failure to show."
         if not strips
-        else "The queries that found something right last, then those with the lowest average"
-        " precision: the query, what came first, and the first right one."
+        else "The queries whose first relevant image has the lowest rank, ties by the lowest"
+        " average precision: the query, its top hits, and the first relevant image."
     )
-    return Section("What it found worst", [text, *strips])
+    return Section("The worst queries", [text, *strips])
 
 
 def _dataset(outcome: RetrievalOutcome) -> Section:
@@ -214,7 +214,7 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
         ["classes", f"{counts.classes:,}"],
         ["gallery", f"{counts.gallery:,}"],
         ["queries scored", f"{run.n:,}"],
-        ["queries left out, with nothing to find", f"{counts.queries_without_relevant:,}"],
+        ["queries excluded, without a relevant image", f"{counts.queries_without_relevant:,}"],
         ["queries with a duplicate in the gallery", f"{counts.queries_with_duplicate:,}"],
         ["digest", run.dataset.digest],
     ]

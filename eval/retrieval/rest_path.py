@@ -1,6 +1,6 @@
-"""Rankings by way of bogv's REST API: images added through the service, queries sent as files.
+"""Rankings through bogv's REST API: images added through the service, queries sent as files.
 
-In this process, without a network: what comes is what a server would answer.
+In this process, without a network connection; the responses are the same as a server's.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Service:
         self.app.mount("/api", create_api(settings, self._search, sources))
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Wait for running requests."""
         self._search.close()
 
     def add(self, dataset: Dataset, progress: bool) -> None:

@@ -37,20 +37,20 @@ class DatasetPart(ResultPart):
     overlaps_imagenet: str
     limit: int | None
     digest: str
-    """Of ids, bytes, labels, roles and truth: equal where the same questions were asked."""
+    """Hash of ids, bytes, labels, roles and ground truth: equal for equal queries and galleries."""
 
 
 class DatasetCounts(ResultPart):
-    """How many there were of each."""
+    """The sizes of the dataset's parts."""
 
     images: int
     classes: int
     queries: int
     gallery: int
     queries_without_relevant: int
-    """Left out: there is nothing for them to find."""
+    """Excluded queries, without a relevant image."""
     queries_with_duplicate: int
-    """The gallery holds their bytes under another id: a leak, unless that is what is asked."""
+    """Queries whose bytes are in the gallery under another id: a leak, unless that is the task."""
 
 
 class Run(Result):
@@ -65,18 +65,18 @@ class Run(Result):
     settings: EmbeddingSettings = OWN_SETTINGS
     backend: Backend
     depth: int | None
-    """Places that a ranking has at most, the query included; None: the whole gallery. What needs
-    the whole ranking (map, r_precision, map@r) counts what lies deeper as not found."""
+    """The maximum length of a ranking, including the query; None: the whole gallery. Metrics of the
+    whole ranking (map, r_precision, map@r) count images beyond it as not found."""
     metrics: dict[str, Mean]
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
     anchors: list[Anchor]
     """Figures to compare with, from datasets.yaml."""
     losses: Ablation | None = None
-    """The ablation; None where it wasn't asked for."""
+    """The ablation; None if it wasn't requested."""
 
     @property
     def headline(self) -> Mean:
-        """What the dataset is known by."""
+        """The dataset's usual metric."""
         return self.metrics[self.dataset.headline]
 
     @property
@@ -119,7 +119,7 @@ def query_table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
         for query_result in sorted(query_results, key=lambda query_result: query_result.query)
     ]
     frame = pd.DataFrame(rows)
-    # Without this, a query that found nothing would turn all places into floats.
+    # Without this, a query without a relevant image would turn the whole column into floats.
     return frame.astype({"first_relevant": "Int64"})
 
 
@@ -137,7 +137,7 @@ def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
             f" {where or 'the file'}: {fault['msg']}."
         ) from error
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+        raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
     if missing := {"query", "first_relevant"} - set(queries.columns):
         raise WorkbenchError(f"{folder / PER_QUERY} has no column {sorted(missing)}.")
     return run, queries

@@ -15,29 +15,29 @@ from eval.retrieval.similarities import Similarities
 from eval.vectors import Indices
 
 TOP = 10
-"""So many of the first found are kept for each query."""
+"""Hits stored for each query."""
 DEEP = 100
-"""So far down it is kept which places held a relevant image."""
+"""The lowest rank up to which the ranks of relevant images are stored."""
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """How one query did."""
+    """The result of one query."""
 
     query: str
     """The item's id."""
     label: str | None
     first_relevant: int | None
-    """Place of the first relevant image, counted from 1; None: not in the ranking."""
+    """Rank of the first relevant image, counted from 1; None: not in the ranking."""
     first_relevant_id: str | None
     first_relevant_score: float | None
     relevant: int
-    """How many relevant images there are to find."""
+    """The number of relevant images in the gallery."""
     relevant_places: list[int]
-    """Places of those among the first 100; with `relevant` and `first_relevant` this is enough for
-    recall@k and hit_rate@k at any k up to there."""
+    """Ranks of those among the top 100; with `relevant` and `first_relevant`, they give recall@k
+    and hit_rate@k for any k up to 100."""
     top_ids: list[str]
-    """What came first, without the query and junk; at most ten."""
+    """The top hits, without the query and junk; at most ten."""
     top_scores: list[float]
     scores: dict[Metric, float]
 
@@ -51,7 +51,7 @@ class Duplicate:
 
 
 def has_relevant(dataset: Dataset, query: int) -> bool:
-    """Whether there is anything to find; without, a query says nothing and is left out."""
+    """Whether the query has a relevant image; others are excluded."""
     return count_relevant(dataset.relevant(query), query, dataset.junk(query)) > 0
 
 

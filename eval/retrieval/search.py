@@ -1,9 +1,9 @@
-"""Rankings: the gallery as each query finds it, by exact search or by bogv's own Milvus store.
+"""Rankings of the gallery for each query, by exact search or by bogv's Milvus store.
 
-`rank_exactly` ranks the whole gallery. `rank_in_milvus` gives what the service would: the nearest
-1000 at most, from the index that bogv makes, in a gallery of its own in a temporary folder.
+`rank_exactly` ranks the whole gallery. `rank_in_milvus` ranks as the service does: at most the
+nearest 1000, from bogv's index, in a gallery in a temporary folder.
 
-Ties go by the item's id, as text, so that the order of the files changes nothing.
+Ties are broken by the item's id, as text, so the order of the files has no influence.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Backend = Literal["exact", "milvus"]
 Scores = NDArray[np.float64]
 
 CELLS = 1 << 23
-"""Scores held at once, 8 bytes each."""
+"""Scores in memory at once, 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -62,28 +62,29 @@ def rank(
 
 
 def ranking_depth(backend: Backend, gallery: int) -> int | None:
-    """How many places a ranking has at most, the query included; None: the whole gallery."""
+    """The maximum length of a ranking, including the query; None: the whole gallery."""
     return min(MAX_LIMIT, gallery) if backend == "milvus" else None
 
 
 def check_ranking_depth(backend: Backend, k: int) -> None:
-    """Raise WorkbenchError for a k that the backend can't reach once the query is taken out."""
+    """Raises WorkbenchError for a k that exceeds the backend's rankings without the query."""
     if backend == "milvus" and k >= MAX_LIMIT:
         raise WorkbenchError(
-            f"Milvus gives {MAX_LIMIT} hits at most, the query among them: k = {k} is too many."
+            f"Milvus returns at most {MAX_LIMIT} hits, including the query: k = {k} is too large."
             f" Use --backend exact, or a k below {MAX_LIMIT}."
         )
 
 
 def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
-    """The whole gallery, by the cosines of all pairs in double precision.
+    """Rank the whole gallery, by the cosines of all pairs in double precision.
 
-    Double, because cosines lie close together: untrained weights put clothing's between 0.991 and
-    1, and float32 products, 6e-7 off there, gave 32 of its 372 queries another first eleven.
+    Double, because cosines are close together: with untrained weights, those of the dataset
+    `clothing` are between 0.991 and 1, and float32 products, with errors of 6e-7, changed the top
+    eleven of 32 of its 372 queries.
 
-    A product's last bit depends on where in the matrix it stands. So equal embeddings are scored
-    once, which makes duplicates a tie, and rows and columns stand in an order of their own, which
-    makes the scores the same whatever the order of the files.
+    A product's last bit depends on its position in the matrix. Hence equal embeddings are scored
+    once, so that duplicates tie, and rows and columns are sorted by id, so that the scores don't
+    depend on the order of the files.
     """
     ranks = id_ranks(dataset)
     queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
@@ -102,10 +103,10 @@ def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
 
 
 def load_faiss_for_one_thread() -> None:
-    """Have Milvus Lite's index built by one thread, in one order: the same each time it is asked.
+    """Load faiss so that Milvus Lite builds its index with one thread, which is deterministic.
 
-    Several threads link images as they come by, and of 1000 neighbours some are others each time.
-    faiss reads the variable while it is loaded; where it is loaded already, this does nothing.
+    With several threads, the order of insertion varies, and so do some of 1000 neighbours. faiss
+    reads the variable when it is loaded; if it is loaded already, this has no effect.
     """
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -118,7 +119,7 @@ def load_faiss_for_one_thread() -> None:
 
 
 def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iterator[Ranking]:
-    """The nearest 1000 at most, by the store's put and search, in Milvus Lite, from its index."""
+    """Rank at most the nearest 1000, with the store's put and search, by Milvus Lite's index."""
     ranks = id_ranks(dataset)
     queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
     limit = ranking_depth("milvus", len(gallery)) or 1
@@ -129,9 +130,9 @@ def rank_in_milvus(dataset: Dataset, vectors: Vectors, fingerprint: str) -> Iter
         store.open(fingerprint, vectors.shape[1])
         for start in range(0, len(gallery), ROWS):
             part = gallery[start : start + ROWS]
-            # The store breaks ties by id, so ids go by the items' ranks.
+            # The store breaks ties by id, so its ids follow the order of the items' ids.
             store.put([synthetic_record(number) for number in ranks[part].tolist()], vectors[part])
-        # Until it is whole, Milvus compares a query with every row, and the index isn't measured.
+        # Until the index is complete, Milvus searches without it.
         rebuild_index(store)
         at = np.empty(len(ranks), np.intp)  # rank -> index
         at[ranks] = np.arange(len(ranks))

@@ -23,14 +23,14 @@ from eval.data.items import Item, Truth
 from eval.robustness.edits import CONTROL, EditVariant, apply_edit, working_size
 
 CLOSE = 1e-5
-"""Squared distance of two embeddings that may be of the same pixels: float32 leaves 1e-6 or so."""
+"""Maximum squared distance of embeddings of equal pixels; float32's rounding gives about 1e-6."""
 
 Opener = Callable[[Item], Image.Image]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What one edited image asks for."""
+    """The original and the edit of one query."""
 
     original: int
     """Index into the items."""
@@ -95,12 +95,12 @@ def make_edited_queries(
 def mark_copies(
     edited: EditedQueries, vectors: Vectors, digests: Sequence[str], decoder: Decoder
 ) -> EditedQueries:
-    """The same, knowing what is right: the original and all images with its bytes or its pixels.
+    """Add the ground truth: the original and all images with the same bytes or pixels.
 
-    Nobody can tell these apart, so finding any of them is finding the original. Pixels are those of
-    the whole picture, upright and in RGB, so that a copy in another lossless format counts as well,
-    and one saved as a JPEG once more does not. Only images whose embeddings are nearly equal are
-    compared; equal embeddings alone are no proof, for a broken network gives them to all.
+    Such copies are indistinguishable, so any of them counts as the original. Pixels are compared at
+    full size, upright and in RGB, so a copy in another lossless format counts, but not one saved as
+    a JPEG again. Only images with nearly equal embeddings are compared; equal embeddings alone
+    prove nothing, since a broken network gives the same one to all images.
 
     vectors: (n, dimension) float32; digests: of the bytes; both one for each item.
     """

@@ -1,12 +1,11 @@
-"""Seeded edits of a picture, such as it has been through when somebody searches for its original.
+"""Seeded edits of images, typical of copies by which users search for an original.
 
-An edit is a function of a picture, a strength and a generator, and of nothing else. `EDITS` has
-them all, each with its strengths: the mildest first, or from less to more. What is random (where a
-crop lies, which way a picture turns) depends on the seed, the image's id, the edit and the strength
-alone: not on the order of the files, nor on which other edits are made.
+An edit is a pure function of an image, a strength and a random generator. `EDITS` has all of them,
+each with its strengths in ascending order. Random choices (such as the position of a crop) depend
+only on the seed, the image's id, the edit and the strength, not on the order of the files or on
+other edits.
 
-An edited picture is encoded, as bogv would get it: PNG, which adds no loss of its own, or JPEG
-where the edit is one.
+Edited images are encoded, as in an upload: as lossless PNG, or as JPEG if that is the edit.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ from bogv.sources.samples import CAPTIONS, draw_text
 from eval.errors import WorkbenchError
 
 EditFunction = Callable[[Image.Image, Generator], Image.Image]
-"""One edit at one strength. The picture that it is given is left as it is."""
+"""One edit at one strength. It doesn't modify its argument."""
 
 SHORT, LONG = 512, 2048
-"""Pixels. Larger pictures are scaled down before they are edited: what is measured in pixels (the
-blocks of a JPEG, noise) is then as strong in a photo of 12 megapixels as in one of 1, and 512 is
-twice what the network looks at."""
+"""Pixels. Larger images are scaled down before the edits, so that edits with a scale in pixels
+(JPEG's blocks, noise) are equally strong for a photo of 12 megapixels and one of 1; 512 is about
+twice the network's input."""
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#ffffff")
-LOGO_COLOURS = COLOURS[:4]  # a star in white stands on them
+LOGO_COLOURS = COLOURS[:4]  # backgrounds of a white star
 THEMES = (("#ffffff", "#dee1e6", "#9aa0a6"), ("#202124", "#35363a", "#8a8f94"))
-"""Of windows, light and dark: the page, the bar, what is written."""
+"""Colours of windows, light and dark: page, title bar, text."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one edit at one strength is made."""
+    """The steps of one edit at one strength."""
 
     steps: Sequence[EditFunction]
     quality: int | None = None
-    """Of the JPEG that it is encoded as; None: PNG."""
+    """JPEG quality of the encoded image; None: PNG."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ class Edit:
     """One kind of edit."""
 
     what: str
-    """In plain words, with the unit of its strengths."""
+    """A description, with the unit of its strengths."""
     unit: str
-    """Of its strengths, for the report; empty where these say it themselves."""
+    """The unit of its strengths, for the report; empty if their labels include it."""
     recipes: Mapping[str, Recipe]
     """By the strength's label."""
 
@@ -229,7 +228,7 @@ def _draw_bar(draw: ImageDraw.ImageDraw, width: float, head: float, page: str) -
 def _draw_lines(
     draw: ImageDraw.ImageDraw, position: tuple[float, float], size: tuple[float, float], ink: str
 ) -> None:
-    """Bars of uneven length where text would stand."""
+    """Bars of varying length in place of lines of text."""
     (left, top), (width, height) = position, size
     pitch = height / 4
     for number, length in enumerate((0.9, 0.75, 0.4)):
@@ -372,7 +371,7 @@ def apply_edit(image: Image.Image, variant: EditVariant, seed: int, image_id: st
         image = step(image, rng)
     out = io.BytesIO()
     if recipe.quality is None:
-        # Stored, not packed: nobody keeps these bytes, and packing takes longer than most edits.
+        # Uncompressed: the bytes aren't kept, and compression takes longer than most edits.
         image.save(out, "PNG", compress_level=0)
     else:
         image.save(out, "JPEG", quality=recipe.quality)

@@ -70,7 +70,7 @@ def measure(
 ) -> RobustnessOutcome:
     """Edit a sample of a gallery and search the whole gallery for the originals.
 
-    Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
+    Raises DatasetError, WorkbenchError, the embedder's errors, DatabaseUnavailable.
     """
     watch = Stopwatch()
     if options.sample < 1 or min(options.ks, default=0) < 1:
@@ -105,7 +105,7 @@ def measure(
 
 
 def _describe_queries(spec: Spec, edited: EditedQueries, embedded: Embedded) -> dict[str, Any]:
-    """The fields of run.json that say what was asked of whom."""
+    """The fields of run.json that identify the queries and the gallery."""
     return {
         "dataset": spec.id,
         "dataset_name": spec.name,

@@ -19,23 +19,23 @@ from eval.robustness.measure import RobustnessOutcome
 from eval.robustness.result import HEADLINE, EditedQueryResult, Robustness, notes
 
 TILE = 240
-"""Pixels of a small picture's long side."""
+"""Pixels of a tile's long side."""
 FAILURES = 10
 SHOWN = 3
-"""So many of what came first."""
+"""Hits shown per failure."""
 COLOURS = "cividis"
 """Made for the colour-blind: Nuñez, Anderton, Renslow, PLoS ONE 13(7), 2018."""
 
 
 def robustness_report(outcome: RobustnessOutcome, decoder: Decoder) -> Report:
-    """What was found, for people. decoder: opens the pictures that are shown."""
+    """The report of a measurement. decoder: for the images shown."""
     result = outcome.result
     return Report(
         f"{result.dataset_name}: robustness",
         _lead(result),
         [
             Section(
-                "How often the original comes first", [heat_table(result), _heat_words(result)]
+                "How often the original is ranked first", [heat_table(result), _heat_words(result)]
             ),
             Section("The edits, weakest first", [_by_edit(result)]),
             Section("What the edits look like", _looks(outcome, decoder)),
@@ -49,9 +49,9 @@ def robustness_report(outcome: RobustnessOutcome, decoder: Decoder) -> Report:
 def _lead(result: Robustness) -> list[str]:
     lead = weights_lead(result.weights)
     lead.append(
-        f"The original comes first for {result.headline.value:.1%} of {result.n:,} edited images"
-        f" (95% interval {_interval(result.headline, percent=True)}): {result.sample:,} images in"
-        f" {result.n // result.sample} edits each, among {result.gallery:,} images."
+        f"The original is ranked first for {result.headline.value:.1%} of {result.n:,} edited"
+        f" images (95% interval {_interval(result.headline, percent=True)}): {result.sample:,}"
+        f" images in {result.n // result.sample} edits each, among {result.gallery:,} images."
     )
     return lead + notes(result)
 
@@ -60,7 +60,7 @@ def _lead(result: Robustness) -> list[str]:
 
 
 def heat_table(result: Robustness) -> Figure:
-    """hit_rate@1 with edits as rows; each cell says which strength it is of."""
+    """hit_rate@1 with edits as rows and a labelled cell for each strength."""
     rows = {CONTROL.edit: [CONTROL.strength], **result.edits}
     values = np.full((len(rows), max(map(len, rows.values()))), np.nan)
     for row, (edit, strengths) in enumerate(rows.items()):
@@ -75,7 +75,7 @@ def heat_table(result: Robustness) -> Figure:
                 _write_cell(axes, (column, row), values[row, column], strength)
         axes.set_yticks(np.arange(len(rows)) + 0.5, [_row_label(edit) for edit in rows])
         axes.set_xticks([])
-        axes.set_xlabel("strength, as each cell says")
+        axes.set_xlabel("strength, as labelled in each cell")
         axes.tick_params(length=0)
         axes.invert_yaxis()
         axes.grid(visible=False)
@@ -89,9 +89,9 @@ def heat_table(result: Robustness) -> Figure:
     return Figure("robustness", render(draw, width=10.5, height=height), alt)
 
 
-def _write_cell(axes: Axes, place: tuple[int, int], value: float, strength: str) -> None:
-    x, y = place[0] + 0.5, place[1]
-    ink = "black" if value > 0.45 else "white"  # on cividis, whichever stands out more
+def _write_cell(axes: Axes, cell: tuple[int, int], value: float, strength: str) -> None:
+    x, y = cell[0] + 0.5, cell[1]
+    ink = "black" if value > 0.45 else "white"  # the better contrast on cividis
     label = strength.replace("+", "\n+ ") if "+" in strength[1:] else strength
     lines = label.count("\n") + bool(label)
     value_at, label_at = ((0.5, 0.5), (0.34, 0.74), (0.25, 0.67))[lines]
@@ -107,9 +107,9 @@ def _row_label(edit: str) -> str:
 def _heat_words(result: Robustness) -> str:
     points = 100 * _half_width(result.sample)
     return (
-        "Each row is an edit, each cell one of its strengths with the share of originals that came"
-        f' first; "{CONTROL.name}" is the unedited image and has to be 1. With {result.sample:,}'
-        f" images a share of one half is sure to ± {points:.0f} points."
+        "Each row is an edit, each cell one of its strengths with the share of originals ranked"
+        f' first; "{CONTROL.name}" is the unedited image and must be 1. With {result.sample:,}'
+        f" images, the 95% interval of a share of one half is ± {points:.0f} points."
     )
 
 
@@ -162,7 +162,7 @@ def _by_strength(outcome: RobustnessOutcome) -> Table:
                 _rank(max(ranks[name])),
             ]
         )
-    columns = ["edit", names[0], "95% interval", *names[1:], "median place", "worst place"]
+    columns = ["edit", names[0], "95% interval", *names[1:], "median rank", "worst rank"]
     return Table(columns, rows)
 
 
@@ -184,7 +184,7 @@ def _value(result: Robustness, edit: str, strength: str = "") -> float:
 
 
 def _looks(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
-    """All edits of the first sampled image, a strip an edit."""
+    """All edits of the first sampled image, one strip per edit."""
     items, result = outcome.edited.dataset.items, outcome.result
     first = outcome.query_results[0].image
     strips = []
@@ -200,15 +200,15 @@ def _looks(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]:
         ]
         strips.append(Strip(f"edit-{edit}", tiles, f"{edit}: {EDITS[edit].what}"))
     return [
-        f"One image of the sample ({first}), with how often the originals of all came first.",
+        f"One image of the sample ({first}), with how often all originals were ranked first.",
         *strips,
     ]
 
 
 def worst_queries(query_results: Sequence[EditedQueryResult]) -> list[EditedQueryResult]:
-    """The edited image of each edit whose original is furthest down, the worst of them first.
+    """The edited image of each edit whose original has the lowest rank, the worst of them first.
 
-    One an edit, since else the hardest edit would have them all.
+    One per edit, since otherwise all would be of the hardest edit.
     """
     failed = [
         query_result
@@ -232,8 +232,8 @@ def _failures(outcome: RobustnessOutcome, decoder: Decoder) -> list[str | Strip]
     if not strips:
         return ["None: every edited image found its original first."]
     words = (
-        "Of each edit the query whose original is furthest down, the worst first: the edited image,"
-        " the three that came first, and the original with its place."
+        "For each edit, the query whose original has the lowest rank, the worst first: the edited"
+        " image, the top three hits, and the original with its rank."
     )
     return [words, *strips]
 
@@ -249,21 +249,21 @@ def _failure(
     tiles = [
         Tile(shrink(decoder, items[query_result.query].read()), query_result.variant.name, "query")
     ]
-    for place, (name, score) in enumerate(
+    for rank, (name, score) in enumerate(
         zip(query_result.top_ids[:SHOWN], query_result.top_scores, strict=False), 1
     ):
         mark = "right" if name in right else "wrong"
-        caption = f"place {place}, similarity {score:.4f}: {name}"
+        caption = f"rank {rank}, similarity {score:.4f}: {name}"
         tiles.append(Tile(shrink(decoder, by_id[name].read()), caption, mark))
     if query_result.rank is None or query_result.rank > SHOWN:
-        place_of = "not found" if query_result.rank is None else f"place {query_result.rank:,}"
+        rank_text = "not found" if query_result.rank is None else f"rank {query_result.rank:,}"
         cosine = (
             "" if query_result.similarity is None else f", similarity {query_result.similarity:.4f}"
         )
-        # Where a copy was found, its pixels are the same.
+        # If a copy was found instead, it has the same pixels.
         image = shrink(decoder, by_id[query_result.image].read())
         name = query_result.found_id or query_result.image
-        tiles.append(Tile(image, f"{place_of}{cosine}: {name}", "right"))
+        tiles.append(Tile(image, f"{rank_text}{cosine}: {name}", "right"))
     return tiles
 
 
@@ -280,7 +280,7 @@ def shrink(decoder: Decoder, data: bytes) -> bytes:
 
 
 def _method(result: Robustness) -> list[str]:
-    deep = "the whole gallery" if result.depth is None else f"the first {result.depth:,} places"
+    deep = "the whole gallery" if result.depth is None else f"the top {result.depth:,} ranks"
     queries = (
         f"{result.sample:,} images were drawn from the {result.gallery:,} (seed {result.seed}),"
         " scaled down where they are over 512 pixels on the short side, edited, encoded as PNG or,"
@@ -288,8 +288,8 @@ def _method(result: Robustness) -> list[str]:
         f" and embedder ({result.engine}), search by {result.backend} over {deep}."
     )
     right = (
-        "An edited image is found at the place of its original, or of a copy with the same bytes or"
-        " pixels, which nobody could tell apart. Another photo of the same thing is not right."
+        "The rank of an edited image's original is that of the original or of a copy with the same"
+        " bytes or pixels. Another photo of the same thing counts as wrong."
     )
     intervals = "The 95% intervals are bootstrapped over originals, each with all of its edits."
     return [queries, right, intervals, f"Command: {result.command}"]

@@ -24,20 +24,20 @@ class Robustness(Result):
     """Its id."""
     dataset_name: str
     digest: str
-    """Of ids, bytes and truth, the edited images' included: equal where the same was asked."""
+    """Hash of ids, bytes (also of the edited images) and ground truth: equal for equal queries."""
     gallery: int
-    """Images that are searched: all that the dataset searches, in a folder all that it holds."""
+    """Number of images searched: the dataset's gallery; of a folder, all its images."""
     sample: int
     """Images that were edited."""
     sample_with_copies: int
-    """Of these, how many the gallery holds again, under another id: finding that one counts."""
+    """How many of these have a copy in the gallery under another id; finding the copy counts."""
     edits: dict[str, list[str]]
     """The strengths of each edit."""
     k: list[int]
     engine: str
     backend: Backend
     depth: int | None
-    """Places that a ranking has at most; None: the whole gallery. What lies deeper has no rank."""
+    """The maximum length of a ranking; None: the whole gallery. Images beyond it have no rank."""
     metrics: dict[str, Mean]
     """`<name>`: over all edited images; `<name>/<edit>` and `<name>/<edit>:<strength>`: over some
     of them; `<name>/none`: over the unedited. The bootstrap draws originals, each with all of its
@@ -45,7 +45,7 @@ class Robustness(Result):
 
     @property
     def headline(self) -> Mean:
-        """How often the original comes first."""
+        """The share of originals ranked first."""
         return self.metrics[HEADLINE]
 
     @property
@@ -71,21 +71,21 @@ class Robustness(Result):
 
 @dataclass(frozen=True)
 class EditedQueryResult:
-    """How one edited image did."""
+    """The result of one edited image."""
 
     query: int
-    """Index into the items that were asked."""
+    """Index into the items."""
     image: str
     """The original's id."""
     variant: EditVariant
     rank: int | None
-    """Place of the original, or of a copy of it, counted from 1; None: not in the ranking."""
+    """Rank of the original, or of a copy of it, counted from 1; None: not in the ranking."""
     found_id: str | None
-    """What stands there."""
+    """The id at that rank."""
     similarity: float | None
     """Its cosine."""
     top_ids: list[str]
-    """What came first; at most ten."""
+    """The top hits, at most ten."""
     top_scores: list[float]
     scores: dict[str, float]
 

@@ -1,4 +1,4 @@
-"""How bogv's gallery grows: adding, building, searching, memory, disk, restart, by its rows.
+"""How bogv's gallery scales: adding, building, searching, memory, disk, restart, by rows.
 
 For each number of rows: synthetic vectors -> exact neighbours -> put, and searched while the index
 is built -> opened in a fresh process and searched -> ScalePoint -> Scale and its table
@@ -30,12 +30,12 @@ from eval.statistics import percentile
 from eval.vectors import Neighbours, nearest_neighbours
 
 BLOCK = 4096
-"""Vectors that are written, and searched exactly, at once."""
+"""Vectors per batch, of writing and of exact search."""
 
 
 @dataclass(frozen=True)
 class ScaleOptions:
-    """What is to be measured."""
+    """The options of a measurement."""
 
     rows: Sequence[int]
     queries: int = 200
@@ -90,11 +90,11 @@ def _measure_rows(rows: int, options: ScaleOptions, bar: tqdm[Any]) -> tuple[Sca
         again: ReopenedGallery = run_in_process(worker.reopen, location, options.k, options.warm_up)
         bar.update()
         disk = _disk_mib(location.folder / "milvus.db") if options.lite else None
-    return _point(rows, filled, again, disk, exact), _mean(again.asked, exact, options)
+    return _point(rows, filled, again, disk, exact), _mean(again.searches, exact, options)
 
 
 def _write(location: GalleryLocation, rows: int, options: ScaleOptions) -> Neighbours:
-    """Write the vectors where the processes find them; what exact search finds among them."""
+    """Write the vectors to files for the other processes, and search them exactly."""
     distribution = Clustered(options.seed, options.dimension)
     queries = distribution.queries(options.queries)
     location.write_vectors(rows, distribution.gallery(rows, BLOCK), queries)
@@ -109,30 +109,30 @@ def _point(
         add_rate=round(rows / filled.put_seconds, 1),
         build_seconds=round(filled.build_seconds, 3),
         building=_summarise_searches(filled.meanwhile, exact),
-        built=_summarise_searches(again.asked, exact),
+        built=_summarise_searches(again.searches, exact),
         restart_seconds=round(again.restart_seconds, 3),
         memory_mib=None if again.memory_mib is None else round(again.memory_mib, 1),
         disk_mib=None if disk is None else round(disk, 3),
     )
 
 
-def _recalls(asked: TimedQueries, exact: Neighbours) -> list[float]:
-    pairs = zip(asked.queries, asked.found, strict=True)
+def _recalls(searches: TimedQueries, exact: Neighbours) -> list[float]:
+    pairs = zip(searches.queries, searches.found, strict=True)
     return [ann_recall(found, exact.rows[query].tolist()) for query, found in pairs]
 
 
-def _summarise_searches(asked: TimedQueries, exact: Neighbours) -> SearchFigures:
-    milliseconds = 1000 * np.sort(asked.seconds)
+def _summarise_searches(searches: TimedQueries, exact: Neighbours) -> SearchFigures:
+    milliseconds = 1000 * np.sort(searches.seconds)
     return SearchFigures(
-        queries=len(asked.queries),
+        queries=len(searches.queries),
         p50_ms=round(percentile(milliseconds, 50), 3),
         p99_ms=round(percentile(milliseconds, 99), 3),
-        ann_recall=round(float(np.mean(_recalls(asked, exact))), 5),
+        ann_recall=round(float(np.mean(_recalls(searches, exact))), 5),
     )
 
 
-def _mean(asked: TimedQueries, exact: Neighbours, options: ScaleOptions) -> Mean:
-    return means_of({"recall": _recalls(asked, exact)}, None, options.seed)["recall"]
+def _mean(searches: TimedQueries, exact: Neighbours, options: ScaleOptions) -> Mean:
+    return means_of({"recall": _recalls(searches, exact)}, None, options.seed)["recall"]
 
 
 def _disk_mib(folder: Path) -> float:

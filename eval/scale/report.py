@@ -19,8 +19,8 @@ BUILDING = (
     " imports left out. Memory is what that process grew by."
 )
 LITE = (
-    "Milvus Lite merges its files as they grow, and indexes what was merged anew: rows are indexed"
-    " several times over, in the background, and adding waits for none of it."
+    "Milvus Lite merges its files as they grow, and indexes merged files again: rows are indexed"
+    " several times, in the background, without delaying adds."
 )
 
 Curve = tuple[str, str, str, str, Callable[[ScalePoint], float | None]]
@@ -28,7 +28,7 @@ Curve = tuple[str, str, str, str, Callable[[ScalePoint], float | None]]
 
 
 def scale_report(found: Scale) -> Report:
-    """What was found, for people."""
+    """The report of a measurement."""
     lead = ["Weights: none took part. The vectors are synthetic: no figure speaks of images."]
     lead.append(
         f"{found.database}; vectors of {found.dimension} dimensions; {found.machine['processor']},"
@@ -36,8 +36,8 @@ def scale_report(found: Scale) -> Report:
     )
     if found.others is not None and found.others > 0.1:
         lead.append(
-            f"The machine was BUSY: others had {found.others:.0%} of its processors meanwhile, and"
-            " times are theirs as well."
+            f"The machine was BUSY: other processes used {found.others:.0%} of its CPU time"
+            " meanwhile, so the times are unreliable."
         )
     alt = "How adding, building, searching, recall, memory, disk and restart grow with the rows."
     notes = [BUILDING, *([LITE] if found.database == "Milvus Lite" else [])]
@@ -123,7 +123,7 @@ def _draw(
     else:
         plain_log(axes, "y")
         low, high = axes.get_ylim()
-        # A decade at least: on a shorter axis a small change looks like a great one.
+        # At least a decade: a shorter axis would exaggerate small changes.
         around, half = (low * high) ** 0.5, 10**0.5
         axes.set_ylim(min(low, around / half), max(high, around * half))
     axes.margins(x=0.1)

@@ -52,7 +52,7 @@ class Scale(Result):
     dimension: int
     k: int
     others: float | None
-    """Share of the processors that others had meanwhile, as in `speed`."""
+    """Share of the CPU time used meanwhile by other processes, as in `speed`."""
     points: list[ScalePoint]
 
     @property

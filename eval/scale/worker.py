@@ -1,4 +1,4 @@
-"""What `scale` does with Milvus, by bogv's own store, each time in a process of its own."""
+"""The parts of `scale` that use Milvus, through bogv's store, each in a separate process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from bogv.records import Vectors
 from bogv.storage.maintenance import wait_for_index
-from bogv.storage.milvus import OWN_INDEX, ROWS, MilvusStore
+from bogv.storage.milvus import DEFAULT_INDEX, ROWS_PER_CALL, MilvusStore
 from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 
@@ -36,7 +36,7 @@ class FilledGallery:
     build_seconds: float
     """From the last put until the index covered all rows, while searches went on."""
     meanwhile: TimedQueries
-    """What was asked in that time: at least one query."""
+    """What was searches in that time: at least one query."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class ReopenedGallery:
     """From opening to the first answer; imports left out."""
     memory_mib: float | None
     """What the process grew by meanwhile. None on a server, and where there is no /proc."""
-    asked: TimedQueries
+    searches: TimedQueries
 
 
 def fill(location: GalleryLocation, k: int) -> FilledGallery:
-    """Put all vectors, in batches of ROWS as a bulk load does; search until all are indexed."""
+    """Put all vectors in batches, as a bulk load does, and search until all are indexed."""
     queries = np.load(location.queries)
-    with location.opened(OWN_INDEX) as store:
+    with location.opened(DEFAULT_INDEX) as store:
         start = time.perf_counter()
-        put_vectors(store, location.batches(ROWS))
+        put_vectors(store, location.batches(ROWS_PER_CALL))
         put = time.perf_counter()
         with ThreadPoolExecutor(1) as thread:
             building = thread.submit(_wait, store)
@@ -64,11 +64,11 @@ def fill(location: GalleryLocation, k: int) -> FilledGallery:
 
 
 def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
-    """Open the gallery, ask once; warm up; then ask all queries."""
+    """Open the gallery, search once, warm up, then run all queries."""
     queries = np.load(location.queries)
     before = resident_mib()
     start = time.perf_counter()
-    with location.opened(OWN_INDEX) as store:
+    with location.opened(DEFAULT_INDEX) as store:
         store.search(queries[0], k)
         restart = time.perf_counter() - start
         _ask(store, queries, iter(range(min(warm_up, len(queries)))), k)
@@ -93,11 +93,11 @@ def _until_done(building: Future[float], count: int) -> Iterator[int]:
 
 
 def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -> TimedQueries:
-    asked = TimedQueries([], [], [])
+    searches = TimedQueries([], [], [])
     for number in numbers:
         start = time.perf_counter()
         hits = store.search(queries[number], k)
-        asked.seconds.append(time.perf_counter() - start)
-        asked.queries.append(number)
-        asked.found.append(rows_of(hits))
-    return asked
+        searches.seconds.append(time.perf_counter() - start)
+        searches.queries.append(number)
+        searches.found.append(rows_of(hits))
+    return searches

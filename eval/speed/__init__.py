@@ -1,1 +1,1 @@
-"""`speed`: how fast each stage is, and what it could be."""
+"""`speed`: the speed of each stage, its bound, and a baseline."""

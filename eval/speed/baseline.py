@@ -1,4 +1,4 @@
-"""The usual way: what `speed` compares bogv with.
+"""The baseline: a typical implementation with which `speed` compares bogv.
 
 PIL decodes the whole image, torch runs eagerly in fp32, one image at a time, one insert an image,
 and the gallery is searched row by row. It is what the projects that search images by image ship,
@@ -55,7 +55,7 @@ class Baseline:
         self._client.create_collection("usual", schema=schema, index_params=index)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Disconnect from the database."""
         self._client.close()
 
     def embed(self, image: Image.Image) -> Vectors:

@@ -1,4 +1,4 @@
-"""The JPEGs that `speed` works on: made from given images, of the sizes that cameras give."""
+"""The JPEGs for `speed`: made from given images, in typical sizes of cameras."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ LARGE = (4000, 3000)
 """12 megapixels."""
 QUALITY = 90
 GRAIN = 3.0
-"""Standard deviation of the sensor's noise, in levels of 255. What was enlarged has no detail of
-its own, and a JPEG without detail is read faster than a camera's."""
+"""Standard deviation of simulated sensor noise, in levels of 255. Enlarged images lack detail, and
+a JPEG without detail is decoded faster than a camera's."""
 TILE = 500
 """Pixels."""
 LEAST_CUT = 0.7
-"""Of the sides, that a variation keeps at least."""
+"""The smallest share of the sides that a variation keeps."""
 
 
 def find_sources(folder: Path | None, samples: Path) -> tuple[str, list[Path]]:
-    """What the images are called and where they lie; None: bogv's samples, written to `samples`.
+    """The source's name and the images' paths; None: bogv's samples, written to `samples`.
 
-    Raises WorkbenchError where there are none, FileNotFoundError where the folder isn't there.
+    Raises WorkbenchError if there are none, FileNotFoundError if the folder doesn't exist.
     """
     if folder is None:
         return "bogv's samples", make_samples(samples)

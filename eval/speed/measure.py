@@ -1,4 +1,4 @@
-"""How fast bogv is: each stage alone, the bound that they give, the usual way, bogv, the ratios.
+"""The speed of bogv: each stage by itself, the bound they give, the baseline, bogv, the ratios.
 
 The bound of a pipeline is the processor time of its stages, each measured alone on one core, added
 up and divided by the cores: no order of work can be faster. Everything runs in processes of its
@@ -27,14 +27,14 @@ from eval.speed.setting import Setting, SpeedOptions, make_setting
 from eval.speed.worker import WorkTiming, add_by_baseline, add_images, engine_of, measure_stages
 
 USUAL_ADDS = 40
-"""The usual way is slow and steady: so many tell its speed."""
+"""Images for the baseline, which is slow, with little variance."""
 WARM_UP = 3
-"""Images that are added before the clock runs, where a whole batch would take too long."""
+"""Images added before the timing, where a whole batch would take too long."""
 USUAL = "the usual way"
 MOST_PROCESSES = 8
 """Each holds a network; as many tell how fast busy cores are."""
 
-# What to reach; by the precision that the engine computes in.
+# Goals, by the engine's precision.
 ADD_RATIO = {"bf16": 7.0, "int8": 9.0}
 BOUND_SHARE = Goal(of="bogv", at_least=0.85)
 LARGE_RATIO = Goal(of="ratio", at_least=3)
@@ -42,7 +42,7 @@ LARGE_RATIO = Goal(of="ratio", at_least=3)
 
 @dataclass
 class _Found:
-    """What has been found so far."""
+    """The results so far."""
 
     lines: list[Line] = field(default_factory=list)
     stages: list[Stages] = field(default_factory=list)
@@ -99,7 +99,7 @@ def _make_inputs(
 
 
 class _Progress:
-    """The bar, a step for each thing that is measured."""
+    """The progress bar, one step for each measurement."""
 
     STEPS = 13
 

@@ -12,7 +12,7 @@ from eval.speed.result import Goal, Line, Speed, Stages
 
 COLUMNS = ("what", "baseline", "bogv", "ratio", "to reach", "")
 BUSY = 0.1
-"""Share of the processors that others may have before a report says that its times are theirs."""
+"""Share of the CPU time that other processes may use before a report has a warning."""
 STAGES = (
     "Processor time, not the clock's: a busy host takes the processor away for a while, and a clock"
     " counts that. Each stage alone, on one core, over the images named; the thumbnail is what"
@@ -23,16 +23,16 @@ USUAL = (
     "The usual way (eval/speed/baseline.py): PIL decodes the whole image, torch runs eagerly in"
     " fp32, one image at a time, one insert an image, thumbnails too; FLAT search in Milvus Lite"
     " over the same rows. It ran in a process of its own on the same inputs. Its searches have no"
-    " HTTP to pay for. The clients ran on this machine as well, and took their share of it."
+    " HTTP overhead. The clients ran on this machine too, and used a part of its CPU time."
 )
 UNJUDGED = (
-    "Where no verdict stands, nothing is asked, or it is asked of more: of 10,000 images in the"
-    " gallery, of 20,000 searches for the growth of memory, of bf16 and int8 for the bulk add."
+    "Lines without a verdict have no goal, or need more for it: 10,000 images in the gallery,"
+    " 20,000 searches for the growth of memory, bf16 or int8 for the bulk add."
 )
 
 
 def speed_report(found: Speed) -> Report:
-    """What was found, for people."""
+    """The report of a measurement."""
     lead = weights_lead(found.weights)
     lead.append(
         f"{found.engine}; {found.machine['processor']}, {found.cores} cores;"
@@ -54,13 +54,12 @@ def speed_report(found: Speed) -> Report:
 
 
 def others_note(found: Speed) -> str | None:
-    """A warning where the machine was not bogv's alone."""
+    """A warning if other processes used the machine."""
     if found.others is None or found.others <= BUSY:
         return None
     return (
-        f"The machine was BUSY: others had {found.others:.0%} of its processors meanwhile. Clock"
-        " times are theirs as well, and a ratio of two is as good as both had equal luck; processor"
-        " times hold."
+        f"The machine was BUSY: other processes used {found.others:.0%} of its CPU time meanwhile."
+        " Wall-clock times and their ratios are unreliable; CPU times are valid."
     )
 
 
@@ -79,7 +78,7 @@ def cells(line: Line) -> tuple[str, ...]:
 
 
 def number(value: float) -> str:
-    """Three digits that matter; whole numbers whole."""
+    """Three significant digits; integers without decimals."""
     if value == round(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
@@ -143,5 +142,5 @@ def _counts(found: Speed) -> str:
     return (
         f"{found.searches:,} searches for each number of clients, {found.gallery:,} made-up rows in"
         f" the gallery (clusters, see eval/harness/synthetic.py), {found.soak:,} searches between"
-        f" two looks at memory, seed {found.seed}. run.json has 95% intervals of the latencies."
+        f" two measurements of memory, seed {found.seed}. run.json has the latencies' intervals."
     )

@@ -1,4 +1,4 @@
-"""run.json of `speed`, and when a line of it reaches what is wanted."""
+"""run.json of `speed`, and when a line of it reaches its goal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from eval.report.results import Result, ResultPart, WeightsPart, short_hash
 
 
 class Goal(ResultPart):
-    """What is to be reached."""
+    """A goal of a line."""
 
     of: Literal["bogv", "ratio"]
-    """Which of a line's figures."""
+    """The line's figure to which it applies."""
     at_least: float | None = None
     at_most: float | None = None
 
     def reached(self, value: float) -> bool:
-        """Whether the figure does."""
+        """Whether a figure reaches the goal."""
         return (self.at_least is None or value >= self.at_least) and (
             self.at_most is None or value <= self.at_most
         )
@@ -30,15 +30,14 @@ class Line(ResultPart):
     unit: str
     """Of both figures; empty where they have none."""
     against: str
-    """What the baseline is; empty where there is none."""
+    """The name of the baseline; empty if there is none."""
     baseline: float | None
     bogv: float | None
-    """None where this system can't tell it."""
+    """None if this system can't measure it."""
     ratio: float | None
-    """bogv is so many times as fast: the quotient of rates, or the other way round that of
-    times."""
+    """How many times as fast bogv is: the quotient of rates, or the inverse of that of times."""
     goal: Goal | None
-    """None where nothing is asked, or what was measured is less than what is asked about."""
+    """None without a goal, or if the measurement is too small for it."""
     reached: bool | None
 
 
@@ -75,7 +74,7 @@ def make_line(
 
 
 def _rounded(value: float | None) -> float | None:
-    """Five digits: more than any of it is good for."""
+    """Round to five significant digits, more than the measurement's accuracy."""
     return None if value is None else float(f"{value:.5g}")
 
 
@@ -117,7 +116,7 @@ class Speed(Result):
     weights: WeightsPart
     engine: str
     precision: str
-    """As it was asked for."""
+    """The option's value."""
     images: str
     """A folder's name, or bogv's samples: what the inputs were made from."""
     large: int
@@ -128,8 +127,8 @@ class Speed(Result):
     soak: int
     cores: int
     others: float | None
-    """Share of the processor that others had meanwhile: the host, and other processes. Much above
-    0, the times are theirs as well. None where there is no /proc."""
+    """Share of the CPU time used meanwhile by the host and other processes. Far above 0, the times
+    are unreliable. None without /proc."""
     stages: list[Stages]
     lines: list[Line]
 

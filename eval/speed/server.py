@@ -26,15 +26,15 @@ from eval.speed.worker import K, fill_gallery, search_by_baseline
 from eval.statistics import percentile
 
 USUAL_SEARCHES = 20
-"""The usual way is slow and steady: so many tell its speed."""
+"""Searches of the baseline, which is slow, with little variance."""
 RECALL_QUERIES = 200
 STARTS = 3
 ALONE, CONCURRENT, CROWD = 1, 8, 16
 WARM_UP = 32
-"""Searches that count nowhere; by so many clients that the model for batches is compiled."""
+"""Searches that are not counted, by enough clients for the batch model to be compiled."""
 WAIT_SECONDS = 60.0
 ASKED_GALLERY, ASKED_SOAK = 10_000, 20_000
-"""What the goals speak of. Measured with less, such a line is not judged."""
+"""The sizes for which the goals hold. With less, such a line is not judged."""
 
 SEARCH_RATIO = Goal(of="ratio", at_least=5)
 TAIL = Goal(of="bogv", at_most=3)
@@ -161,7 +161,7 @@ def _recall_line(recall: float, gallery: int) -> Line:
 def _send_requests(
     server: Server, images: Sequence[Image], searches: int, clients: int
 ) -> list[Request]:
-    """So many searches by so many clients, each of which asks again once it is answered.
+    """Send searches from concurrent clients, each sending the next one after a response.
 
     Raises WorkbenchError where one of them is not answered with hits.
     """
@@ -179,7 +179,7 @@ def _send_requests(
 
 
 def _measure_overheads(server: Server, images: Sequence[Image], searches: int) -> list[float]:
-    """Seconds that each of some searches, one after the other, takes above its bare steps.
+    """The overhead of each search, in seconds, beyond its stages; one after the other.
 
     By the standard library's blocking client: `RestTarget` takes 2 to 3 ms a request of its own, on
     the same cores, which is nothing that the service could save.

@@ -1,4 +1,4 @@
-"""What `speed` is to measure, and which bogv."""
+"""The options of `speed`, and the configuration of bogv that it measures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eval.harness.galleries import CALL_SECONDS
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What is to be measured."""
+    """The options of a measurement."""
 
     images: Path | None = None
     """A folder; None: bogv's samples."""
@@ -30,7 +30,7 @@ class SpeedOptions:
     searches: int = 200
     """For each number of clients."""
     soak: int = 1000
-    """Searches between two looks at memory."""
+    """Searches between two measurements of memory."""
     weights: str = "auto"
     precision: Precision = "auto"
     seed: int = 0
@@ -45,7 +45,7 @@ class SpeedOptions:
 
 @dataclass(frozen=True)
 class Setting:
-    """Which bogv is measured."""
+    """The configuration of bogv that is measured."""
 
     data: Path
     """Its data folder."""
@@ -57,7 +57,7 @@ class Setting:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a server that is the same; what else is set on this machine is not for it."""
+        """Environment variables for a server with this configuration, overriding the machine's."""
         weights = self.weights
         named = {UNTRAINED: UNTRAINED, IMAGENET: "imagenet"}.get(weights.name, str(weights.path))
         others = {field.validation_alias for field in Settings.model_fields.values()}

@@ -1,4 +1,4 @@
-"""What `speed` does in processes of their own: nothing that came before is in the way."""
+"""The parts of `speed` that run in separate processes, unaffected by earlier parts."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def full_size_decoder(max_bytes: int, max_pixels: int) -> Decoder:
 
 @dataclass(frozen=True)
 class WorkTiming:
-    """What some images took."""
+    """The time for some images."""
 
     seconds: float
     cpu: float
-    """Seconds of processor time, of all threads."""
+    """Seconds of CPU time, of all threads."""
     images: int
 
     @property
@@ -83,7 +83,7 @@ def add_images(
 def add_by_baseline(
     setting: Setting, folder: Path, warm_up: Sequence[Path], paths: Sequence[Path]
 ) -> WorkTiming:
-    """The same the usual way."""
+    """The same with the baseline."""
 
     def add(images: Iterable[Path]) -> None:
         for path in images:
@@ -97,7 +97,7 @@ def add_by_baseline(
 def search_by_baseline(
     setting: Setting, folder: Path, rows: int, seed: int, paths: Sequence[Path], searches: int
 ) -> list[float]:
-    """Seconds of each of some searches the usual way, over the rows of `fill_gallery`."""
+    """Seconds of each search with the baseline, over the rows of `fill_gallery`."""
     images = [path.read_bytes() for path in paths]
     with closing(Baseline(setting.weights, folder)) as usual:
         for batch in Clustered(seed).gallery(rows, ROWS):
@@ -108,7 +108,7 @@ def search_by_baseline(
 
 
 def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[float]:
-    """Fill bogv's gallery with made-up vectors; ann_recall of each query, once it is indexed."""
+    """Fill bogv's gallery with synthetic vectors; return each query's ann_recall once indexed."""
     distribution = Clustered(seed)
     asked = distribution.queries(queries)
     k = min(K, rows)
@@ -148,7 +148,7 @@ def measure_stages(
     decoder.decode(images[0])  # imports Pillow's plugins
     pictures = stages.each("decode and resize", decoder.decode, images)
     whole = stages.each("with thumbnail", lambda data: decoder.decode(data, True), images)
-    # There is no way to make the thumbnail alone: it is what decoding takes longer with it.
+    # A thumbnail can't be made by itself: its time is the difference of decoding with and without.
     stages.ms["thumbnail"] = stages.ms.pop("with thumbnail") - stages.ms["decode and resize"]
     pixels = np.stack([picture.pixels for picture in pictures])
     embedder.embed(pixels[:2])  # compiles the model for several images
@@ -195,7 +195,8 @@ def _store(store: MilvusStore, records: Sequence[Record], vectors: Vectors) -> N
 
 
 def _pin_to_core(core: int) -> None:
-    """Before OpenVINO is loaded, which then makes one thread. Not every system can do it."""
+    """Use one core, if the system supports it. Before OpenVINO is loaded, which then starts one
+    thread."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[core : core + 1]))
 

@@ -63,7 +63,7 @@ def test_the_engines_agree(openvino: Embedder, torch_engine: Embedder, pixels: P
 
 
 @pytest.mark.parametrize("engine", ["openvino", "torch_engine"])
-def test_a_batch_gives_what_single_images_give(
+def test_a_batch_and_single_images_give_the_same_embeddings(
     engine: str, pixels: Pixels, request: pytest.FixtureRequest
 ) -> None:
     embedder = request.getfixturevalue(engine)
@@ -122,7 +122,7 @@ def test_the_second_start_imports_no_torch(openvino: Embedder, cache: Path) -> N
     assert done.stdout.strip() == "False"
 
 
-def test_a_damaged_saved_model_is_made_again(
+def test_a_damaged_saved_model_is_converted_again(
     cache: Path, openvino: Embedder, pixels: Pixels
 ) -> None:
     saved = next(cache.glob("*.xml"))
@@ -149,8 +149,8 @@ def test_weights_from_a_file_are_used(tmp_path: Path, pixels: Pixels) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a checkpoint", b""])
-def test_a_file_that_holds_no_resnet50_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_resnet50_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.pth"
     path.write_bytes(content)
-    with pytest.raises(WeightsUnavailable, match="no state dict"):
+    with pytest.raises(WeightsUnavailable, match="not a state dict"):
         load_embedder(Weights("custom", path, "0"), "torch", tmp_path)

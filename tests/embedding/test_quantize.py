@@ -51,16 +51,16 @@ def data(tmp_path_factory: pytest.TempPathFactory, photos: list[Path]) -> Path:
     return folder
 
 
-def test_the_command_says_what_was_made_and_how_exact_it_is(data: Path) -> None:
+def test_the_command_prints_the_model_and_its_accuracy(data: Path) -> None:
     said = (data / "said.txt").read_text()
-    assert re.search(r"passed over: .*bad\.jpg", said)
+    assert re.search(r"skipped: .*bad\.jpg", said)
     assert resolve("untrained", precision="int8", models=data / "models").fingerprint in said
-    found = re.search(r"([\d.]+) in the mean, ([\d.]+) at worst", said)
+    found = re.search(r"mean ([\d.]+), minimum ([\d.]+)", said)
     assert found
     assert 1 >= float(found[1]) >= float(found[2]) > 0.95
 
 
-def test_int8_comes_near_full_precision_and_has_a_fingerprint_of_its_own(
+def test_int8_is_close_to_full_precision_and_has_its_own_fingerprint(
     data: Path, photos: list[Path]
 ) -> None:
     full = load_embedder(resolve("untrained"), "openvino", data / "cache")
@@ -74,7 +74,7 @@ def test_int8_comes_near_full_precision_and_has_a_fingerprint_of_its_own(
 
 
 @pytest.mark.parametrize("choice", ["auto", "untrained"])
-def test_auto_keeps_the_precision_that_a_gallery_was_begun_with(data: Path, choice: str) -> None:
+def test_auto_keeps_the_precision_of_the_gallery(data: Path, choice: str) -> None:
     models = data / "models"
     plain = resolve("untrained", models=models)
     assert plain.int8 is None
@@ -93,7 +93,7 @@ def test_a_gallery_in_int8_is_not_searched_with_another_precision(
         resolve("untrained", small.fingerprint, precision=chosen.precision, models=data / "models")
 
 
-def test_what_galleries_depend_on_is_not_overwritten(data: Path, photos: list[Path]) -> None:
+def test_an_existing_int8_model_is_not_overwritten(data: Path, photos: list[Path]) -> None:
     before = int8_path(resolve("untrained"), data / "models").read_bytes()
     pixels = [DECODER.decode(photos[0].read_bytes()).pixels] * 10
     with pytest.raises(InvalidValue, match="already"):
@@ -106,7 +106,7 @@ def test_a_damaged_model_is_a_clear_error(data: Path, tmp_path: Path) -> None:
     path = int8_path(resolve("untrained"), tmp_path / "models")
     path.write_text("<net")
     weights = resolve("untrained", precision="int8", models=tmp_path / "models")
-    with pytest.raises(WeightsUnavailable, match="restore it, or begin a new gallery"):
+    with pytest.raises(WeightsUnavailable, match="restore it from a backup, or start"):
         load_embedder(weights, "auto", tmp_path)
 
 
@@ -132,17 +132,17 @@ def test_too_few_images_and_a_missing_nncf_are_clear_errors(
         quantize(resolve("untrained"), pixels, tmp_path, tmp_path)
 
 
-def test_bf16_is_refused_where_the_cpu_has_none(
+def test_bf16_is_rejected_on_a_cpu_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from openvino import Core
 
     monkeypatch.setattr(Core, "get_property", lambda *_: ["FP32", "INT8"])
-    with pytest.raises(EngineFailed, match="no bf16"):
+    with pytest.raises(EngineFailed, match="doesn't support bf16"):
         load_embedder(resolve("untrained"), "openvino", tmp_path, "bf16")
 
 
-def test_the_full_precision_that_was_asked_for_is_used(data: Path) -> None:
+def test_fp32_is_used_if_it_is_chosen(data: Path) -> None:
     openvino_model(resolve("untrained"), data / "cache")
     embedder = load_embedder(resolve("untrained"), "openvino", data / "cache", "fp32")
     assert embedder.engine == "openvino cpu f32"

@@ -47,7 +47,7 @@ def test_weights_are_fetched_once(hub: Path, capsys: pytest.CaptureFixture[str])
         second = resolve("auto", url=f"{base}/{NAME}")
     assert requests == [f"/{NAME}"]
     assert first == second
-    assert (first.name, first.path, first.trained) == (IMAGENET, hub / NAME, True)
+    assert (first.name, first.path, first.is_trained) == (IMAGENET, hub / NAME, True)
     assert (hub / NAME).read_bytes() == BODY
     assert "Weights: 100%" in capsys.readouterr().err
 
@@ -62,14 +62,14 @@ def test_a_download_with_another_checksum_is_refused(hub: Path, body: bytes) -> 
     assert list(hub.iterdir()) == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(hub: Path) -> None:
+def test_an_interrupted_download_leaves_no_file(hub: Path) -> None:
     def answer(handler: Any) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(BODY)))
         handler.end_headers()
         handler.wfile.write(BODY[:1000])
 
-    with serving(answer) as base, pytest.raises(WeightsUnavailable, match="can't be fetched"):
+    with serving(answer) as base, pytest.raises(WeightsUnavailable, match="can't be downloaded"):
         fetch(f"{base}/{NAME}")
     assert list(hub.iterdir()) == []
 
@@ -81,49 +81,50 @@ def test_a_damaged_file_in_the_cache_is_refused(hub: Path) -> None:
         resolve("imagenet", url=f"http://127.0.0.1:9/{NAME}")
 
 
-def test_without_weights_auto_goes_on_untrained_and_says_so(
+def test_without_weights_auto_uses_untrained_ones_and_logs_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with serving(lambda h: reply(h, b"", 404)) as base:
         weights = resolve("auto", url=f"{base}/{NAME}")
-    assert (weights.name, weights.path, weights.trained) == (UNTRAINED, None, False)
+    assert (weights.name, weights.path, weights.is_trained) == (UNTRAINED, None, False)
     assert "untrained" in caplog.text
 
 
-@pytest.mark.parametrize(("choice", "may_be_untrained"), [("imagenet", True), ("auto", False)])
-def test_where_trained_weights_are_needed_there_is_no_fallback(
-    choice: str, may_be_untrained: bool
+@pytest.mark.parametrize(("choice", "allow_untrained"), [("imagenet", True), ("auto", False)])
+def test_there_is_no_fallback_if_trained_weights_are_required(
+    choice: str, allow_untrained: bool
 ) -> None:
     with serving(lambda h: reply(h, b"", 404)) as base, pytest.raises(WeightsUnavailable):
-        resolve(choice, may_be_untrained=may_be_untrained, url=f"{base}/{NAME}")
+        resolve(choice, allow_untrained=allow_untrained, url=f"{base}/{NAME}")
 
 
-def test_a_gallery_begun_untrained_stays_so_and_asks_nobody() -> None:
+def test_an_untrained_gallery_stays_untrained_without_a_download() -> None:
     untrained = resolve("untrained")
     assert (
-        resolve("auto", begun_with=untrained.fingerprint, url="http://127.0.0.1:9/x") == untrained
+        resolve("auto", gallery_fingerprint=untrained.fingerprint, url="http://127.0.0.1:9/x")
+        == untrained
     )
 
 
-def test_a_server_goes_on_untrained_only_when_asked() -> None:
+def test_a_server_uses_untrained_weights_only_if_they_are_chosen() -> None:
     untrained = resolve("untrained")
     with serving(lambda h: reply(h, b"", 404)) as base, pytest.raises(WeightsUnavailable):
-        resolve("auto", untrained.fingerprint, may_be_untrained=False, url=f"{base}/{NAME}")
-    assert resolve("untrained", untrained.fingerprint, may_be_untrained=False) == untrained
+        resolve("auto", untrained.fingerprint, allow_untrained=False, url=f"{base}/{NAME}")
+    assert resolve("untrained", untrained.fingerprint, allow_untrained=False) == untrained
 
 
-def test_a_gallery_begun_trained_is_not_searched_untrained() -> None:
+def test_a_trained_gallery_is_not_searched_with_untrained_weights() -> None:
     with serving(lambda h: reply(h, b"", 404)) as base, pytest.raises(GalleryMismatch):
-        resolve("auto", begun_with="0123456789ab", url=f"{base}/{NAME}")
+        resolve("auto", gallery_fingerprint="0123456789ab", url=f"{base}/{NAME}")
 
 
-def test_other_weights_than_the_gallerys_are_refused(tmp_path: Path) -> None:
+def test_weights_other_than_the_gallerys_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes(b"1")
     with pytest.raises(GalleryMismatch, match="BOGV_DATA_DIR"):
-        resolve(str(tmp_path / "mine.pth"), begun_with=resolve("untrained").fingerprint)
+        resolve(str(tmp_path / "mine.pth"), gallery_fingerprint=resolve("untrained").fingerprint)
 
 
-def test_a_file_that_is_not_there_is_called_that(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsUnavailable, match="can't be read"):
         resolve(str(tmp_path / "no.pth"))
 

@@ -38,7 +38,7 @@ def test_a_search_that_gives_the_worst_first_kills_the_perfect_canary(
     assert "hit_rate@1 0.000" in canary.detail
 
 
-def test_a_query_that_goes_unscored_kills_the_perfect_canary(
+def test_an_unscored_query_fails_the_perfect_canary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     search: Rankings = searching.rank_exactly
@@ -89,7 +89,7 @@ def test_a_query_that_finds_itself_kills_its_canary(
     assert f"hit_rate@1 is {expected};" in canary.detail
 
 
-def test_a_leak_that_goes_unseen_kills_its_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undetected_leak_fails_its_canary(monkeypatch: pytest.MonkeyPatch) -> None:
     found = scoring.find_duplicates
     monkeypatch.setattr(selftest, "find_duplicates", lambda *a: found(*a)[1:])
     canary = selftest.leak()
@@ -97,7 +97,7 @@ def test_a_leak_that_goes_unseen_kills_its_canary(monkeypatch: pytest.MonkeyPatc
     assert "2 of 3 planted leaks" in canary.detail
 
 
-def test_a_leak_that_is_none_kills_its_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_false_leak_fails_its_canary(monkeypatch: pytest.MonkeyPatch) -> None:
     def same_label(dataset: Dataset, _: list[str]) -> list[scoring.Duplicate]:
         return scoring.find_duplicates(dataset, [str(item.label) for item in dataset.items])
 
@@ -105,7 +105,7 @@ def test_a_leak_that_is_none_kills_its_canary(monkeypatch: pytest.MonkeyPatch) -
     assert not selftest.leak().alive
 
 
-def test_a_canary_that_raises_is_dead_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_that_raises_fails_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Iterator[Ranking]:
         raise ValueError("no search today")
 

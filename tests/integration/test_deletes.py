@@ -1,4 +1,4 @@
-"""What a delete counts where several servers share a gallery on one Milvus."""
+"""The counts of deletes if several servers share a gallery on one Milvus."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 2.0  # s for another server to look up what this one is about to dele
 
 @pytest.fixture
 def servers(milvus_server: MilvusServer, tmp_path: Path) -> Iterator[list[ImageSearch]]:
-    """Two, with thumbnails in one folder."""
+    """Two servers with the same thumbnail folder."""
     name = f"images_{uuid4().hex}"
     opened = [
         fake_search(
@@ -58,12 +58,13 @@ def by_key(search: ImageSearch, _: list[int]) -> int:
 def test_two_servers_count_each_image_once(
     servers: list[ImageSearch], monkeypatch: pytest.MonkeyPatch, delete: Delete
 ) -> None:
-    """The first deletes only once the second has looked up the same rows, if it can."""
+    """The first server delays its delete until the second has looked up the same rows, if the
+    lock allows it."""
     images = [NewImage(partial(png, seed), key="same") for seed in range(IMAGES)]
     ids = [added.id or 0 for added in servers[0].add_many(images)]
     first, second = (server._store for server in servers)
     begun, looked = threading.Event(), threading.Event()
-    deleting, getting, finding = first.delete, second.get, second.with_keys
+    deleting, getting, finding = first.delete, second.get, second.get_by_keys
 
     def delete_late(rows: Sequence[int]) -> None:
         begun.set()
@@ -75,14 +76,14 @@ def test_two_servers_count_each_image_once(
         looked.set()
         return found
 
-    def with_keys(keys: Sequence[str]) -> list[Record]:
+    def get_by_keys(keys: Sequence[str]) -> list[Record]:
         found = finding(keys)
         looked.set()
         return found
 
     monkeypatch.setattr(first, "delete", delete_late)
     monkeypatch.setattr(second, "get", get)
-    monkeypatch.setattr(second, "with_keys", with_keys)
+    monkeypatch.setattr(second, "get_by_keys", get_by_keys)
     with ThreadPoolExecutor(1) as thread:
         counted = thread.submit(delete, servers[0], ids)
         assert begun.wait(60)
@@ -91,12 +92,12 @@ def test_two_servers_count_each_image_once(
     assert servers[1].stats().count == 0
 
 
-def test_who_waits_too_long_for_another_server_is_told_to_come_again(
+def test_a_delete_that_waits_too_long_for_another_server_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = lite_search(tmp_path)
     there = search.add(png(1)).id or 0
-    monkeypatch.setattr(module, "WRITER_SECONDS", 0.05)
+    monkeypatch.setattr(module, "WRITE_LOCK_SECONDS", 0.05)
     with Path(search.thumbnails._root, "deletes.lock").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(StorageUnavailable, match="try again"):
@@ -106,7 +107,7 @@ def test_who_waits_too_long_for_another_server_is_told_to_come_again(
     search.close()
 
 
-def test_where_nothing_can_be_locked_images_are_deleted_all_the_same(
+def test_images_are_deleted_even_if_locks_are_not_supported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_: object) -> None:

@@ -263,7 +263,7 @@ def test_health_answers_while_every_other_thread_waits(
 def test_a_writer_that_waits_too_long_is_told_to_come_again(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bogv.service.WRITER_SECONDS", 0.01)
+    monkeypatch.setattr("bogv.service.WRITE_LOCK_SECONDS", 0.01)
     with search._writing:
         with pytest.raises(DatabaseUnavailable, match="try again"):
             search.add(png(1))

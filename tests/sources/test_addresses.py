@@ -65,12 +65,12 @@ from bogv.sources.addresses import is_public
         ("198.20.0.1", True),
     ],
 )
-def test_only_the_internets_addresses_are_public(address: str, public: bool) -> None:
+def test_only_global_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
 @given(st.ip_addresses() | st.ip_addresses(network="2000::/3"))
-def test_what_python_takes_for_no_resolve_public_is_none(
+def test_no_address_that_python_considers_private_is_public(
     ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     """Each version knows other blocks; none of them knows one more than the list."""

@@ -25,7 +25,7 @@ PREFIXES = [
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
-def test_base64_comes_back_as_it_was(prefix: str, data: bytes) -> None:
+def test_base64_is_decoded(prefix: str, data: bytes) -> None:
     for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
         assert decode_base64(prefix + encode(data).decode(), LIMIT) == data
     assert decode_base64(prefix + base64.b64encode(data).decode().rstrip("="), LIMIT) == data
@@ -43,7 +43,7 @@ def test_base64_comes_back_as_it_was(prefix: str, data: bytes) -> None:
         "image/png;YQ==",
     ],
 )
-def test_what_is_no_base64_is_called_that(text: str) -> None:
+def test_invalid_base64_is_rejected(text: str) -> None:
     with pytest.raises(InvalidBase64):
         decode_base64(text, LIMIT)
 

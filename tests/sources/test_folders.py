@@ -13,7 +13,7 @@ def inc(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "inc")
 
 
-def test_a_walk_takes_images_in_order_and_passes_over_the_rest(tmp_path: Path) -> None:
+def test_a_walk_finds_images_in_order_and_skips_other_files(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "a.webp", "b/1.png", "notes.txt", ".git/x.png", ".y.png", "b/odd"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -32,7 +32,7 @@ def test_a_walk_takes_images_in_order_and_passes_over_the_rest(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("key_from", "key"), [("name", "a.png"), ("stem", "a"), ("path", "PATH"), ("md5", None)]
 )
-def test_the_key_is_made_as_asked(inc: Path, key_from: str, key: str | None) -> None:
+def test_the_key_is_made_from_the_chosen_part(inc: Path, key_from: str, key: str | None) -> None:
     path = inc / "a.png"
     [image] = new_images([path], 1000, key_from)  # type: ignore[arg-type]
     assert image.key == (str(path) if key == "PATH" else key)

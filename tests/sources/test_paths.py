@@ -74,7 +74,7 @@ def test_a_link_that_stays_below_the_roots_is_followed(fenced: Sources, root: Pa
     assert fenced.from_path(str(root / "same" / "link.jpg")) == b"cat"
 
 
-def test_what_is_private_is_refused_below_a_root_by_whatever_name(root: Path) -> None:
+def test_private_paths_are_rejected_below_a_root_by_any_name(root: Path) -> None:
     private = [root / "cache", root / "single.jpg", root / "not there yet"]
     fenced = Sources([root.parent], LIMIT, private=private)
     (root / "cache" / "deep").mkdir(parents=True)
@@ -85,15 +85,15 @@ def test_what_is_private_is_refused_below_a_root_by_whatever_name(root: Path) ->
     (root / "cached.jpg").write_bytes(b"cat")
     refused = ["cache/deep/query.jpg", "way/query.jpg", "album/../cache/deep/query.jpg"]
     for path in [*refused, "single.jpg", "hard.jpg", "cache", "cache/none.jpg", "cache/deep/"]:
-        with pytest.raises(PathNotAllowed, match="keeps for itself"):
+        with pytest.raises(PathNotAllowed, match="belongs to bogv"):
             fenced.from_path(str(root / path))
     assert fenced.from_path(str(root / "cached.jpg")) == b"cat"
     (root / "not there yet").mkdir()
-    with pytest.raises(PathNotAllowed, match="keeps for itself"):
+    with pytest.raises(PathNotAllowed, match="belongs to bogv"):
         fenced.resolve(root / "not there yet")
 
 
-def test_no_error_tells_a_path_that_was_not_named(root: Path) -> None:
+def test_no_error_shows_a_path_other_than_the_given_one(root: Path) -> None:
     """The one that a link leads to, above all."""
     (root / "inner").mkdir()
     (root / "gone.jpg").symlink_to(root / "inner" / "none.jpg")
@@ -105,7 +105,7 @@ def test_no_error_tells_a_path_that_was_not_named(root: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", ["album", "album/cat.jpg", "."])
-def test_a_link_that_comes_between_the_check_and_the_opening_is_not_followed(
+def test_a_link_created_between_check_and_open_is_not_followed(
     fenced: Sources, root: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     secret = root.parent / "secret"
@@ -127,19 +127,21 @@ def test_a_link_that_comes_between_the_check_and_the_opening_is_not_followed(
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin", "/dev/null", "/dev/fd/0", "/dev"])
-def test_devices_are_no_files_even_below_a_root(path: str) -> None:
+def test_devices_are_rejected_even_below_a_root(path: str) -> None:
     with pytest.raises((PathNotAllowed, FileMissing)):
         Sources([Path("/dev")], LIMIT).from_path(path)
 
 
-def test_what_is_no_regular_file_is_refused_without_waiting(fenced: Sources, root: Path) -> None:
+def test_a_file_that_is_not_regular_is_rejected_without_blocking(
+    fenced: Sources, root: Path
+) -> None:
     os.mkfifo(root / "pipe.jpg")
     for path in (root / "pipe.jpg", root):
         with pytest.raises(PathNotAllowed, match="not a regular file"):
             fenced.from_path(str(path))
 
 
-def test_a_missing_file_below_a_root_is_called_that(fenced: Sources, root: Path) -> None:
+def test_a_missing_file_below_a_root_is_reported_as_missing(fenced: Sources, root: Path) -> None:
     with pytest.raises(FileMissing):
         fenced.from_path(str(root / "no.jpg"))
 

@@ -47,7 +47,7 @@ def test_there_are_at_least_sixty_small_jpegs_and_nothing_else(made: Path) -> No
             assert 150 <= min(image.size) <= max(image.size) <= 640, path.name
 
 
-def test_every_photograph_comes_with_every_edit_and_no_two_files_are_alike(made: Path) -> None:
+def test_every_photograph_has_every_edit_and_all_files_differ(made: Path) -> None:
     files = contents(made)
     originals = [name for name in files if "-" not in name]
     assert len(originals) >= 14
@@ -56,7 +56,7 @@ def test_every_photograph_comes_with_every_edit_and_no_two_files_are_alike(made:
     assert len(set(files.values())) == len(files)
 
 
-def test_turned_photographs_show_no_black_corner(made: Path) -> None:
+def test_rotated_photographs_have_no_black_corners(made: Path) -> None:
     # Gravel has no dark area of its own at its corners.
     with Image.open(made / "gravel-rotated.jpg") as image:
         width, height = image.size
@@ -64,27 +64,27 @@ def test_turned_photographs_show_no_black_corner(made: Path) -> None:
             assert max(image.convert("L").crop((x, y, x + 8, y + 8)).tobytes()) > 60
 
 
-def test_the_paths_come_back_sorted_and_a_second_call_rewrites_nothing(copied: Path) -> None:
+def test_the_paths_are_sorted_and_a_second_call_writes_nothing(copied: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in copied.iterdir()}
     paths = make_samples(copied)
     assert paths == sorted(before)
     assert {path: path.stat().st_mtime_ns for path in copied.iterdir()} == before
 
 
-def test_a_deleted_file_comes_back_with_the_same_bytes(made: Path, copied: Path) -> None:
+def test_a_deleted_file_is_regenerated_with_the_same_bytes(made: Path, copied: Path) -> None:
     for name in ("cat.jpg", "cat-rotated.jpg", "flower-with-text.jpg"):
         (copied / name).unlink()
     make_samples(copied)
     assert contents(copied) == contents(made)
 
 
-def test_a_file_that_is_there_is_kept_as_it_is(copied: Path) -> None:
+def test_an_existing_file_is_kept(copied: Path) -> None:
     (copied / "cat.jpg").write_bytes(b"the user's own")
     assert copied / "cat.jpg" in make_samples(copied)
     assert (copied / "cat.jpg").read_bytes() == b"the user's own"
 
 
-def test_files_that_are_no_samples_are_not_returned(copied: Path) -> None:
+def test_other_files_are_not_returned(copied: Path) -> None:
     strangers = {copied / ".cat.jpg.1.part", copied / "holiday.jpg"}
     for path in strangers:
         path.write_bytes(b"half a picture")
@@ -127,7 +127,7 @@ def test_the_example_queries_are_in_the_set(made: Path) -> None:
     assert set(SAMPLE_QUERIES) <= contents(made).keys()
 
 
-def test_a_package_that_is_not_there_costs_its_photographs_and_a_warning(
+def test_photographs_of_a_missing_package_are_skipped_with_a_warning(
     copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def without_sklearn(name: str) -> ModuleSpec | None:
@@ -143,7 +143,7 @@ def test_a_package_that_is_not_there_costs_its_photographs_and_a_warning(
     assert "sklearn has no datasets/images/flower.jpg" in caplog.text
 
 
-def test_no_photograph_at_all_is_one_clear_error(
+def test_finding_no_photograph_is_a_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)

@@ -20,7 +20,7 @@ def test_a_path_and_base64_of_the_same_image_give_the_same_bytes(tmp_path: Path)
     assert sources.from_base64(base64.b64encode(b"cat").decode()) == b"cat"
 
 
-def test_each_path_and_url_that_gives_no_image_is_observed(tmp_path: Path) -> None:
+def test_each_failed_path_and_url_is_observed(tmp_path: Path) -> None:
     sources = Sources([tmp_path], 1000)
     observed: list[str] = []
     sources.observe = observed.append

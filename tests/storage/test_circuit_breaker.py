@@ -1,4 +1,4 @@
-"""The circuit breaker opens after failures in a row, and lets one probe at a time through."""
+"""The circuit breaker opens after consecutive failures, and passes one probe at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from bogv.storage.circuit_breaker import THRESHOLD, CircuitBreaker, CircuitOpen
 
-PATIENCE = 60  # s until something must have come back
+TIMEOUT = 60  # s
 
 
 class Silence(Exception):
@@ -16,7 +16,7 @@ class Silence(Exception):
 
 
 class Refusal(Exception):
-    """An answer, if an unwelcome one."""
+    """An error that counts as an answer."""
 
 
 def fail(error: Exception) -> None:
@@ -29,14 +29,14 @@ def breaker() -> CircuitBreaker:
 
 
 def trip(breaker: CircuitBreaker, failures: int = THRESHOLD) -> None:
-    """Have it see this many failures."""
+    """Make this many calls fail."""
     for _ in range(failures):
         with pytest.raises(Silence):
             breaker.call(fail, Silence())
 
 
 class Probe:
-    """A call that is under way until it is told to end."""
+    """A call that runs until `end`."""
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._entered, self._may_end = threading.Event(), threading.Event()
@@ -44,14 +44,14 @@ class Probe:
         self._breaker = breaker
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._entered.wait(PATIENCE)
+        assert self._entered.wait(TIMEOUT)
 
     def _run(self) -> None:
         self.result = self._breaker.call(self._wait)
 
     def _wait(self) -> str:
         self._entered.set()
-        self._may_end.wait(PATIENCE)
+        self._may_end.wait(TIMEOUT)
         return "answer"
 
     def end(self) -> None:
@@ -66,7 +66,7 @@ def test_a_closed_breaker_passes_arguments_results_and_errors(breaker: CircuitBr
         breaker.call(fail, Refusal())
 
 
-def test_a_closed_breaker_lets_calls_run_beside_each_other(breaker: CircuitBreaker) -> None:
+def test_a_closed_breaker_allows_concurrent_calls(breaker: CircuitBreaker) -> None:
     trip(breaker, THRESHOLD - 1)
     probe = Probe(breaker)
     assert breaker.call(len, "ab") == 2
@@ -88,7 +88,7 @@ def test_a_half_open_breaker_lets_one_call_through_at_a_time(breaker: CircuitBre
     second.end()
 
 
-def test_a_probe_that_fails_leaves_it_half_open_for_the_next_probe(breaker: CircuitBreaker) -> None:
+def test_a_failed_probe_leaves_the_breaker_half_open(breaker: CircuitBreaker) -> None:
     trip(breaker, THRESHOLD + 2)
     probe = Probe(breaker)
     with pytest.raises(CircuitOpen):
@@ -96,7 +96,7 @@ def test_a_probe_that_fails_leaves_it_half_open_for_the_next_probe(breaker: Circ
     probe.end()
 
 
-def test_a_refusal_is_an_answer_and_closes_it(breaker: CircuitBreaker) -> None:
+def test_a_rejection_is_an_answer_and_closes_the_breaker(breaker: CircuitBreaker) -> None:
     trip(breaker)
     with pytest.raises(Refusal):
         breaker.call(fail, Refusal())
@@ -105,7 +105,7 @@ def test_a_refusal_is_an_answer_and_closes_it(breaker: CircuitBreaker) -> None:
     probe.end()
 
 
-def test_failures_count_in_a_row_alone(breaker: CircuitBreaker) -> None:
+def test_only_consecutive_failures_count(breaker: CircuitBreaker) -> None:
     for _ in range(3):
         trip(breaker, THRESHOLD - 1)
         breaker.call(len, "ab")

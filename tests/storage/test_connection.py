@@ -39,7 +39,7 @@ def test_an_error_is_translated_with_its_cause(
     assert caught.value.__cause__ is error
 
 
-def test_a_fault_of_bogvs_own_is_not_taken_for_the_databases(connection: LiteConnection) -> None:
+def test_a_bug_in_bogv_is_not_reported_as_a_database_error(connection: LiteConnection) -> None:
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
 
@@ -47,7 +47,7 @@ def test_a_fault_of_bogvs_own_is_not_taken_for_the_databases(connection: LiteCon
         connection.call(fail)
 
 
-def test_a_call_has_the_connections_time_out_unless_it_has_its_own(
+def test_a_calls_time_out_overrides_the_connections(
     connection: LiteConnection,
 ) -> None:
     def echo(*args: Any, **options: Any) -> tuple[Any, ...]:
@@ -61,7 +61,7 @@ def test_a_call_has_the_connections_time_out_unless_it_has_its_own(
     )
 
 
-def test_no_collection_is_found_behind_an_alias_that_is_not_there(
+def test_an_unknown_alias_has_no_collection(
     connection: LiteConnection,
 ) -> None:
     assert connection.find_collection("nobody") is None
@@ -79,7 +79,7 @@ def test_no_collection_is_found_behind_an_alias_that_is_not_there(
         (ValueError(), False),
     ],
 )
-def test_a_call_without_an_answer_is_told_from_a_refusal(
+def test_a_missing_answer_is_distinguished_from_a_rejection(
     error: Exception, unanswered: bool
 ) -> None:
     assert is_unanswered(error) is unanswered

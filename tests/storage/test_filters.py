@@ -15,17 +15,17 @@ ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @pytest.mark.parametrize("character", ESCAPED)
-def test_what_would_end_or_break_a_literal_is_escaped(character: str) -> None:
+def test_special_characters_of_a_literal_are_escaped(character: str) -> None:
     assert string_literal(f"a{character}b") == f'"a{ESCAPED[character]}b"'
 
 
 @pytest.mark.parametrize("text", ["", "\\u0041", "\x1f", "'", "猫🐱", "\u2028", "{}", "%_"])
-def test_all_other_characters_stand_for_themselves(text: str) -> None:
+def test_other_characters_are_not_escaped(text: str) -> None:
     assert string_literal(text)[1:-1] == text.replace("\\", "\\\\")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_literal_ends_where_it_was_meant_to(text: str) -> None:
+def test_a_literal_ends_only_at_its_last_quote(text: str) -> None:
     literal = string_literal(text)
     body = literal[1:-1].replace("\\\\", "")
     assert literal[0] == literal[-1] == '"'
@@ -33,15 +33,15 @@ def test_a_literal_ends_where_it_was_meant_to(text: str) -> None:
     assert not body.endswith("\\")
 
 
-def test_keys_are_listed_each_as_a_literal() -> None:
+def test_a_key_filter_lists_each_key_as_a_literal() -> None:
     assert key_filter(["a", 'b", "c']) == 'key in ["a", "b\\", \\"c"]'
 
 
-def test_ids_that_milvus_can_hold_are_kept_in_their_order() -> None:
+def test_storable_ids_keep_their_order() -> None:
     assert storable_ids([3, 0, 1, -1, 2**63, 2**63 - 1, 3]) == [3, 1, 2**63 - 1, 3]
 
 
 @pytest.mark.parametrize("given_id", ["1", "1 or true", 1.0, True, None, [1]])
-def test_what_is_no_integer_is_refused(given_id: Any) -> None:
-    with pytest.raises(InvalidValue, match="is no id"):
+def test_an_id_that_is_not_an_integer_is_rejected(given_id: Any) -> None:
+    with pytest.raises(InvalidValue, match="is not an id"):
         storable_ids([1, given_id])

@@ -40,7 +40,7 @@ def test_ids_are_in_the_log_while_their_block_runs(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_ids_of_a_block_that_raises_stay_and_are_found_once_the_process_has_ended(
+def test_ids_of_a_block_that_raises_are_found_after_the_process_has_ended(
     folder: Path,
 ) -> None:
     log, other = IntentLog(folder), IntentLog(folder)
@@ -55,18 +55,18 @@ def test_ids_of_a_block_that_raises_stay_and_are_found_once_the_process_has_ende
     ]
 
 
-def test_no_ids_make_no_file(folder: Path) -> None:
+def test_without_ids_no_file_is_written(folder: Path) -> None:
     with IntentLog(folder).log_intent([]):
         assert not folder.exists()
 
 
-def test_an_abandoned_log_is_read_without_doubles_and_what_is_no_id(folder: Path) -> None:
+def test_duplicates_and_invalid_lines_of_an_abandoned_log_are_ignored(folder: Path) -> None:
     path = abandon(folder, "f00", "3\n1\n3\nx\n-2\n9")
     [abandoned] = IntentLog(folder).abandoned_logs()
     assert abandoned == AbandonedLog("f00", [3, 1, 9], path)
 
 
-def test_two_processes_do_not_recover_one_log_together(folder: Path) -> None:
+def test_two_processes_do_not_recover_the_same_log(folder: Path) -> None:
     for owner in ("a", "b"):
         abandon(folder, owner, "1\n")
     first, second = IntentLog(folder), IntentLog(folder)
@@ -77,7 +77,7 @@ def test_two_processes_do_not_recover_one_log_together(folder: Path) -> None:
     assert [each.owner for each in second.abandoned_logs()] == ["a"]
 
 
-def test_a_log_that_another_process_has_removed_is_passed_over(folder: Path) -> None:
+def test_a_log_removed_by_another_process_is_skipped(folder: Path) -> None:
     paths = [abandon(folder, owner, "1\n") for owner in ("a", "b", "c")]
     logs = IntentLog(folder).abandoned_logs()
     assert next(logs).owner == "a"
@@ -85,7 +85,7 @@ def test_a_log_that_another_process_has_removed_is_passed_over(folder: Path) -> 
     assert [each.owner for each in logs] == ["c"]
 
 
-def test_a_log_that_can_not_be_written_stops_nothing(
+def test_operations_continue_if_the_log_can_not_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "pending").write_text("a file where the folder would be")

@@ -78,7 +78,7 @@ HOSTILE = [
     "🐱" * (KEY_BYTES // 4),
 ]
 
-_characters = st.characters(exclude_categories=["Cs"])  # half a character is refused
+_characters = st.characters(exclude_categories=["Cs"])  # lone surrogates are rejected
 
 
 def fits(text: str) -> bool:
@@ -118,8 +118,8 @@ def go_in_are_found_and_are_deleted_alone(search: ImageSearch, names: list[str])
     assert [added.status for added in search.add_many(images)] == ["created"] * len(names)
     try:
         for key in names:
-            assert [(each.key, each.filepath) for each in search.with_keys([key])] == [(key, key)]
-        found = search.with_keys([*names, "nobody's"])
+            assert [(each.key, each.filepath) for each in search.get_by_keys([key])] == [(key, key)]
+        found = search.get_by_keys([*names, "nobody's"])
         assert {record.key for record in found} == set(names)
         assert search.delete_keys(names[:1]) == 1
         assert {record.key for record in search.page(size=1000).records} == set(names[1:])
@@ -130,9 +130,7 @@ def go_in_are_found_and_are_deleted_alone(search: ImageSearch, names: list[str])
 @settings(max_examples=10)
 @example(HOSTILE)
 @given(some_keys)
-def test_any_keys_go_in_are_found_and_are_deleted_alone(
-    search: ImageSearch, names: list[str]
-) -> None:
+def test_any_keys_can_be_added_found_and_deleted(search: ImageSearch, names: list[str]) -> None:
     go_in_are_found_and_are_deleted_alone(search, names)
 
 
@@ -140,7 +138,7 @@ def test_any_keys_go_in_are_found_and_are_deleted_alone(
 @settings(max_examples=2)
 @example([*HOSTILE[:6], "\0", "\n", "a,b", "שלום", "猫🐱", "k" * KEY_BYTES])
 @given(some_keys)
-def test_any_keys_go_in_are_found_and_are_deleted_alone_on_a_server(
+def test_any_keys_can_be_added_found_and_deleted_on_a_server(
     on_a_server: ImageSearch, names: list[str]
 ) -> None:
     go_in_are_found_and_are_deleted_alone(on_a_server, names)
@@ -153,19 +151,19 @@ def test_a_key_never_becomes_part_of_a_filter(search: ImageSearch, key: str) -> 
     if search.stats().count == 0:
         search.add(png(1), "one")
         search.add(png(2), "two")
-    assert search.with_keys([key]) == []
-    assert search.with_keys([key, "one"])[0].key == "one"
+    assert search.get_by_keys([key]) == []
+    assert search.get_by_keys([key, "one"])[0].key == "one"
     assert search.delete_keys([key]) == 0
     assert search.stats().count == 2
 
 
-def test_what_is_too_long_is_told_and_changes_nothing(search: ImageSearch) -> None:
+def test_keys_and_paths_that_are_too_long_are_rejected(search: ImageSearch) -> None:
     before = search.stats().count
     for character, size in (("k", 1), ("é", 2), ("猫", 3), ("🐱", 4)):
         long = character * (KEY_BYTES // size + 1)
         for call in (
             lambda: search.add(png(3), long),  # noqa: B023 - called at once
-            lambda: search.with_keys([long]),  # noqa: B023
+            lambda: search.get_by_keys([long]),  # noqa: B023
             lambda: search.delete_keys(["one", long]),  # noqa: B023
         ):
             with pytest.raises(InvalidValue, match="bytes of UTF-8"):
@@ -173,9 +171,9 @@ def test_what_is_too_long_is_told_and_changes_nothing(search: ImageSearch) -> No
         with pytest.raises(InvalidValue, match="filepath"):
             search.add(png(3), "k", character * (FILEPATH_BYTES // size + 1))
     for half in ("\ud800", "a\udfffb"):
-        with pytest.raises(InvalidValue, match="half a character"):
+        with pytest.raises(InvalidValue, match="lone surrogate"):
             search.add(png(3), half)
-        with pytest.raises(InvalidValue, match="half a character"):
+        with pytest.raises(InvalidValue, match="lone surrogate"):
             search.add(png(3), "k", half)
     assert search.stats().count == before
 
@@ -208,7 +206,7 @@ def data_of(answer: Any) -> Any:
 @example("\r\n--boundary\r\n")
 @example("\0")
 @given(keys)
-def test_any_key_passes_rest_as_json_and_as_multipart(
+def test_any_key_can_be_sent_to_rest_as_json_and_as_multipart(
     client: tuple[TestClient, Path], key: str
 ) -> None:
     api, folder = client
@@ -228,7 +226,7 @@ def test_any_key_passes_rest_as_json_and_as_multipart(
     assert data_of(api.post(f"{SIM}/del/key", json={"key": [other["key"]]})) == 1
 
 
-def test_a_joined_text_is_several_keys_and_a_list_is_each_as_it_is(
+def test_a_string_is_split_at_commas_and_a_list_is_not(
     client: tuple[TestClient, Path],
 ) -> None:
     api, folder = client
@@ -239,7 +237,7 @@ def test_a_joined_text_is_several_keys_and_a_list_is_each_as_it_is(
     assert data_of(api.post(f"{SIM}/del/key", json={"key": "a,b"})) == 2
 
 
-def test_the_command_line_takes_a_key_whole(
+def test_the_command_line_does_not_split_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = lite_search(tmp_path)
@@ -258,7 +256,7 @@ def test_the_command_line_takes_a_key_whole(
 
 
 @given(st.lists(keys.filter(lambda key: len(key) <= KEY_BYTES // 2), unique=True))
-def test_any_key_in_quotes_can_be_named_in_the_demo(names: list[str]) -> None:
+def test_any_quoted_key_can_be_entered_in_the_demo(names: list[str]) -> None:
     quoted = ['"' + name.replace('"', '""') + '"' for name in names]
     assert split_names(", ".join(quoted)) == names
     assert split_names("\r\n".join(quoted)) == names

@@ -1,4 +1,4 @@
-"""Milvus Lite serves one process."""
+"""Only one process can open a Milvus Lite folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bogv.errors import GalleryInUse
 from bogv.storage.milvus import MilvusStore
 
 
-def test_a_second_process_on_one_lite_folder_is_told_why(tmp_path: Path) -> None:
+def test_a_second_process_on_a_lite_folder_gets_gallery_in_use(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     script = (
         "import sys; from pathlib import Path; from bogv.storage.milvus import MilvusStore;"

@@ -1,7 +1,7 @@
-"""Milvus Lite folders that are damaged, or of another version, are refused or repaired.
+"""Milvus Lite folders that are damaged or of another version are rejected or repaired.
 
-Each is opened by a process of its own: Milvus Lite keeps what it has open for as long as its
-process lives.
+Each is opened in a new process, because Milvus Lite caches an opened database until its process
+exits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.killing import told_by
 
 
 def opened(folder: Path, *seeds: int) -> str:
-    """What a process that opens the gallery, adds these and searches it has to tell."""
+    """Open the gallery in a new process, add images and search; return the keys or the error."""
     return told_by(_open, folder, seeds)
 
 
@@ -61,7 +61,7 @@ DATA = f"{COLLECTION}/partitions/*/data/*.parquet"
 
 
 @pytest.mark.parametrize(
-    ("pattern", "damage", "told"),
+    ("pattern", "damage", "message"),
     [
         (f"{COLLECTION}/manifest.json", halve, "manifest.json can't be read"),
         (f"{COLLECTION}/manifest.json", garbage, "manifest.json can't be read"),
@@ -74,26 +74,26 @@ DATA = f"{COLLECTION}/partitions/*/data/*.parquet"
         (DATA, garbage, "If"),
     ],
 )
-def test_a_damaged_folder_is_refused_and_nothing_in_it_is_removed(
-    copy: Path, pattern: str, damage: Callable[[Path], None], told: str
+def test_a_damaged_folder_is_rejected_and_not_changed(
+    copy: Path, pattern: str, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(min(copy.glob(pattern)))
     before = {path: path.stat().st_size for path in copy.rglob("*.parquet")}
     answer = opened(copy)
     assert answer.startswith("DatabaseUnavailable")
-    assert told in answer
+    assert message in answer
     assert "Restore it from a backup, or move it away" in answer
     assert {path: path.stat().st_size for path in copy.rglob("*.parquet")} == before
 
 
 @pytest.mark.parametrize("damage", [halve, garbage, Path.unlink])
-def test_a_damaged_index_is_built_again(copy: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_index_is_rebuilt(copy: Path, damage: Callable[[Path], None]) -> None:
     for path in copy.glob(f"{COLLECTION}/partitions/*/indexes/*"):
         damage(path)
     assert opened(copy) == "k1|k2|k3"
 
 
-def test_a_gallery_whose_making_was_killed_is_made(copy: Path) -> None:
+def test_an_interrupted_creation_of_a_gallery_is_completed(copy: Path) -> None:
     collection = copy / COLLECTION
     for path in sorted(collection.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -107,7 +107,7 @@ def test_a_folder_of_a_newer_milvus_lite_is_refused(copy: Path) -> None:
     assert "was written by a newer Milvus Lite" in opened(copy)
 
 
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "milvus.db").write_bytes(b"an older Milvus Lite kept a file")
     with pytest.raises(DatabaseUnavailable, match="Milvus Lite can't use"):
         MilvusStore.lite(tmp_path, "images")

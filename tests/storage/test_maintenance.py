@@ -15,7 +15,7 @@ from bogv.storage.milvus import Index, MilvusStore
 from tests.support.milvus_server import MilvusServer
 
 
-def test_an_index_is_replaced_and_finds_what_the_old_one_found(tmp_path: Path) -> None:
+def test_a_rebuilt_index_finds_the_same_images(tmp_path: Path) -> None:
     vectors: Vectors = np.random.default_rng(0).normal(size=(100, 24)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     store = MilvusStore.lite(tmp_path, "x", Index("FLAT"))
@@ -36,7 +36,7 @@ def test_an_index_is_replaced_and_finds_what_the_old_one_found(tmp_path: Path) -
 
 
 @pytest.mark.server
-def test_an_index_that_is_not_built_in_time_is_told(
+def test_an_index_that_is_not_built_in_time_is_an_error(
     milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = MilvusStore.server(*milvus_server.address, f"images_{uuid4().hex}")

@@ -13,7 +13,7 @@ from bogv.storage.milvus import MilvusStore
 from bogv.storage.schema import collection_schema
 
 
-def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+def test_a_collection_of_another_application_is_not_used(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     store._client.create_collection("images", dimension=4)
     with pytest.raises(GalleryMismatch, match="BOGV_COLLECTION"):
@@ -21,7 +21,7 @@ def test_a_collection_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_gallery_left_without_its_index_gets_it(tmp_path: Path) -> None:
+def test_a_missing_index_is_created(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     store._client.create_collection("images_fake0000", schema=collection_schema(2048))
     store._client.create_alias("images_fake0000", "images")
@@ -49,9 +49,9 @@ def test_a_gallery_of_another_version_of_bogv_is_refused(
     newer.close()
 
 
-def test_a_gallery_of_other_weights_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_other_weights_says_what_to_do(tmp_path: Path) -> None:
     store = MilvusStore.lite(tmp_path, "images")
     store.open("weights1", 2048)
-    with pytest.raises(GalleryMismatch, match=r"set BOGV_WEIGHTS.*another BOGV_DATA_DIR"):
+    with pytest.raises(GalleryMismatch, match=r"restore BOGV_WEIGHTS.*another BOGV_DATA_DIR"):
         store.open("weights2", 2048)
     store.close()

@@ -75,7 +75,7 @@ moments = st.one_of(
 @example([NOW + 400 * DAY + i for i in range(60)], 3, LAST)
 @example([LAST] * 20 + [0] * 20, 2, 0)
 @given(st.lists(moments, max_size=60), st.integers(1, 10), moments)
-def test_pages_are_whole_and_in_order_whatever_the_clocks_said(
+def test_pages_are_complete_and_in_order_whatever_the_clocks(
     added: list[int], size: int, hint: int
 ) -> None:
     table = Table(added)
@@ -85,7 +85,7 @@ def test_pages_are_whole_and_in_order_whatever_the_clocks_said(
         assert walked(pager.newest, size) == in_order(table.rows)
 
 
-def test_many_rows_of_a_clock_that_was_ahead_cost_few_questions() -> None:
+def test_many_rows_with_future_times_need_few_queries() -> None:
     table = Table([NOW + 3650 * DAY + 5 * i for i in range(3000)] + [NOW - i for i in range(3000)])
     pager = Pager(table.query)
     assert pager.newest(None, 25) == in_order(table.rows)[:25]
@@ -95,7 +95,7 @@ def test_many_rows_of_a_clock_that_was_ahead_cost_few_questions() -> None:
     assert table.asked < 20
 
 
-def test_once_the_rows_that_were_ahead_are_gone_they_are_not_looked_for() -> None:
+def test_deleted_rows_with_future_times_are_not_searched_for() -> None:
     table = Table([NOW + 3650 * DAY, *(NOW - i for i in range(100))])
     pager = Pager(table.query)
     pager.newest(None, 5)
@@ -124,7 +124,7 @@ def put(store: MilvusStore, records: list[Record]) -> None:
     store.put(records, vectors)
 
 
-def test_rows_of_clocks_that_were_wrong_are_paged(
+def test_rows_of_wrong_clocks_are_listed(
     store: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spread = [0, NOW - DAY, NOW, NOW + 2 * DAY, NOW + 400 * DAY, 2**62, LAST]
@@ -139,7 +139,7 @@ def test_rows_of_clocks_that_were_wrong_are_paged(
         assert [each.id for each in walked(store.newest, 7)] == [each.id for each in in_order(rows)]
 
 
-def test_more_rows_of_one_millisecond_than_a_page_are_all_paged(store: MilvusStore) -> None:
+def test_more_rows_of_one_millisecond_than_fit_a_page_are_all_listed(store: MilvusStore) -> None:
     put(store, [record(i + 1, NOW) for i in range(300)])
     assert [each.id for each in walked(store.newest, 3)] == list(range(300, 0, -1))
 
@@ -153,9 +153,7 @@ def search(tmp_path: Path) -> Iterator[ImageSearch]:
 
 @pytest.mark.parametrize("moment", [-1, 2**63, 10**30])
 @pytest.mark.parametrize("number", [-1, 2**63, 10**30])
-def test_a_cursor_that_no_page_gave_is_refused(
-    search: ImageSearch, moment: int, number: int
-) -> None:
+def test_an_invalid_cursor_is_rejected(search: ImageSearch, moment: int, number: int) -> None:
     search.add(png(1))
     for cursor in (Cursor(moment, 1), Cursor(NOW, number), Cursor(moment, number)):
         with pytest.raises(InvalidValue, match="cursor"):
@@ -163,6 +161,6 @@ def test_a_cursor_that_no_page_gave_is_refused(
 
 
 @pytest.mark.parametrize("size", [1.5, 24.0, True, "24", None, 0, 1001])
-def test_a_size_that_is_no_whole_number_in_range_is_refused(search: ImageSearch, size: Any) -> None:
+def test_an_invalid_page_size_is_rejected(search: ImageSearch, size: Any) -> None:
     with pytest.raises(InvalidValue, match="limit"):
         search.page(size=size)

@@ -63,20 +63,20 @@ def failing(*errors: Exception) -> Callable[..., str]:
     return method
 
 
-def test_a_host_and_port_or_a_whole_address_is_taken(connection: ServerConnection) -> None:
+def test_the_address_is_a_host_and_port_or_a_uri(connection: ServerConnection) -> None:
     assert (connection.uri, connection.database) == ("http://db:1", "Milvus server http://db:1")
     assert ServerConnection.at("https://db:2/name", 1).uri == "https://db:2/name"
     assert connection.client.options["timeout"] == 10.0
 
 
-def test_a_call_is_repeated_while_the_server_loads_the_gallery(
+def test_a_call_is_retried_while_the_server_loads_the_gallery(
     connection: ServerConnection, slept: list[float]
 ) -> None:
     assert connection.call(failing(LOADING, LOADING)) == "answer"
     assert slept == list(LOADING_WAITS[:2])
 
 
-def test_a_server_that_does_not_get_it_loaded_is_told_of(
+def test_a_server_that_never_loads_the_gallery_is_an_error(
     connection: ServerConnection, slept: list[float]
 ) -> None:
     with pytest.raises(DatabaseUnavailable, match="not loaded"):
@@ -84,14 +84,14 @@ def test_a_server_that_does_not_get_it_loaded_is_told_of(
     assert slept == list(LOADING_WAITS)
 
 
-def test_other_refusals_are_not_repeated(connection: ServerConnection, slept: list[float]) -> None:
+def test_other_rejections_are_not_retried(connection: ServerConnection, slept: list[float]) -> None:
     method = failing(MilvusException(message="no"), LOADING)
     with pytest.raises(DatabaseUnavailable, match="no"):
         connection.call(method)
     assert slept == []
 
 
-def test_a_call_that_the_circuit_breaker_refuses_says_that_there_is_no_answer(
+def test_a_call_blocked_by_the_circuit_breaker_says_that_the_server_does_not_answer(
     connection: ServerConnection,
 ) -> None:
     silence = MilvusException(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded")
@@ -129,7 +129,7 @@ def test_an_index_is_waited_for_until_all_rows_are_indexed_and_loaded(
     assert slept == [server.POLL_SECONDS] * 3 + [server.SWITCH_SECONDS]
 
 
-def test_an_index_that_is_never_built_is_told_of(
+def test_an_index_that_is_never_built_is_an_error(
     connection: ServerConnection, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "BUILD_SECONDS", 60.0)

@@ -1,4 +1,4 @@
-"""Thumbnails are there whole or not at all, and where they can't be kept is said."""
+"""Thumbnails are written atomically, and errors of the storage are clear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bogv.errors import StorageUnavailable
 from bogv.storage.thumbnails import Thumbnails
 
 
-def test_a_thumbnail_is_there_whole_or_not_at_all(
+def test_a_failed_write_leaves_no_incomplete_thumbnail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thumbnails = Thumbnails(str(tmp_path))
@@ -31,6 +31,6 @@ def test_a_thumbnail_is_there_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("url", ["nothing://x", "s3://bucket/thumbnails"])
-def test_thumbnails_that_cannot_be_kept_there_are_told(url: str) -> None:
+def test_an_unusable_url_is_a_clear_error(url: str) -> None:
     with pytest.raises(StorageUnavailable):
         Thumbnails(url)

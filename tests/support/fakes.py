@@ -27,7 +27,7 @@ class FakeEngine:
         self.batches: list[int] = []
         self._spread = np.random.default_rng(0).random((192, DIMENSION), np.float32)
 
-    def features(self, pixels: Pixels) -> Vectors:
+    def compute(self, pixels: Pixels) -> Vectors:
         """(n, size, size, 3) -> (n, 2048)."""
         self.batches.append(len(pixels))
         cell = pixels.shape[1] // 8
@@ -35,9 +35,9 @@ class FakeEngine:
         features: Vectors = np.maximum(grid.reshape(len(pixels), 192) @ (self._spread - 0.5), 0)
         return features.astype(np.float32)
 
-    def bulk(self, pixels: Pixels) -> Vectors:
+    def compute_bulk(self, pixels: Pixels) -> Vectors:
         """The same."""
-        return self.features(pixels)
+        return self.compute(pixels)
 
 
 def fake_embedder(fingerprint: str = "fake0000") -> Embedder:

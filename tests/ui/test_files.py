@@ -342,7 +342,7 @@ def test_bogvs_private_files_cannot_be_added_to_the_gallery(
     url, headers = f"{server.url}/api/image/sim/add/path", {"token": TOKEN}
     for path in [*private, Path(f"{data}/samples/../cache") / uploaded.relative_to(data / "cache")]:
         answer = httpx.post(url, json={"path": str(path)}, headers=headers, trust_env=False)
-        assert "bogv keeps for itself" in answer.text
+        assert "belongs to bogv" in answer.text
     added = httpx.post(url, json={"path": str(sample)}, headers=headers, trust_env=False)
     assert added.json()["data"] is True
     [event] = [each for each in events(me) if each["api_name"] == "add_1"]

@@ -75,7 +75,7 @@ def test_every_search_finds_the_image_first(
         assert list(hits[0])[:3] == ["key", "filepath", "id"]
         assert (hits[0]["key"], hits[0]["filepath"]) == ("k1", "/p/1.png")
         assert hits[0]["score"] == pytest.approx(1, abs=1e-4)
-        assert hits[0]["id"] == search.with_keys(["k1"])[0].id
+        assert hits[0]["id"] == search.get_by_keys(["k1"])[0].id
         scores = [hit["score"] for hit in hits]
         assert scores == sorted(scores, reverse=True)
         assert len(succeeds(find(limit=3), "search")) == 3

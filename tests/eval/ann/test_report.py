@@ -11,7 +11,7 @@ from eval.report.document import html, markdown
 from eval.report.results import write
 
 
-def test_the_frontier_is_what_no_other_point_beats() -> None:
+def test_the_frontier_has_the_pareto_optimal_points() -> None:
     points = [(0.9, 100.0), (0.8, 50.0), (1.0, 20.0), (0.9, 90.0), (0.5, 300.0), (1.0, 20.0)]
     assert pareto(points) == [4, 0, 2]
 
@@ -30,14 +30,14 @@ def test_a_result_is_written_with_its_points_and_its_report(found: Ann, tmp_path
     assert "ann_recall@5" in (folder / "summary.csv").read_text()
 
 
-def test_the_report_says_first_that_the_vectors_are_made_up(found: Ann) -> None:
+def test_the_report_begins_with_the_source_of_the_vectors(found: Ann) -> None:
     lines = markdown(ann_report(found)).splitlines()
     assert lines[2].startswith("Weights: none took part. The vectors are synthetic")
     assert "bogv's own index, HNSW M 16" in lines[4]
-    assert "with the points that no other beats." in html(ann_report(found))
+    assert "with the Pareto frontier." in html(ann_report(found))
 
 
-def test_without_a_figure_for_memory_there_is_no_plot_of_it(found: Ann) -> None:
+def test_without_memory_figures_there_is_no_memory_plot(found: Ann) -> None:
     points = [
         point.model_copy(update={"cost": point.cost.model_copy(update={"memory_mib": None})})
         for point in found.points

@@ -8,7 +8,7 @@ from eval import __main__ as command_line
 from eval.ann.result import Ann
 
 
-def test_the_command_measures_and_prints_json_alone(
+def test_the_command_measures_and_prints_only_json(
     tmp_path: Path,
     in_one_process: None,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,7 +9,7 @@ import pytest
 from tests.eval.support.retrieval import Eval
 
 
-def test_list_says_what_there_is_and_what_is_here(
+def test_list_shows_all_datasets_and_which_are_downloaded(
     run_eval: Eval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     (tmp_path / "clothing").mkdir()
@@ -22,7 +22,9 @@ def test_list_says_what_there_is_and_what_is_here(
     assert next(line for line in lines if line.startswith("digits")).endswith("yes")
 
 
-def test_fetch_says_what_needs_nothing_and_what_cannot_be_had(run_eval: Eval, capsys: Any) -> None:
+def test_fetch_reports_datasets_that_need_no_files_or_can_not_be_downloaded(
+    run_eval: Eval, capsys: Any
+) -> None:
     assert run_eval("fetch", "digits") == 0
     assert capsys.readouterr().out == "digits needs no files.\n"
     assert run_eval("fetch", "nonesuch") == 2

@@ -11,14 +11,14 @@ from eval.latency.measure import REQUESTS
 from tests.eval.support.latency import found
 
 
-def test_where_no_bogv_is_the_error_says_so(
+def test_a_url_without_bogv_is_a_clear_error(
     serve: Any, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(found, {"something": "else"})
     with pytest.raises(SystemExit) as stopped:
         command_line.main(["latency", "--target", "http://bogv", "--images", str(pictures)])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith("eval: The bogv at http://bogv is not well")
+    assert capsys.readouterr().err.startswith("eval: The server at http://bogv is unhealthy")
 
 
 def test_the_token_is_written_nowhere(

@@ -104,7 +104,7 @@ def test_an_unknown_edit_is_one_line_and_status_2(
     assert line.startswith("eval: There is no edit 'zoom'; there are crop, resize, ")
 
 
-def test_a_single_image_is_no_gallery(
+def test_a_single_image_is_not_a_gallery(
     run_robustness: Eval, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "one").mkdir()

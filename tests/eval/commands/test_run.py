@@ -80,7 +80,7 @@ def test_untrained_weights_are_called_that_on_the_console(
     arguments = ("--root", folder, "--out", tmp_path, "--no-losses")
     assert run_eval("run", "--dataset", "folder", *arguments) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("UNTRAINED weights: the network has learnt nothing.")
+    assert err.startswith("UNTRAINED weights: the network finds only near-duplicates")
     assert out.startswith("Weights:  UNTRAINED, fingerprint feed")
 
 
@@ -103,7 +103,7 @@ def test_a_run_repeated_gives_the_same_but_for_seconds(
     assert texts[0] == texts[1]
 
 
-def test_json_is_what_was_written(
+def test_printed_json_equals_run_json(
     run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("--root", folder, "--out", tmp_path / "results", "--json", "--no-losses")
@@ -112,7 +112,7 @@ def test_json_is_what_was_written(
     assert json.loads(capsys.readouterr().out) == json.loads((written / "run.json").read_text())
 
 
-def test_the_same_bytes_under_two_ids_are_told(
+def test_the_same_bytes_under_two_ids_are_reported(
     run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copied = (folder / "class 0" / "q95.jpg").read_bytes()
@@ -132,7 +132,10 @@ def test_the_same_bytes_under_two_ids_are_told(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "nonesuch"], "Dataset nonesuch: there is none of that name; there are"),
+        (
+            ["--dataset", "nonesuch"],
+            "Dataset nonesuch: there is no dataset of that name; there are",
+        ),
         (["--dataset", "clothing"], "Dataset clothing: name its folder with --root"),
         (["--dataset", "folder", "--root", "/nowhere"], "There is no folder '/nowhere'."),
         (["--dataset", "digits", "--weights", "/no/file.pth"], "weights '/no/file.pth' can't be"),
@@ -152,7 +155,7 @@ def test_an_error_is_one_line_and_status_2(
 
 
 @pytest.mark.parametrize("k", ["", "0,1", "one", "1.5"])
-def test_a_k_that_counts_no_places_is_refused(run_eval: Eval, k: str) -> None:
+def test_a_k_below_one_is_rejected(run_eval: Eval, k: str) -> None:
     assert run_eval("run", "--dataset", "digits", "--k", k) == 2
 
 
@@ -160,7 +163,7 @@ def test_a_k_that_counts_no_places_is_refused(run_eval: Eval, k: str) -> None:
     "setting",
     ["--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"],
 )
-def test_a_setting_that_there_is_not_is_refused(run_eval: Eval, setting: str) -> None:
+def test_an_unknown_setting_is_rejected(run_eval: Eval, setting: str) -> None:
     assert run_eval("run", "--dataset", "digits", setting) == 2
 
 

@@ -19,7 +19,7 @@ def write_catalogue(folder: Path, *entries: Any) -> Path:
     return path
 
 
-def test_the_catalogue_has_what_was_asked_for() -> None:
+def test_the_catalogue_has_the_required_datasets() -> None:
     assert set(read_catalogue()) >= {
         *("cifar10", "caltech101", "flowers102", "oxford_pet", "food101", "dtd", "fashionmnist"),
         *("eurosat", "cub200", "sop", "roxford5k", "rparis6k", "holidays", "ukbench", "copydays"),
@@ -89,25 +89,25 @@ def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
         read_catalogue(write_catalogue(tmp_path, without))
 
 
-def test_an_entry_without_an_id_is_told_by_its_number(tmp_path: Path) -> None:
+def test_the_error_for_an_entry_without_an_id_has_its_number(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="number 2"):
         read_catalogue(write_catalogue(tmp_path, entry(), ["not a mapping"]))
 
 
-def test_an_id_that_comes_twice_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="made-up: it comes twice"):
+def test_a_duplicate_id_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="made-up: it occurs twice"):
         read_catalogue(write_catalogue(tmp_path, entry(), entry()))
 
 
 @pytest.mark.parametrize("text", ["", "datasets: {}", "datasets: []\nmore: 1", "[", "- 1"])
-def test_a_file_that_is_no_catalogue_is_an_error(tmp_path: Path, text: str) -> None:
+def test_an_invalid_catalogue_is_an_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "datasets.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(DatasetError, match="catalogue"):
         read_catalogue(path)
 
 
-def test_a_catalogue_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_catalogue_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="catalogue"):
         read_catalogue(tmp_path / "none.yaml")
 
@@ -127,7 +127,7 @@ def test_the_variable_names_the_folder_of_folders(
     assert len(load(spec(folder="other")).items) == 3
 
 
-def test_a_root_that_is_named_goes_before_the_variable(
+def test_a_given_root_overrides_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOGV_DATASETS", "/nowhere")

@@ -109,13 +109,13 @@ def test_a_sample_gives_each_class_the_same_share(tmp_path: Path) -> None:
     assert sizes_of(load("folder", root, limit=45)) == {"a": 15, "b": 15, "c": 5}
 
 
-def test_a_small_sample_leaves_classes_out_rather_than_images_alone(tmp_path: Path) -> None:
+def test_a_small_sample_omits_classes_rather_than_leave_single_images(tmp_path: Path) -> None:
     root = classes(tmp_path, **{f"c{number}": 12 for number in range(6)})
     assert sorted(sizes_of(load("folder", root, limit=20)).values()) == [10, 10]
     assert sorted(sizes_of(load("folder", root, limit=6)).values()) == [3, 3]
 
 
-def test_a_sample_depends_on_its_seed_alone(tmp_path: Path) -> None:
+def test_a_sample_depends_only_on_its_seed(tmp_path: Path) -> None:
     root = classes(tmp_path, **{f"c{number}": 12 for number in range(6)})
     first, again = (ids(load("folder", root, limit=20, seed=1)) for _ in range(2))
     assert first == again
@@ -127,13 +127,13 @@ def test_a_sample_of_unlabelled_images_is_drawn_singly(tmp_path: Path) -> None:
     assert len(load("folder", root, limit=7).items) == 7
 
 
-def test_a_sample_keeps_groups_of_four_whole(tmp_path: Path) -> None:
+def test_a_sample_keeps_complete_groups_of_four(tmp_path: Path) -> None:
     pictures(tmp_path, *(f"ukbench{number:05d}.jpg" for number in range(40)))
     dataset = load(listed("ukbench"), tmp_path, limit=14)
     assert list(sizes_of(dataset).values()) == [4, 4, 4]
 
 
-def test_a_sample_keeps_all_that_is_right_for_each_of_its_queries(tmp_path: Path) -> None:
+def test_a_sample_keeps_all_relevant_images_of_its_queries(tmp_path: Path) -> None:
     entry_, root = shared_or("grocery", made_up_grocery, tmp_path)
     whole, sample = load(entry_, root), load(entry_, root, limit=16)
     assert len(sample.items) == 16
@@ -143,7 +143,7 @@ def test_a_sample_keeps_all_that_is_right_for_each_of_its_queries(tmp_path: Path
     assert len(sample.gallery) > len(sample.relevant(sample.queries[0]))
 
 
-def test_room_that_the_gallery_leaves_goes_to_queries(tmp_path: Path) -> None:
+def test_queries_fill_the_rest_of_the_limit(tmp_path: Path) -> None:
     made_up_grocery(tmp_path)
     assert len(load(listed("grocery-products"), tmp_path, limit=9).queries) == 7
 
@@ -154,9 +154,9 @@ def test_a_limit_that_leaves_nothing_to_find_is_an_error(tmp_path: Path, limit: 
         load("folder", classes(tmp_path, a=3, b=3), limit=limit)
 
 
-def test_a_limit_below_what_a_query_needs_is_an_error(tmp_path: Path) -> None:
+def test_a_limit_too_small_for_a_query_is_an_error(tmp_path: Path) -> None:
     made_up_grocery(tmp_path)
-    with pytest.raises(DatasetError, match="no query with what is right"):
+    with pytest.raises(DatasetError, match="no query with a relevant image"):
         load(listed("grocery"), tmp_path, limit=6)
 
 

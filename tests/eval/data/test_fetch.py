@@ -129,7 +129,7 @@ def test_an_archive_is_fetched_checked_and_unpacked(
     assert everything(root) == ["a", "a/1.png", "a/2.png", "b", "b/1.png"]
 
 
-def test_what_is_there_is_not_fetched_again(
+def test_existing_files_are_not_downloaded_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str] = []
@@ -176,7 +176,7 @@ def test_a_file_with_a_bad_checksum_is_refused_and_leaves_nothing(
     assert everything(tmp_path) == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_download_leaves_no_file(tmp_path: Path) -> None:
     def broken(handler: BaseHTTPRequestHandler) -> None:
         body = tar_of(MEMBERS)
         reply(handler, body[:-10], 200, **{"Content-Length": str(len(body))})
@@ -196,7 +196,7 @@ def test_a_server_that_has_nothing_is_an_error(tmp_path: Path) -> None:
     assert everything(tmp_path) == []
 
 
-def test_an_archive_is_not_unpacked_on_the_way(tmp_path: Path) -> None:
+def test_an_archive_is_not_decompressed_during_the_download(tmp_path: Path) -> None:
     """Servers are known to call a .tar.gz a gzip-encoded .tar; its checksum is still the file's."""
     body = tar_of(MEMBERS)
     assert gzip.decompress(body)
@@ -242,7 +242,7 @@ def test_a_hostile_archive_is_refused_and_nothing_of_it_stays(
     root = tmp_path / "root"
     with serving(answering({name: body})) as base:
         entry_ = spec(files=[{"name": name, "url": f"{base}/{name}"}])
-        with pytest.raises(DatasetError, match=rf"{name} is refused: .*(leads out|is a link)"):
+        with pytest.raises(DatasetError, match=rf"{name} is rejected: .*(leads out|is a link)"):
             fetch(entry_, root, progress=False)
     assert everything(tmp_path) == ["root", f"root/{name}"]
 
@@ -275,14 +275,16 @@ def test_an_archive_put_there_by_hand_is_checked_unpacked_and_kept(tmp_path: Pat
 
 
 @pytest.mark.parametrize("files", [[], [{"name": "x.zip"}]])
-def test_what_can_not_be_downloaded_says_where_to_get_it(tmp_path: Path, files: list[Any]) -> None:
+def test_the_error_for_a_file_without_a_url_says_where_to_get_it(
+    tmp_path: Path, files: list[Any]
+) -> None:
     with pytest.raises(DatasetError) as caught:
         fetch(spec(files=files), tmp_path)
     for part in ("made-up", "Ask Ada", "https://example.org/made-up", "CC0", str(tmp_path)):
         assert part in str(caught.value)
 
 
-def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "x.tgz").write_bytes(tar_of(MEMBERS))
     with pytest.raises(DatasetError, match="can't be fetched"):
@@ -293,7 +295,7 @@ def test_digits_need_not_be_fetched() -> None:
     assert fetch("digits") is None
 
 
-def test_every_listed_dataset_without_an_address_says_how_to_get_it(tmp_path: Path) -> None:
+def test_every_listed_dataset_without_a_url_says_how_to_get_it(tmp_path: Path) -> None:
     for entry_ in read_catalogue().values():
         if isinstance(entry_.source, Folder) and not any(f.url for f in entry_.source.files):
             with pytest.raises(DatasetError, match=f"Dataset {entry_.id}: .*licence: "):

@@ -69,7 +69,7 @@ def test_roles_in_a_csv_change_the_protocol(tmp_path: Path) -> None:
         ("path,label\n/etc/passwd,x\n", "leads out"),
         ("path,label\n,x\n", "no file ''"),
         ("path,label\na\0b,x\n", "labels"),
-        ("path,label\n1.png,x\n1.png,y\n", "come twice"),
+        ("path,label\n1.png,x\n1.png,y\n", "occur twice"),
         ("path,label,role\n1.png,x,query\n", "no rows of the roles"),
     ],
 )
@@ -82,7 +82,7 @@ def test_a_csv_that_is_wrong_is_an_error(tmp_path: Path, text: str, what: str) -
     assert what in str(caught.value)
 
 
-def test_a_csv_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+def test_a_csv_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"path,label\n\xff.png,x\n")
     with pytest.raises(DatasetError, match=r"labels\.csv can't be read"):
         load("folder", tmp_path)
@@ -125,7 +125,7 @@ def test_cub200_is_its_second_hundred_classes(tmp_path: Path) -> None:
     assert found(dataset, 0) == {"CUB_200_2011/images/101.Pelican/1.jpg"}
 
 
-def test_sop_is_the_products_of_its_test_list(tmp_path: Path) -> None:
+def test_sop_has_the_products_of_its_test_list(tmp_path: Path) -> None:
     base = tmp_path / "Stanford_Online_Products"
     pictures(base, "mug_final/1_0.JPG", "mug_final/1_1.JPG", "mug_final/2_0.JPG", "train.JPG")
     rows = ["image_id class_id super_class_id path"]
@@ -155,7 +155,7 @@ def test_holidays_search_with_the_first_of_each_hundred(tmp_path: Path) -> None:
     assert found(dataset, 3) == {"jpg/100101.jpg"}
 
 
-def test_ukbench_comes_in_fours(tmp_path: Path) -> None:
+def test_ukbench_has_groups_of_four(tmp_path: Path) -> None:
     names = [f"full/ukbench{number:05d}.jpg" for number in range(8)]
     pictures(tmp_path, *names, "thumbnails/ukbench00000.jpg")
     dataset = load(listed("ukbench"), tmp_path)
@@ -234,7 +234,7 @@ def test_revisited_takes_easy_and_hard_for_right_and_junk_out(
     assert dataset.items[4].label == "all_souls"
 
 
-def test_a_revisited_query_is_what_its_box_holds(tmp_path: Path) -> None:
+def test_a_revisited_query_is_cropped_to_its_box(tmp_path: Path) -> None:
     dataset = load(listed("roxford5k"), revisited(tmp_path))
     crop = pixels(dataset.items[4].read())
     assert crop.shape == (6, 4, 3)

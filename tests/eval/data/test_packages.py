@@ -108,7 +108,7 @@ def test_cifar10_arrays_become_png(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert np.array_equal(pixels(dataset.items[1].read()), expected)
 
 
-def test_flowers102_are_told_by_matlab_files(
+def test_flowers102_is_read_from_matlab_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     savemat = import_module("scipy.io").savemat  # which has no types

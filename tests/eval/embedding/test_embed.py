@@ -52,7 +52,7 @@ def test_embeddings_are_the_embedders_own(tmp_path: Path) -> None:
     assert len(set(found.digests)) == 5
 
 
-def test_what_is_on_disk_is_not_embedded_again(tmp_path: Path) -> None:
+def test_cached_images_are_not_embedded_again(tmp_path: Path) -> None:
     first = embedded(pictures(5), tmp_path, FakeEngine())
     engine = FakeEngine()
     again = embedded(pictures(5), tmp_path, engine)
@@ -61,16 +61,14 @@ def test_what_is_on_disk_is_not_embedded_again(tmp_path: Path) -> None:
     assert again.digests == first.digests
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "BATCH", 4)
 
     class Interrupted(FakeEngine):
-        def features(self, pixels: Pixels) -> Vectors:
+        def compute(self, pixels: Pixels) -> Vectors:
             if len(self.batches) == 2:
                 raise KeyboardInterrupt
-            return super().features(pixels)
+            return super().compute(pixels)
 
     with pytest.raises(KeyboardInterrupt):
         embedded(pictures(11), tmp_path, Interrupted())
@@ -166,7 +164,7 @@ def test_a_vector_of_the_wrong_length_on_disk_is_made_again(tmp_path: Path) -> N
     assert again.vectors.tobytes() == first.vectors.tobytes()
 
 
-def test_a_cache_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_cache_that_is_not_a_database_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "fake0000-fake.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(WorkbenchError, match=r"The cache '.*fake0000-fake\.sqlite' can't be used"):
         embedded(pictures(1), tmp_path, FakeEngine())

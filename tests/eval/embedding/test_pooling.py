@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bogv.embedding.embedder import load_embedder
-from bogv.embedding.engines import OWN as OWN_NETWORK
+from bogv.embedding.engines import DEFAULT_NETWORK as OWN_NETWORK
 from bogv.embedding.weights import resolve
 from bogv.imaging.decode import network_input
 from bogv.records import Pixels
@@ -19,9 +19,9 @@ def feature_map(pixels: Pixels) -> Any:
     """(n, 2048, h, w), as the network has it before it pools."""
     import torch
 
-    from bogv.embedding.engines import MEAN, STD, _network
+    from bogv.embedding.engines import MEAN, STD, _load_network
 
-    network = _network(resolve("untrained"), OWN_NETWORK)
+    network = _load_network(resolve("untrained"), OWN_NETWORK)
     network.avgpool = torch.nn.Identity()
     scaled = (torch.from_numpy(pixels).float() - torch.tensor(MEAN)) / torch.tensor(STD)
     with torch.inference_mode():
@@ -30,7 +30,7 @@ def feature_map(pixels: Pixels) -> Any:
 
 
 @pytest.mark.parametrize("pooling", ["gem", "mac"])
-def test_poolings_are_what_the_papers_say(pooling: Any, pixels: Pixels, tmp_path: Path) -> None:
+def test_poolings_follow_the_papers_formulas(pooling: Any, pixels: Pixels, tmp_path: Path) -> None:
     network = network_of(EmbeddingSettings(pooling=pooling))
     embedder = load_embedder(resolve("untrained"), "torch", tmp_path, network=network)
     features = feature_map(pixels).astype(np.float64)

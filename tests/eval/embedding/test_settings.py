@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from bogv.embedding.engines import OWN as OWN_NETWORK
+from bogv.embedding.engines import DEFAULT_NETWORK as OWN_NETWORK
 from bogv.imaging.decode import network_input
 from bogv.imaging.decoder import Decoder
 from eval.embedding import settings as variants
@@ -64,7 +64,7 @@ def test_each_crop_shows_what_it_says(size: Any) -> None:
     assert near(whole[size - top - 3, -3], (0, 0, 255))
 
 
-def test_the_middle_and_the_whole_differ_at_the_edges() -> None:
+def test_only_a_center_crop_cuts_off_the_edges() -> None:
     """A border of green, 80 pixels wide: the middle 7/8 of the short side leaves it out."""
     framed = Image.new("RGB", (1400, 700), (0, 128, 0))
     framed.paste("white", (80, 40, 1320, 660))
@@ -103,14 +103,14 @@ def test_a_strip_can_be_padded(size: tuple[int, int]) -> None:
     assert padded(Image.new("RGB", size, "red"), 224).shape == (224, 224, 3)
 
 
-def test_a_mirror_is_the_picture_turned_left_to_right() -> None:
+def test_a_mirror_image_is_flipped_horizontally() -> None:
     data = encoded(HALVES)
     mirrored = prepare_input(data, DECODER, OWN_SETTINGS, mirror=True)
     assert np.array_equal(mirrored, prepare_input(data, DECODER, OWN_SETTINGS)[:, ::-1])
     assert near(mirrored[112, 2], (0, 0, 255))
 
 
-def test_names_tell_variants_apart() -> None:
+def test_each_variant_has_a_unique_name() -> None:
     settings = EmbeddingSettings(pooling="gem", size=448, crop="pad", tta="flip", post="whiten:64")
     assert (settings.view, settings.tag) == ("gem-448-pad", "gem-448-pad-flip-whiten64")
     assert (OWN_SETTINGS.view, OWN_SETTINGS.tag) == ("", "")

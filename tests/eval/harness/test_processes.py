@@ -8,13 +8,13 @@ from eval.errors import WorkbenchError
 from eval.harness.processes import BackgroundLoad, run_in_process
 
 
-def test_work_is_done_in_another_process_with_its_own_environment() -> None:
+def test_work_runs_in_another_process_with_its_own_environment() -> None:
     assert run_in_process(_said, "BOGV_TEST", BOGV_TEST="yes") == "yes"
     assert _said("BOGV_TEST") is None
 
 
 def test_a_process_that_dies_is_an_error_in_one_line() -> None:
-    with pytest.raises(WorkbenchError, match=r"process of the measurement died \(_die\)"):
+    with pytest.raises(WorkbenchError, match=r"process of the measurement was killed \(_die\)"):
         run_in_process(_die)
 
 
@@ -30,7 +30,7 @@ def _die() -> None:
     os._exit(9)
 
 
-def test_others_have_a_share_of_the_processors_or_none() -> None:
+def test_the_background_load_is_a_share_of_the_cpu_time() -> None:
     others = BackgroundLoad()
     while (share := others.share()) is None and Path("/proc/stat").exists():
         sum(range(1000))  # until the system's clock has ticked

@@ -31,7 +31,7 @@ from tests.eval.support.latency import TIMING
         (httpx.Response(200, json={"code": 200, "data": None}), "status 200, no envelope"),
     ],
 )
-def test_whatever_is_no_envelope_with_hits_is_an_error(
+def test_every_response_but_an_envelope_with_hits_is_an_error(
     serve: Any, response: httpx.Response, error: str
 ) -> None:
     serve(lambda _: response)

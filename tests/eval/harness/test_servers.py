@@ -50,7 +50,7 @@ def test_it_is_stopped_where_the_measurement_fails(tmp_path: Path) -> None:
         httpx.get(server.url, trust_env=False)
 
 
-def test_a_server_that_dies_says_why(tmp_path: Path) -> None:
+def test_the_error_for_a_server_that_exits_has_its_log(tmp_path: Path) -> None:
     with (
         pytest.raises(WorkbenchError, match="the gallery is in use"),
         serving(tmp_path / "data", "-c", DIES),
@@ -58,5 +58,5 @@ def test_a_server_that_dies_says_why(tmp_path: Path) -> None:
         raise AssertionError("it never answered")
 
 
-def test_a_process_is_asked_for_its_memory_by_its_number() -> None:
+def test_the_memory_of_a_process_is_read_by_its_id() -> None:
     assert resident_mib(os.getpid()) == pytest.approx(resident_mib(), rel=0.2)

@@ -100,9 +100,9 @@ def test_rates_that_are_given_are_kept(serve: Any, pictures: Path) -> None:
     }
 
 
-def test_a_server_that_hides_behind_its_token_is_told_apart(serve: Any, pictures: Path) -> None:
+def test_a_server_that_requires_a_token_is_a_clear_error(serve: Any, pictures: Path) -> None:
     serve(found, {"status": "ok"})
-    with pytest.raises(WorkbenchError, match="asks for its token: set TOKEN"):
+    with pytest.raises(WorkbenchError, match="requires a token: set TOKEN"):
         measured(pictures)
 
 
@@ -177,13 +177,15 @@ def test_the_warm_up_is_in_no_step() -> None:
     assert [len(each.requests) for each in sent] == [6, 6]
 
 
-def test_a_target_that_tells_no_stages_has_none() -> None:
+def test_a_target_that_reports_no_stages_has_none() -> None:
     sent, _ = played(rates=[1e5])
     assert all(each.step.measured.stages_ms == {} for each in sent)
 
 
-def test_a_rate_at_which_nothing_comes_is_an_error() -> None:
-    with pytest.raises(WorkbenchError, match=r"At 0\.001 requests a second none comes within 1 s"):
+def test_a_rate_without_arrivals_is_an_error() -> None:
+    with pytest.raises(
+        WorkbenchError, match=r"At 0\.001 requests a second, none arrives within 1 s"
+    ):
         played(rates=[0.001], seconds=1)
 
 

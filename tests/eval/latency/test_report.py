@@ -14,7 +14,7 @@ from eval.report.results import write
 from tests.eval.support.latency import found, measured
 
 
-def test_the_report_says_first_which_weights_and_has_its_plots(
+def test_the_report_begins_with_the_weights_and_has_its_plots(
     serve: Any, pictures: Path, tmp_path: Path
 ) -> None:
     serve(found)
@@ -34,7 +34,7 @@ def test_the_report_says_first_which_weights_and_has_its_plots(
     assert json.loads((folder / "run.json").read_text())["metrics"]["latency_p50_ms@c1"]
 
 
-def test_a_busy_generator_is_told_of(serve: Any, pictures: Path) -> None:
+def test_a_busy_generator_is_reported(serve: Any, pictures: Path) -> None:
     serve(found)
     outcome = measured(pictures)
     busy = outcome.latency.steps[1]

@@ -5,7 +5,7 @@ from eval.report.provenance import provenance_section
 from eval.report.results import Mean, Result
 
 
-def test_provenance_has_what_it_takes_to_repeat_and_no_times() -> None:
+def test_provenance_is_reproducible_and_has_no_times() -> None:
     result = Result(
         weights=None,
         kind="made-up",

@@ -17,7 +17,7 @@ from tests.eval.support.retrieval import DECODER, measured
 from tests.support.fakes import FakeEngine
 
 
-def test_summary_says_on_every_line_what_it_is_of(folder: Path, tmp_path: Path) -> None:
+def test_every_line_of_the_summary_has_the_runs_labels(folder: Path, tmp_path: Path) -> None:
     embedder = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
     options = RetrievalOptions("folder", folder, progress=False)
     outcome = measure(options, embedder, DECODER, tmp_path / "cache")

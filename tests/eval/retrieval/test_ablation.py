@@ -43,7 +43,7 @@ def measured(dataset: Dataset, embedded: Embedded, **changes: Any) -> AblationIn
     return replace(whole, **changes)
 
 
-def test_each_step_is_there_and_on_a_small_gallery_none_costs_anything(
+def test_all_steps_are_measured_and_have_no_loss_on_a_small_gallery(
     dataset: Dataset, embedded: Embedded
 ) -> None:
     found = measure_ablation(measured(dataset, embedded), AblationSample())
@@ -76,7 +76,7 @@ def test_a_larger_dataset_sends_a_sample_through_the_service_and_starts_anew(
     )
 
 
-def test_a_step_that_finds_less_shows_what_it_lost(
+def test_a_step_with_a_lower_metric_shows_its_loss(
     dataset: Dataset, embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The index gives each ranking backwards: of 15 others, those 3 that are right come last."""
@@ -97,7 +97,7 @@ def test_a_step_that_finds_less_shows_what_it_lost(
     assert costs[2].loss.value == pytest.approx(low - 1)  # the service found it all again
 
 
-def test_pca_is_a_step_of_its_own_and_other_settings_have_no_service(
+def test_pca_is_a_separate_step_and_other_settings_have_no_rest_step(
     dataset: Dataset, embedded: Embedded
 ) -> None:
     worse = embedded.vectors[::-1].copy()
@@ -108,13 +108,13 @@ def test_pca_is_a_step_of_its_own_and_other_settings_have_no_service(
         ("post", "pca:3"),
         ("milvus", "Milvus' index"),
     ]
-    assert found.left_out == {"rest": "the service has bogv's own settings alone."}
+    assert found.left_out == {"rest": "the service supports bogv's own settings only."}
 
 
-def test_depth_is_no_loss(
+def test_the_depth_of_the_rankings_causes_no_loss(
     dataset: Dataset, embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 4 places a search, the query among them, each step misses none of the 3 others; with 3,
+    """With 4 hits per search, the query among them, each step misses none of the 3 others; with 3,
     each misses one, and the account says what its figures are of."""
     monkeypatch.setattr("eval.retrieval.search.MAX_LIMIT", 3)
     monkeypatch.setattr(accounting, "MAX_LIMIT", 3)
@@ -127,7 +127,7 @@ def test_depth_is_no_loss(
     assert found.steps[-1].metrics["map_first_3"].loss == MetricLoss(value=0, ci95=(0, 0))
 
 
-def test_only_what_depth_can_change_is_named_by_it() -> None:
+def test_only_metrics_that_depend_on_the_depth_are_named_by_it() -> None:
     assert metric_name("map", 1000) == "map"
     assert metric_name("map", 1001) == "map_first_1000"
     assert metric_name("map@r", 5000) == "map@r_first_1000"
@@ -143,5 +143,5 @@ def test_queries_are_drawn_by_the_seed_whatever_their_order(dataset: Dataset) ->
     assert drawn.queries == other.queries == sorted(drawn.queries)
     assert len(drawn.queries) == 5
     assert draw_queries(dataset, 5, seed=2).queries != drawn.queries
-    with pytest.raises(DatasetError, match="no query of the sample has anything to find"):
+    with pytest.raises(DatasetError, match="no query of the sample has a relevant image"):
         draw_queries(made_up(["a", "b"]), 5, seed=0)

@@ -11,7 +11,7 @@ from eval.retrieval.ablation_result import (
 )
 
 
-def test_the_table_shows_points_and_what_is_missing() -> None:
+def test_the_table_shows_losses_in_points_and_missing_steps() -> None:
     def step(name: Any, value: float, loss: MetricLoss | None) -> AblationStep:
         cost = StepMetric(value=value, loss=loss)
         return AblationStep(
@@ -27,5 +27,5 @@ def test_the_table_shows_points_and_what_is_missing() -> None:
     first, second = table.rows
     assert first == ["exact", "1,200", "5", "0.5000", "–", "0.5000", "–"]
     assert second[3:] == ["0.4875", "+0.01 [+0.00, +0.03]", "0.4875", "+1.25 [-0.10, +3.00]"]
-    assert "the first 1,000 places" in table.caption
+    assert "end at rank 1,000" in table.caption
     assert "Not measured: rest, for no service." in table.caption

@@ -99,7 +99,7 @@ def test_the_same_run_twice_has_no_difference(tmp_path: Path) -> None:
     assert status(a, a) == 0
 
 
-def test_a_sure_loss_ends_with_1_and_names_what_flipped(
+def test_a_significant_loss_exits_with_1_and_lists_the_flipped_queries(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lost = list(range(0, 40, 4))
@@ -125,14 +125,14 @@ def test_the_other_way_round_it_is_a_gain(tmp_path: Path) -> None:
     assert found.lost == []
 
 
-def test_a_drop_that_is_allowed_is_no_failure(tmp_path: Path) -> None:
+def test_an_acceptable_drop_is_not_a_failure(tmp_path: Path) -> None:
     a, b = written(tmp_path / "a"), written(tmp_path / "b", range(0, 40, 4))
     drop = -compare(a, b).difference.value
     assert status(a, b, "--max-drop", str(drop + 0.01)) == 0
     assert status(a, b, "--max-drop", str(drop - 0.01)) == 1
 
 
-def test_a_drop_that_may_be_chance_is_no_failure(tmp_path: Path) -> None:
+def test_an_insignificant_drop_is_not_a_failure(tmp_path: Path) -> None:
     """One query of eighty, the last: it loses its class, and of equals no one finds it first."""
     a, b = written(tmp_path / "a"), written(tmp_path / "b", [79])
     found = compare(a, b)
@@ -220,7 +220,7 @@ def test_an_unknown_metric_is_refused_and_the_known_are_named(tmp_path: Path) ->
         lambda folder: (folder / "per_query.parquet").write_bytes(b"PAR1 no parquet PAR1"),
     ],
 )
-def test_a_result_that_is_not_whole_is_one_line_and_2(
+def test_an_incomplete_result_prints_one_line_and_exits_with_2(
     tmp_path: Path, damage: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = written(tmp_path / "a"), written(tmp_path / "b", [0])

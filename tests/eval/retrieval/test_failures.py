@@ -28,7 +28,7 @@ def test_the_worst_are_those_that_found_last_or_never() -> None:
     assert worst_queries(queries, rows=2)["query"].tolist() == ["b", "e"]
 
 
-def test_a_failure_is_shown_as_query_what_came_first_and_the_first_right_one(
+def test_a_failure_shows_the_query_its_top_hits_and_the_first_relevant_image(
     class_folders: Path, tmp_path: Path
 ) -> None:
     outcome = measured(class_folders, tmp_path)
@@ -43,20 +43,20 @@ def test_a_failure_is_shown_as_query_what_came_first_and_the_first_right_one(
     following = (int(own[1]) + 1) % 4
     assert [tile.mark for tile in found] == ["wrong", "wrong", "wrong", "right"]
     assert re.fullmatch(
-        rf"class {following} · place 1 · cosine [01]\.\d{{4}} · class {following}/q\d\d\.jpg",
+        rf"class {following} · rank 1 · cosine [01]\.\d{{4}} · class {following}/q\d\d\.jpg",
         found[0].caption,
     )
     query_result = next(each for each in outcome.query_results if each.query == own[2])
-    place = query_result.first_relevant
-    assert found[3].caption.startswith(f"class {own[1]} · place {place} · cosine ")
+    rank = query_result.first_relevant
+    assert found[3].caption.startswith(f"class {own[1]} · rank {rank} · cosine ")
     assert found[3].caption.endswith(f" · {query_result.first_relevant_id}")
-    assert f"stands at place {place};" in first.caption
+    assert f"is at rank {rank};" in first.caption
     for tile in first.tiles:
         with Image.open(io.BytesIO(tile.image)) as image:
             assert (image.format, image.mode, max(image.size)) == ("JPEG", "RGB", 160)
 
 
-def test_where_nothing_failed_the_gallery_says_so(class_folders: Path, tmp_path: Path) -> None:
+def test_the_report_states_that_there_was_no_failure(class_folders: Path, tmp_path: Path) -> None:
     for path in class_folders.rglob("q45.jpg"):
         path.unlink()
     report = run_report(measured(class_folders, tmp_path), DECODER)

@@ -76,7 +76,9 @@ def test_the_headlines_own_k_is_always_counted(folder: Path, tmp_path: Path) -> 
     assert run.headline == run.metrics["hit_rate@1"]
 
 
-def test_a_query_with_nothing_to_find_is_counted_and_left_out(folder: Path, tmp_path: Path) -> None:
+def test_a_query_without_a_relevant_image_is_counted_and_excluded(
+    folder: Path, tmp_path: Path
+) -> None:
     (folder / "alone").mkdir()
     (folder / "alone" / "only.png").write_bytes(png(99))
     outcome = measured(tmp_path, "folder", root=folder)
@@ -109,7 +111,7 @@ def test_groups_of_four_have_their_score(folder: Path, tmp_path: Path) -> None:
     assert "ns" not in measured(tmp_path, "folder", root=folder).run.metrics
 
 
-def test_junk_is_taken_out_of_what_is_scored_and_of_what_is_shown(
+def test_junk_is_removed_from_scores_and_top_hits(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = load("folder", folder)

@@ -29,7 +29,7 @@ def test_many_classes_show_the_best_and_the_worst() -> None:
     assert rank_classes(rows.assign(label=None), "map", 0) is None
 
 
-def test_more_classes_than_bars_are_drawn_and_told_of(tmp_path: Path) -> None:
+def test_more_classes_than_bars_are_summarised(tmp_path: Path) -> None:
     root = tmp_path / "many"
     for label in range(26):
         (root / f"{label:02}").mkdir(parents=True)

@@ -15,7 +15,7 @@ from tests.eval.support.retrieval_report import blocks, measured
 from tests.support.fakes import FakeEngine
 
 
-def test_the_first_lines_say_which_weights_on_what_and_how_good(
+def test_the_first_lines_have_the_weights_the_dataset_and_the_headline(
     class_folders: Path, tmp_path: Path
 ) -> None:
     untrained = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
@@ -23,7 +23,7 @@ def test_the_first_lines_say_which_weights_on_what_and_how_good(
     run = outcome.run
     report = run_report(outcome, DECODER)
     assert report.lead[0] == "Weights: UNTRAINED, fingerprint feed."
-    assert report.lead[1].startswith("UNTRAINED weights: the network has learnt nothing.")
+    assert report.lead[1].startswith("UNTRAINED weights: the network finds only near-duplicates")
     mean = run.headline
     assert f"hit_rate@1 is {mean.value:.4f}, 95% interval [{mean.ci95[0]:.4f}" in report.lead[2]
     assert f"over {run.n} queries" in report.lead[2]
@@ -64,7 +64,9 @@ def test_every_metric_of_the_run_is_in_the_table_with_a_word_on_it(
     assert explain("ns") == EXPLAINED["ns"]
 
 
-def test_duplicates_and_overlap_with_imagenet_are_told(class_folders: Path, tmp_path: Path) -> None:
+def test_duplicates_and_overlap_with_imagenet_are_reported(
+    class_folders: Path, tmp_path: Path
+) -> None:
     same = (class_folders / "class 0" / "q95.jpg").read_bytes()
     (class_folders / "class 1" / "copy.jpg").write_bytes(same)
     outcome = measured(class_folders, tmp_path)
@@ -78,12 +80,14 @@ def test_duplicates_and_overlap_with_imagenet_are_told(class_folders: Path, tmp_
         assert word in line
 
 
-def test_a_milvus_report_says_how_deep_it_looked(class_folders: Path, tmp_path: Path) -> None:
+def test_a_milvus_report_states_the_depth_of_its_rankings(
+    class_folders: Path, tmp_path: Path
+) -> None:
     outcome = measured(class_folders, tmp_path, backend="milvus")
     text = markdown(run_report(outcome, DECODER))
-    assert "Search: milvus, the first 16 places; engine fake." in text
-    assert "A ranking ends after 16 places" in text
-    assert "Only the first 16 places of each ranking are counted." in text
+    assert "Search: milvus, the top 16 ranks; engine fake." in text
+    assert "A ranking ends at rank 16" in text
+    assert "Only the top 16 ranks are counted." in text
 
 
 def test_groups_without_labels_have_no_class_plot(class_folders: Path, tmp_path: Path) -> None:

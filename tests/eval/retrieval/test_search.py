@@ -56,13 +56,13 @@ def test_only_the_gallery_is_found_and_only_queries_search() -> None:
     assert all(sorted(ranking.found.tolist()) == [0, 2, 5] for ranking in rankings)
 
 
-def test_equal_embeddings_are_a_tie_that_goes_by_id() -> None:
+def test_ties_of_equal_embeddings_are_broken_by_id() -> None:
     vectors = spread(301)
     vectors[[7, 130, 299]] = vectors[50]
     first = next(iter(rank_exactly(made_up(["a"] * 301), vectors)))
-    places = [first.found.tolist().index(index) for index in (7, 50, 130, 299)]
-    assert places == list(range(places[0], places[0] + 4))
-    assert len({float(first.scores[place]) for place in places}) == 1
+    positions = [first.found.tolist().index(index) for index in (7, 50, 130, 299)]
+    assert positions == list(range(positions[0], positions[0] + 4))
+    assert len({float(first.scores[position]) for position in positions}) == 1
 
 
 def test_the_order_of_the_files_changes_nothing_to_the_last_bit(
@@ -147,5 +147,5 @@ def test_milvus_stops_at_its_depth(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_k_that_milvus_cannot_reach_is_refused() -> None:
     check_ranking_depth("milvus", 999)
     check_ranking_depth("exact", 5000)
-    with pytest.raises(WorkbenchError, match=r"1000 hits at most.*k = 1000"):
+    with pytest.raises(WorkbenchError, match=r"at most 1000 hits.*k = 1000"):
         check_ranking_depth("milvus", 1000)

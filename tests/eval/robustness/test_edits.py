@@ -57,7 +57,7 @@ def test_an_edit_writes_nothing_to_the_picture_which_threads_share(variant: Edit
     ("name", "strength"),
     [("crop", "50"), ("noise", "25"), ("text", "60"), ("combined", "screenshot50+jpeg50")],
 )
-def test_what_is_random_changes_with_the_seed_and_the_image_id(name: str, strength: str) -> None:
+def test_random_edits_depend_on_the_seed_and_the_image_id(name: str, strength: str) -> None:
     variant = EditVariant(name, strength)
     made = {apply_edit(picture(1), variant, seed, name) for seed in (0, 1) for name in "ab"}
     assert len(made) == 4
@@ -70,7 +70,7 @@ def test_every_edit_bears_tiny_and_narrow_pictures(size: tuple[int, int]) -> Non
         assert min(image.size) >= 1
 
 
-def test_what_is_jpeg_is_a_jpeg_and_the_rest_lossless() -> None:
+def test_jpeg_edits_are_jpeg_and_the_others_lossless() -> None:
     for variant in ALL:
         kind = "JPEG" if "jpeg" in variant.name else "PNG"
         assert edit(picture(1), variant.edit, variant.strength).format == kind
@@ -96,7 +96,7 @@ def test_resize_scales_each_side(strength: str, size: tuple[int, int]) -> None:
     assert edit(picture(1), "resize", strength).size == size
 
 
-def test_a_turned_picture_is_whole_and_its_new_corners_are_white() -> None:
+def test_a_rotated_image_is_complete_and_its_new_corners_are_white() -> None:
     black = Image.new("RGB", (200, 100))
     turned = pixels(edit(black, "rotate", "45"))
     assert turned.shape[:2] == pytest.approx((212, 212), abs=3)
@@ -151,7 +151,7 @@ def covered(image: Image.Image) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("strength", EDITS["text"].recipes)
-def test_text_is_as_long_as_it_says_and_inside(strength: str) -> None:
+def test_text_has_its_length_and_is_inside_the_image(strength: str) -> None:
     plain = Image.new("RGB", (400, 300), (60, 60, 60))
     left, top, right, bottom = covered(edit(plain, "text", strength))
     assert (right - left) / 400 == pytest.approx(float(strength) / 100, abs=0.06)
@@ -159,7 +159,7 @@ def test_text_is_as_long_as_it_says_and_inside(strength: str) -> None:
 
 
 @pytest.mark.parametrize("strength", EDITS["logo"].recipes)
-def test_a_logo_is_as_large_as_it_says_and_in_a_corner(strength: str) -> None:
+def test_a_logo_has_its_size_and_is_in_a_corner(strength: str) -> None:
     plain = Image.new("RGB", (400, 300), (60, 60, 60))
     left, top, right, bottom = covered(edit(plain, "logo", strength))
     assert right - left == bottom - top == pytest.approx(3 * float(strength), abs=2)
@@ -225,7 +225,7 @@ def test_some_edits_can_be_chosen_and_an_unknown_one_is_named() -> None:
         edit_variants(["crops"])
 
 
-def test_what_was_asked_for_is_there() -> None:
+def test_all_edits_and_strengths_exist() -> None:
     asked = ["crop", "resize", "rotate", "mirror", "jpeg", "blur", "noise", "brightness"]
     asked += ["contrast", "grey", "text", "logo", "border", "screenshot", "combined"]
     assert list(EDITS) == asked

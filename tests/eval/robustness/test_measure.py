@@ -29,10 +29,10 @@ class ConstantEngine:
     name = "constant"
     batch = 64
 
-    def features(self, pixels: Pixels) -> Vectors:
+    def compute(self, pixels: Pixels) -> Vectors:
         return np.ones((len(pixels), DIMENSION), np.float32)
 
-    bulk = features
+    compute_bulk = compute
 
 
 def test_mild_edits_find_their_original_and_half_a_turn_does_not(photo_folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_network_to_which_all_looks_alike_fails_the_control(photo_folder: Path
     assert note in robustness_report(outcome, DECODER).lead
 
 
-def test_milvus_finds_the_same_and_says_how_deep(photo_folder: Path) -> None:
+def test_milvus_finds_the_same_and_reports_the_depth(photo_folder: Path) -> None:
     exact, milvus = (
         measured(photo_folder, sample=3, edits=["mirror"], backend=backend)
         for backend in ("exact", "milvus")
@@ -141,7 +141,7 @@ def test_a_second_run_embeds_nothing_and_gives_the_same_but_for_times(photo_fold
     assert second.query_results == first.query_results
 
 
-def test_the_folder_of_a_dataset_with_roles_is_searched_in_its_gallery_alone(
+def test_only_the_gallery_of_a_dataset_with_roles_is_searched(
     photo_folder: Path,
 ) -> None:
     rows = [f"{n:02d}.png,{n},{'query' if n < 4 else 'gallery'}" for n in range(12)]
@@ -152,6 +152,6 @@ def test_the_folder_of_a_dataset_with_roles_is_searched_in_its_gallery_alone(
 
 
 @pytest.mark.parametrize("more", [{"sample": 0}, {"ks": [0]}, {"ks": []}])
-def test_what_counts_nothing_is_refused(photo_folder: Path, more: dict[str, Any]) -> None:
+def test_options_below_their_minimum_are_rejected(photo_folder: Path, more: dict[str, Any]) -> None:
     with pytest.raises(WorkbenchError, match="at least 1"):
         measured(photo_folder, **more)

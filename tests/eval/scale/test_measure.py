@@ -42,7 +42,7 @@ def test_what_is_measured_is_true(in_this_process: None) -> None:
     assert Scale.model_validate_json(found.model_dump_json()) == found
 
 
-def test_recall_is_of_the_query_that_was_asked() -> None:
+def test_recall_is_computed_for_the_right_query() -> None:
     exact = nearest_neighbours(DISTRIBUTION.gallery(50, 50), DISTRIBUTION.queries(3), 2)
     right = exact.rows[2].tolist()
     asked = scale_worker.TimedQueries([2, 2], [right, [right[0], 99]], [0.1, 0.1])

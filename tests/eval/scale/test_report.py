@@ -5,11 +5,11 @@ from eval.scale.report import _table, scale_report
 from tests.eval.support.scale import made
 
 
-def test_the_report_has_every_figure_and_says_that_no_weights_took_part() -> None:
+def test_the_report_has_all_figures_and_states_that_no_weights_were_used() -> None:
     report = scale_report(made())
     text = markdown(report)
     assert "The vectors are synthetic" in text.splitlines()[2]
-    assert "others had 40%" in text
+    assert "other processes used 40%" in text
     assert "0.8750" in text
     assert "0.9980" in text
     assert "| 200 |" in text  # disk

@@ -35,5 +35,5 @@ def test_a_gallery_is_searched_until_all_its_rows_are_indexed(location: GalleryL
 def test_a_gallery_is_found_again(location: GalleryLocation) -> None:
     scale_worker.fill(location, k=3)
     again = scale_worker.reopen(location, k=3, warm_up=100)
-    assert again.asked.queries == list(range(7))
+    assert again.searches.queries == list(range(7))
     assert again.restart_seconds > 0

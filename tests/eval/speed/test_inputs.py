@@ -25,7 +25,7 @@ def test_inputs_are_distinct_of_their_size_and_the_same_for_the_same_seed(
             assert (image.format, image.size) == ("JPEG", (160, 120))
 
 
-def test_inputs_still_show_what_they_were_made_from(paths: list[Path], tmp_path: Path) -> None:
+def test_inputs_resemble_their_source_images(paths: list[Path], tmp_path: Path) -> None:
     [made] = make_inputs(paths[:1], tmp_path / "made", 1, SMALL, 0)
     with Image.open(made) as image, Image.open(paths[0]) as source:
         means = [np.asarray(each.convert("RGB")).mean((0, 1)) for each in (image, source)]

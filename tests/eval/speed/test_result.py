@@ -30,10 +30,10 @@ def test_a_line_knows_whether_it_is_reached(goal: Goal | None, reached: bool | N
     assert make_line("adding", "images/s", 60, baseline=10, goal=goal).reached is reached
 
 
-def test_what_is_nearly_reached_is_not_reached_by_rounding() -> None:
+def test_a_goal_is_not_reached_by_rounding() -> None:
     goal = Goal(of="ratio", at_least=7)
     assert make_line("adding", "images/s", 6.9999999, baseline=1, goal=goal).reached is False
 
 
-def test_what_this_system_cannot_tell_is_not_judged() -> None:
+def test_a_figure_the_system_can_not_measure_is_not_judged() -> None:
     assert make_line("memory", "MB", None, goal=Goal(of="bogv", at_most=1)).reached is None

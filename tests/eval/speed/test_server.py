@@ -9,7 +9,7 @@ from eval.speed.result import Line
 from eval.speed.server import _search_lines, _torch_line
 
 
-def test_torch_in_any_of_the_starts_is_told() -> None:
+def test_a_start_that_loads_torch_is_reported() -> None:
     assert _torch_line([False, False]).reached is True
     assert _torch_line([False, True]).reached is False
     assert _torch_line([False, None]).reached is None

@@ -27,9 +27,7 @@ def test_full_size_decoding_uses_every_pixel() -> None:
     assert not np.array_equal(Decoder(10**6, 10**7).decode(data).pixels, expected)
 
 
-def test_images_are_added_and_none_is_passed_over(
-    setting: Setting, paths: list[Path], tmp_path: Path
-) -> None:
+def test_all_images_are_added(setting: Setting, paths: list[Path], tmp_path: Path) -> None:
     took = add_images(setting, tmp_path / "added", paths[:1], paths[1:], full_size=False)
     assert took.images == 2
     assert took.seconds > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bogv.storage.milvus import OWN_INDEX
+from bogv.storage.milvus import DEFAULT_INDEX
 from eval.ann.measure import AnnOptions, VectorSource
 from eval.ann.sweep import Sweep
 from eval.harness.synthetic import Clustered
@@ -29,5 +29,5 @@ def source(**more: Any) -> VectorSource:
 
 
 def options(*more: Sweep) -> AnnOptions:
-    own = Sweep(OWN_INDEX.type, OWN_INDEX.build, [OWN_INDEX.search])
+    own = Sweep(DEFAULT_INDEX.type, DEFAULT_INDEX.build, [DEFAULT_INDEX.search])
     return AnnOptions([own, *more], k=K, warm_up=2, progress=False)
