@@ -102,10 +102,7 @@ class MilvusStore:
     def _create(self, collection: str, wanted: Any) -> None:
         # Another server that is starting on the same empty database may have created it.
         if not self._call(self._client.has_collection, collection):
-            params = schema.index_params(self.index)
-            self._call(
-                self._client.create_collection, collection, schema=wanted, index_params=params
-            )
+            self._call(self._client.create_collection, collection, schema=wanted)
         self._call(self._client.create_alias, collection, self.name)
 
     def _check_fields(self, wanted: Any) -> None:
@@ -120,9 +117,14 @@ class MilvusStore:
             )
 
     def _ensure_index(self) -> None:
-        """Create the index if it is missing, as when creating the gallery was interrupted."""
+        """Create the index if it is missing: in a new gallery, also if creating it was interrupted.
+
+        There are no rows yet. With `sync`, pymilvus would sleep for 0.5 s before it asks whether
+        the index is built.
+        """
         if not self._call(self._client.list_indexes, self.name):
-            self._call(self._client.create_index, self.name, schema.index_params(self.index))
+            params = schema.index_params(self.index)
+            self._call(self._client.create_index, self.name, params, sync=False)
 
     def drop(self) -> None:
         """Delete the gallery and all its rows."""
