@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from bogv.bootstrap import make_search
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import DIMENSION, Weights
 from bogv.imaging.decoder import Decoder
+from bogv.imaging.sandbox import Sandbox
 from bogv.records import Pixels, Vectors
 from bogv.service import ImageSearch
 from bogv.storage.milvus import MilvusStore
@@ -40,6 +42,16 @@ class FakeEngine:
         return self.compute(pixels)
 
 
+class SharedSandbox(Sandbox):
+    """Decoding processes that outlive a service: starting one takes 0.2 s of a core."""
+
+    def close(self) -> None:
+        """They end with the process that runs the tests."""
+
+
+SANDBOX = SharedSandbox()
+
+
 def fake_embedder(fingerprint: str = "fake0000") -> Embedder:
     """An embedder in no time."""
     return Embedder(Weights("custom", None, fingerprint), FakeEngine())
@@ -60,8 +72,10 @@ def fake_search(
     pending: Path | None = None,
 ) -> ImageSearch:
     """The service on this store with the fake embedder, its thumbnails below `folder`."""
+    decoder = Decoder(max_bytes, max_pixels)
+    decoder.sandbox = SANDBOX
     return make_search(
-        Decoder(max_bytes, max_pixels),
+        decoder,
         embedder or fake_embedder(),
         store,
         folder / "thumbnails",
@@ -82,6 +96,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return out.getvalue()
 
 
+@cache
 def png(seed: int) -> bytes:
     """The bytes of `picture(seed)`."""
     return encoded(picture(seed))
