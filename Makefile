@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/
-# A worker for each core, but no more than memory has room for: each takes 1.5 GB.
-WORKERS ?= logical
+# One worker more than there are cores, since tests wait for servers; no more than memory has room
+# for: each takes 1.5 GB.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test check coverage soak format lock licences clean

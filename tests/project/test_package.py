@@ -18,6 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from bogv import __version__
+from tests.support import models
 from tests.support.fakes import png
 from tests.support.running import ROOT
 
@@ -109,6 +110,7 @@ def client(target: Path, environment: dict[str, str], tmp_path: Path) -> Iterato
     """A client of `bogv serve` from the wheel, started in an empty folder."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    models.lend(tmp_path / "data")
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
