@@ -28,6 +28,8 @@ from eval.statistics.percentiles import percentile, percentile_interval
 
 SCHEMA: Final = 3
 RUN, SUMMARY = "run.json", "summary.csv"
+CHECKSUMS = "SHA256SUMS"
+"""Of run.json and the tables, as `sha256sum --check` reads it."""
 PER_QUERY = "per_query.parquet"
 """The table with one row per query."""
 UPPER = {"ns": 4.0}
@@ -92,9 +94,6 @@ class Result(ResultPart):
     def folder(self) -> str:
         """The name of the result's folder, unique to the measurement's options."""
         raise NotImplementedError
-
-    tables: dict[str, str] = {}
-    """SHA-256 of each table's file, so that one of another run is noticed."""
 
     @property
     def conditions(self) -> dict[str, Any]:
@@ -180,14 +179,15 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
         (folder / RUN).unlink(missing_ok=True)
         for name, frame in tables.items():
             frame.to_parquet(folder / name, index=False)
-        digests = {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in tables
-        }
-        result = result.model_copy(update={"tables": digests})
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
+        run = f"{result.model_dump_json(indent=2)}\n".encode()
+        contents = {RUN: run} | {name: (folder / name).read_bytes() for name in tables}
+        (folder / CHECKSUMS).write_text(
+            "".join(f"{_digest(data)}  {name}\n" for name, data in contents.items()), "utf-8"
+        )
         with atomic_write(folder / RUN) as partial:
-            partial.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
+            partial.write_bytes(run)
     except OSError as error:
         raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error
     return folder
@@ -218,16 +218,25 @@ def read_result(path: Path, kind: type[R]) -> R:
         raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
 
 
-def read_table(path: Path, result: Result, name: str) -> pd.DataFrame:
-    """A table of a result, which must be the one written with it. Raises WorkbenchError."""
-    file = folder_of(path) / name
+def read_table(path: Path, name: str) -> pd.DataFrame:
+    """A table of a result; it and run.json must be those that were written together.
+
+    path: as of `read_kind`. Raises WorkbenchError.
+    """
+    folder = folder_of(path)
     try:
-        data = file.read_bytes()
+        contents = {file: (folder / file).read_bytes() for file in (RUN, name)}
+        sums = (folder / CHECKSUMS).read_text("utf-8")
     except OSError as error:
-        raise WorkbenchError(f"There is no whole result in {file.parent}: {error}") from error
-    if hashlib.sha256(data).hexdigest() != result.tables.get(name):
-        raise WorkbenchError(f"{file} is damaged, or was not written with the {RUN} beside it.")
-    return pd.read_parquet(io.BytesIO(data))
+        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+    for file, data in contents.items():
+        if f"{_digest(data)}  {file}\n" not in sums:
+            raise WorkbenchError(f"{folder / file} is damaged, or not of this result.")
+    return pd.read_parquet(io.BytesIO(contents[name]))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def folder_of(path: Path) -> Path:

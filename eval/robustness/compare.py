@@ -28,8 +28,7 @@ def compare_robustness(
 
 
 def _read(path: Path) -> tuple[Robustness, pd.DataFrame]:
-    result = read_result(path, Robustness)
-    return result, read_table(path, result, PER_QUERY)
+    return read_result(path, Robustness), read_table(path, PER_QUERY)
 
 
 def _compare(

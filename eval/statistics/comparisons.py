@@ -25,7 +25,7 @@ EXACT_UNITS = 14
 """Up to so many units that differ, all 2^14 signs are tried; of more, FLIPS are drawn."""
 FLIPS = 10_000
 FEW_UNITS = 10
-"""With fewer units that differ, the interval is the adjusted one."""
+"""With fewer units that differ, and fewer than half of them, the interval is the adjusted one."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def paired_difference(
     """Is b better than a? a, b: (n,), the same n queries in the same order, from 0 to `upper`.
 
     units: (n,), the sampling unit of each query; None: queries are independent.
-    The interval is Student's over units, with the cluster-robust variance of their mean; with fewer
-    than FEW_UNITS units that differ, after adding half a unit that b lost and half a unit that it
+    The interval is Student's over units, with the cluster-robust variance of their mean; where few
+    units differ, after adding half a unit that b lost and half a unit that it
     won. The test flips the signs of the units' differences: exact if a and b are exchangeable.
     Sources: Cameron, Miller, A practitioner's guide to cluster-robust inference, J. of Human
     Resources 50 (2015); Agresti, Min, Simple improved confidence intervals for comparing matched
@@ -69,7 +69,8 @@ def paired_difference(
     if sums.count < 2:
         return Difference(sums.mean, None, 1.0, sums.count, None)
     differing = int(np.count_nonzero(sums.sums))
-    measured = _add_half_units(sums, upper) if differing < FEW_UNITS else sums
+    is_sparse = differing < min(FEW_UNITS, sums.count / 2)
+    measured = _add_half_units(sums, upper) if is_sparse else sums
     error = float(np.sqrt(measured.variance))
     half = float(stdtrit(sums.count - 1, 1 - ALPHA)) * error
     ends = (max(-upper, measured.mean - half), min(upper, measured.mean + half))

@@ -7,7 +7,7 @@ variance lies between units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,14 +83,15 @@ PERCENTILES = ((200, 50.0), (200, 90.0), (1000, 99.0))
 """Sample sizes and percentiles of latencies."""
 
 
-def simulate(draws: int = DRAWS, seed: int = 0) -> list[SimulationRow]:
-    """The whole table; a minute at DRAWS."""
+def simulate(draws: int = DRAWS, seed: int = 0) -> Iterator[SimulationRow]:
+    """The table, row by row; `draws` datasets for each design."""
     generator = np.random.default_rng(seed)
-    rows = [_mean_row(design, draws, generator) for design in DESIGNS]
+    for design in DESIGNS:
+        yield _mean_row(design, draws, generator)
     for design in PAIRED:
-        rows += _paired_rows(design, draws, generator)
-    rows += [_percentile_row(size, percent, draws, generator) for size, percent in PERCENTILES]
-    return rows
+        yield from _paired_rows(design, draws, generator)
+    for size, percent in PERCENTILES:
+        yield _percentile_row(size, percent, draws, generator)
 
 
 def draw(design: Design, generator: np.random.Generator) -> Values:

@@ -92,5 +92,7 @@ def check_column(values: ArrayLike, name: str) -> Values:
     if column.ndim != 1 or not column.size:
         raise ValueError(f"{name} needs one value per query; its shape is {column.shape}.")
     if not np.isfinite(column).all():
-        raise ValueError(f"{name} is no number for a query; leave out what has no relevant image.")
+        raise ValueError(
+            f"{name} is not finite for a query; exclude queries without a relevant image."
+        )
     return column
