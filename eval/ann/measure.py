@@ -27,7 +27,7 @@ from eval.harness.stopwatch import Stopwatch
 from eval.metrics import ann_recall, ann_recall_ties
 from eval.report.machine import describe_environment
 from eval.report.results import Mean, WeightsPart, means_of
-from eval.statistics import percentile
+from eval.statistics.percentiles import percentile
 from eval.vectors import Neighbours, nearest_neighbours, normalise
 
 CHUNK = 4096
@@ -164,7 +164,7 @@ def _metrics(
         scores = normalise(gallery[found]) @ exact.queries[row]
         by_score.append(ann_recall_ties(scores, exact.scores[row]))
     columns = {f"ann_recall@{options.k}": by_id, f"ann_recall_ties@{options.k}": by_score}
-    return means_of(columns, None, options.seed)
+    return means_of(columns, options.seed)
 
 
 def _cost(run: SearchRun, searched: SearchedIndex, build_seconds: float) -> IndexCost:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from eval.ann.result import Ann, AnnPoint
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, render
-from eval.report.results import weights_lead
+from eval.report.results import interval_text, weights_lead
 
 POINTS = (
     "Each point is an index with one set of parameters. The dark line is the Pareto frontier, its"
@@ -31,7 +31,7 @@ def ann_report(found: Ann) -> Report:
     mean = own.metrics[recall]
     lead.append(
         f"bogv's own index, {own.label}: {recall} {mean.value:.3f}"
-        f" [{mean.ci95[0]:.3f}, {mean.ci95[1]:.3f}], {own.cost.queries_per_second:.0f} queries/s."
+        f" {interval_text(mean, 3)}, {own.cost.queries_per_second:.0f} queries/s."
     )
     return Report(
         f"Approximate search: {found.vectors.gallery:,} vectors of {found.vectors.source}",
@@ -208,7 +208,7 @@ def _table(found: Ann) -> Table:
                 _short(point) + (" (bogv's own)" if point.own else ""),
                 letters.get(number, ""),
                 f"{mean.value:.4f}",
-                f"{mean.ci95[0]:.3f}–{mean.ci95[1]:.3f}",
+                interval_text(mean, 3),
                 f"{point.metrics[ties].value:.4f}",
                 f"{cost.queries_per_second:.1f}",
                 f"{cost.p50_ms:.1f}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -73,6 +73,10 @@ class Ann(Result):
     points: list[AnnPoint]
 
     @property
+    def conditions(self) -> dict[str, Any]:
+        return {"vectors": self.vectors.digest, "k": self.k}
+
+    @property
     def folder(self) -> str:
         asked = [[p.index, p.build, p.search] for p in self.points]
         identity = [self.vectors.digest, self.n, self.k, self.seed, self.threads]
@@ -105,8 +109,11 @@ def points_table(ann: Ann) -> pd.DataFrame:
                 **{f"build_{name}": value for name, value in point.build.items()},
                 **{f"search_{name}": value for name, value in point.search.items()},
                 **{name: mean.value for name, mean in point.metrics.items()},
-                **{f"{name}_low": mean.ci95[0] for name, mean in point.metrics.items()},
-                **{f"{name}_high": mean.ci95[1] for name, mean in point.metrics.items()},
+                **{
+                    f"{name}_{end}": mean.ci95 and mean.ci95[at]
+                    for name, mean in point.metrics.items()
+                    for at, end in enumerate(("low", "high"))
+                },
                 **point.cost.model_dump(),
             }
             for point in ann.points

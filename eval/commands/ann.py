@@ -65,7 +65,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
             " graph indexes vary a little between runs.",
         ),
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the intervals.")] = 0,
     out: Out = Path("results"),
     cache: Annotated[
         Path | None, typer.Option(help="Where embeddings are kept. By default data/cache/eval.")

@@ -23,7 +23,7 @@ from eval.commands.shared import (
     typed_command,
     weights_line,
 )
-from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, interval_text, write
 from eval.retrieval.search import Backend
 from eval.robustness.edits import EDITS, edit_variants
 from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, measure
@@ -47,7 +47,7 @@ def robustness(  # noqa: PLR0913, PLR0917 - one for each option
         Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
     ] = "exact",
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the sample, the edits and the bootstrap.")
+        int, typer.Option(min=0, help="Of the sample, the edits and the intervals.")
     ] = 0,
     out: Out = Path("results"),
     cache: Annotated[
@@ -111,7 +111,7 @@ def _print_outcome(outcome: RobustnessOutcome, folder: Path) -> None:
     print(f"Embedded: {outcome.new:,} now, {images - outcome.new:,} from the cache\n")
     for name in (name for name in result.metrics if "/" not in name):
         mean = result.metrics[name]
-        print(f"{name:14} {mean.value:.4f}  [{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]")
+        print(f"{name:14} {mean.value:.4f}  {interval_text(mean)}")
     print(f"\n{HEADLINE} by edit and strength")
     print(f"{'none':12} {result.metrics[f'{HEADLINE}/none'].value:.2f}")
     for edit, strengths in result.edits.items():

@@ -34,7 +34,7 @@ from eval.embedding.settings import (
     Tta,
     network_of,
 )
-from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.report.results import PER_QUERY, UNTRAINED_NOTE, interval_text, write
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
@@ -59,7 +59,7 @@ BackendOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option(min=2, help="Maximum number of images, sampled by --seed.")
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of the samples and the bootstrap.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of the samples and the intervals.")]
 LossesOption = Annotated[
     bool, typer.Option(help="Measure the losses by PCA, the index and the REST path.")
 ]
@@ -169,7 +169,7 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     print(f"{'metric':30} {'value':>8}  95% interval")
     for name, mean in run.metrics.items():
         mark = "  <- headline" if name == run.dataset.headline else ""
-        print(f"{name:30} {mean.value:8.4f}  [{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]{mark}")
+        print(f"{name:30} {mean.value:8.4f}  {interval_text(mean)}{mark}")
     if run.losses is not None:
         _print_ablation(run.losses)
     for anchor in run.anchors:

@@ -29,7 +29,7 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     warm_up: Annotated[
         int, typer.Option(min=0, help="Queries whose time isn't counted.")
     ] = ScaleOptions.warm_up,
-    seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the vectors and the intervals.")] = 0,
     out: Out = Path("results"),
     as_json: Json = False,
 ) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from eval.data import layouts, packages
 from eval.data.catalogue import (
     DatasetError,
     Folder,
+    Protocol,
     ScikitLearn,
     Spec,
     Torchvision,
@@ -29,6 +30,16 @@ from eval.data.catalogue import (
 )
 from eval.data.items import Item, LayoutError, RawDataset, Truth
 from eval.vectors import Indices
+
+UnitName = Literal["class", "group", "landmark", "query"]
+UNITS: dict[Protocol, UnitName] = {
+    "leave-one-out": "class",
+    "query-gallery": "class",
+    "revisited": "landmark",
+    "copy": "group",
+    "groups-of-four": "group",
+}
+"""What a protocol's queries come in. `copy`: an original's edits."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,22 @@ class Dataset:
     def junk(self, query: int) -> Indices:
         """Junk: images that are neither right nor wrong, and are removed from the ranking."""
         return np.array(self.truth[query].junk if self.truth else (), dtype=np.intp)
+
+    def unit(self, query: int) -> str:
+        """The sampling unit of a query (an index into `items`): what `unit_name` says it is.
+
+        Queries of one unit are after the same images, so their scores depend on each other; units
+        are independent, and are what a bootstrap or a sample has to draw. A query without a label
+        is a unit of its own, named by its id.
+        """
+        item = self.items[query]
+        return item.id if item.label is None else item.label
+
+    @cached_property
+    def unit_name(self) -> UnitName:
+        """What a sampling unit is called; "query" where no two queries share one."""
+        units = {self.unit(query) for query in self.queries}
+        return "query" if len(units) == len(self.queries) else UNITS[self.spec.protocol]
 
     @cached_property
     def _by_label(self) -> dict[str | None, Indices]:

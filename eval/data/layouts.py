@@ -11,7 +11,7 @@ import csv
 import pickle
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -232,13 +232,11 @@ def revisited(root: Path) -> RawDataset:
     if missing := [name for name in [*gallery, *queries] if name not in path_of]:
         raise LayoutError(f"{len(missing)} photos are missing, such as {missing[0]!r}.")
     items = [file_item(root, path_of[name], None) for name in gallery]
-    truth = {}
-    for name, right in zip(queries, ground, strict=True):
-        path = path_of[name]
-        # The landmark: all_souls_000013 is of all_souls.
-        label, crop = name.rsplit("_", 1)[0], partial(_cropped, path, _box(right))
-        truth[len(items)] = _medium(right, len(gallery))
-        items.append(Item(path.relative_to(root).as_posix(), label, crop))
+    answers = [_medium(right, len(gallery)) for right in ground]
+    truth = dict(enumerate(answers, len(gallery)))
+    for name, right, first in zip(queries, ground, _landmarks(answers), strict=True):
+        crop = partial(_cropped, path_of[name], _box(right))
+        items.append(Item(path_of[name].relative_to(root).as_posix(), queries[first], crop))
     return RawDataset(items, list(truth), list(range(len(gallery))), truth)
 
 
@@ -298,6 +296,20 @@ def _medium(right: Mapping[str, Any], size: int) -> Truth:
     if any(not 0 <= index < size for index in (*easy, *hard, *junk)):
         raise LayoutError("The ground truth names images that its list doesn't have.")
     return Truth(tuple(sorted({*easy, *hard})), tuple(sorted(junk)))
+
+
+def _landmarks(answers: Sequence[Truth]) -> list[int]:
+    """For each query the first one of its landmark: queries that share a relevant image.
+
+    Names don't tell: oxford_002985 is the third query of the landmark of all_souls_000013.
+    """
+    first = list(range(len(answers)))
+    for query, answer in enumerate(answers):
+        relevant = set(answer.relevant)
+        same = {first[other] for other in range(query) if relevant & set(answers[other].relevant)}
+        joined = min(same, default=query)
+        first = [joined if landmark in {*same, query} else landmark for landmark in first]
+    return first
 
 
 def _cropped(path: Path, box: Box) -> bytes:

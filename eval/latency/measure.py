@@ -39,7 +39,7 @@ from eval.latency.result import REMAINDER, FirstRequest, ImagesPart, Latency, Lo
 from eval.latency.service_target import ServiceSetup, ServiceTarget, fill_service, start_cold
 from eval.report.machine import describe_environment
 from eval.report.results import Mean, percentile_mean, weights_part
-from eval.statistics import percentile
+from eval.statistics.percentiles import percentile
 
 REQUESTS = "requests.parquet"
 SHARES = (0.25, 0.5, 0.75, 0.9)

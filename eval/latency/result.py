@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from eval.report.results import Result, ResultPart, WeightsPart, short_hash
 
@@ -87,7 +87,7 @@ class Latency(Result):
 
     metrics: `latency_p50_ms@c4` is the median of the closed loop with four callers; `@open50%` of
     the open loop at half the best throughput; `@12.5/s` at that rate. Their intervals are of order
-    statistics (`eval.statistics.percentile_interval`).
+    statistics (`eval.statistics.percentiles.percentile_interval`).
     """
 
     kind: Literal["latency"] = "latency"
@@ -119,6 +119,14 @@ class Latency(Result):
         identity += [self.timeout_seconds, self.warm_up, self.seed, loads]
         kind = "service" if self.target == "service" else "rest"
         return f"latency-{kind}-{self.weights.name}-{short_hash(identity)}"
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "images": self.images.digest,
+            "gallery": self.gallery,
+            "number of hits": self.limit,
+        }
 
     @property
     def labels(self) -> dict[str, str | int]:

@@ -7,30 +7,40 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bogv.embedding.weights import UNTRAINED
 from bogv.files import atomic_write
 from eval.errors import WorkbenchError
 from eval.report.document import Report
 from eval.report.document import write as write_report
-from eval.statistics import percentile, percentile_interval, summarise
+from eval.statistics.intervals import summarise
+from eval.statistics.percentiles import percentile, percentile_interval
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 RUN, SUMMARY = "run.json", "summary.csv"
+CHECKSUMS = "SHA256SUMS"
+"""Of run.json and the tables, as `sha256sum --check` reads it."""
 PER_QUERY = "per_query.parquet"
 """The table with one row per query."""
+UPPER = {"ns": 4.0}
+"""Upper bounds of metrics where these are not 1."""
 UNTRAINED_NOTE = (
     "UNTRAINED weights: the network finds only near-duplicates and similar colours. These figures"
     " say nothing about the quality of trained weights."
 )
+
+
+R = TypeVar("R", bound="Result")
 
 
 class ResultPart(BaseModel):
@@ -50,10 +60,15 @@ class WeightsPart(ResultPart):
 
 
 class Mean(ResultPart):
-    """A mean over queries with its bootstrap 95% interval."""
+    """A mean over queries, or a percentile, with its 95% interval."""
 
     value: float
-    ci95: tuple[float, float]
+    ci95: tuple[float, float] | None
+    """None where the sample is too small for one."""
+    units: int | None = None
+    """Number of sampling units that the interval is over: queries, or groups of them."""
+    method: str | None = None
+    """How the interval was computed: `eval.statistics.intervals`, or order statistics."""
 
 
 class Result(ResultPart):
@@ -61,7 +76,7 @@ class Result(ResultPart):
 
     weights: WeightsPart | None
     """None: no network was used, as with synthetic vectors."""
-    schema_version: Literal[2] = SCHEMA
+    schema_version: Literal[3] = SCHEMA
     kind: str
     """The command's name."""
     command: str
@@ -81,16 +96,25 @@ class Result(ResultPart):
         raise NotImplementedError
 
     @property
+    def conditions(self) -> dict[str, Any]:
+        """What must be equal in two results that are compared."""
+        return {}
+
+    @property
     def labels(self) -> dict[str, str | int]:
         """The first columns of summary.csv, which identify the run when files are joined."""
         return {"weights": weights_text(self.weights)}
 
 
 def means_of(
-    columns: Mapping[str, ArrayLike], classes: ArrayLike | None, seed: int
+    columns: Mapping[str, ArrayLike],
+    seed: int,
+    units: ArrayLike | None = None,
+    classes: ArrayLike | None = None,
 ) -> dict[str, Mean]:
-    """The means of the metrics over the queries, as `eval.statistics.summarise` returns them."""
-    summary = summarise(columns, classes, seed)
+    """The means of the metrics over the queries, as `eval.statistics.intervals.summarise` has
+    them."""
+    summary = summarise(columns, units, classes, seed, UPPER)
     return {name: Mean.model_validate(dict(found)) for name, found in summary.items()}
 
 
@@ -99,9 +123,20 @@ def percentile_mean(ordered: ArrayLike, percent: float) -> Mean:
 
     ordered: (n,), ascending.
     """
-    low, high = percentile_interval(ordered, percent)
-    value = percentile(ordered, percent)
-    return Mean(value=round(value, 3), ci95=(round(low, 3), round(high, 3)))
+    ends = percentile_interval(ordered, percent)
+    return Mean(
+        value=round(percentile(ordered, percent), 3),
+        ci95=ends and (round(ends[0], 3), round(ends[1], 3)),
+        units=len(np.asarray(ordered)),
+        method="order statistics" if ends else "none",
+    )
+
+
+def interval_text(mean: Mean, digits: int = 4) -> str:
+    """`[0.8100, 0.9300]`; `no interval` where there is none."""
+    if mean.ci95 is None:
+        return "no interval"
+    return f"[{mean.ci95[0]:.{digits}f}, {mean.ci95[1]:.{digits}f}]"
 
 
 def weights_lead(weights: WeightsPart) -> list[str]:
@@ -146,11 +181,67 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
             frame.to_parquet(folder / name, index=False)
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
+        run = f"{result.model_dump_json(indent=2)}\n".encode()
+        contents = {RUN: run} | {name: (folder / name).read_bytes() for name in tables}
+        (folder / CHECKSUMS).write_text(
+            "".join(f"{_digest(data)}  {name}\n" for name, data in contents.items()), "utf-8"
+        )
         with atomic_write(folder / RUN) as partial:
-            partial.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
+            partial.write_bytes(run)
     except OSError as error:
         raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error
     return folder
+
+
+def read_kind(path: Path) -> str:
+    """What a result measured. path: its folder, or the run.json in it. Raises WorkbenchError."""
+    folder = folder_of(path)
+    try:
+        return str(json.loads((folder / RUN).read_bytes())["kind"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+
+
+def read_result(path: Path, kind: type[R]) -> R:
+    """A result. path: as of `read_kind`. Raises WorkbenchError."""
+    folder = folder_of(path)
+    try:
+        return kind.model_validate_json((folder / RUN).read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise WorkbenchError(
+            f"{folder / RUN} is no result of this version (schema {SCHEMA}):"
+            f" {where or 'the file'}: {fault['msg']}."
+        ) from error
+    except OSError as error:
+        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+
+
+def read_table(path: Path, name: str) -> pd.DataFrame:
+    """A table of a result; it and run.json must be those that were written together.
+
+    path: as of `read_kind`. Raises WorkbenchError.
+    """
+    folder = folder_of(path)
+    try:
+        contents = {file: (folder / file).read_bytes() for file in (RUN, name)}
+        sums = (folder / CHECKSUMS).read_text("utf-8")
+    except OSError as error:
+        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+    for file, data in contents.items():
+        if f"{_digest(data)}  {file}\n" not in sums:
+            raise WorkbenchError(f"{folder / file} is damaged, or not of this result.")
+    return pd.read_parquet(io.BytesIO(contents[name]))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def folder_of(path: Path) -> Path:
+    """A result's folder, named by itself or by the run.json in it."""
+    return path.parent if path.name == RUN else path
 
 
 def _write_summary(path: Path, result: Result) -> None:
@@ -159,4 +250,4 @@ def _write_summary(path: Path, result: Result) -> None:
         writer = csv.writer(file)
         writer.writerow([*result.labels, "metric", "value", "ci95_low", "ci95_high"])
         for name, mean in result.metrics.items():
-            writer.writerow([*result.labels.values(), name, mean.value, *mean.ci95])
+            writer.writerow([*result.labels.values(), name, mean.value, *(mean.ci95 or ("", ""))])

@@ -20,11 +20,12 @@ from bogv.service import MAX_LIMIT
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset, draw_sample
 from eval.embedding.settings import EmbeddingSettings
+from eval.report.results import UPPER
 from eval.retrieval.ablation_result import Ablation, AblationStep, MetricLoss, StepMetric, StepName
 from eval.retrieval.rest_path import rank_over_rest
 from eval.retrieval.scoring import QueryResult, has_relevant, score
 from eval.retrieval.search import Ranking, rank_exactly, rank_in_milvus
-from eval.statistics import paired_bootstrap
+from eval.statistics.comparisons import paired_difference
 
 Values = dict[str, list[float]]
 """Metric -> its value for each query, ordered by the queries' ids."""
@@ -138,13 +139,14 @@ class _Steps:
     ) -> None:
         """Enter a step by its answers; they are put into the order of the queries' ids."""
         ordered = sorted(query_results, key=lambda query_result: query_result.query)
+        units = [query_result.unit for query_result in ordered]
         headline = self.run.dataset.spec.headline
         values = {
             metric: [query_result.scores[metric] for query_result in ordered]
             for metric in dict.fromkeys([headline, "map"])
         }
         metrics = {
-            metric_name(metric, len(self.run.dataset.gallery)): self._metric(metric, column)
+            metric_name(metric, len(self.run.dataset.gallery)): self._metric(metric, column, units)
             for metric, column in values.items()
         }
         self._before = values
@@ -158,11 +160,12 @@ class _Steps:
             )
         )
 
-    def _metric(self, metric: str, values: Sequence[float]) -> StepMetric:
+    def _metric(self, metric: str, values: Sequence[float], units: Sequence[str]) -> StepMetric:
         value = float(np.mean(values))
         if self._before is None:
             return StepMetric(value=value, loss=None)
-        found = paired_bootstrap(values, self._before[metric], self.run.seed)
+        before, upper = self._before[metric], UPPER.get(metric, 1.0)
+        found = paired_difference(values, before, units, self.run.seed, upper)
         return StepMetric(value=value, loss=MetricLoss(value=found.value, ci95=found.ci95))
 
 

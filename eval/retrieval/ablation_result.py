@@ -18,8 +18,8 @@ class MetricLoss(ResultPart):
 
     value: float
     """In the metric's own unit: 0.01 is a point."""
-    ci95: tuple[float, float]
-    """Paired bootstrap over the queries: where it holds 0, there may be no loss."""
+    ci95: tuple[float, float] | None
+    """Over the sampling units; where it holds 0, there may be no loss. None for a single unit."""
 
 
 class StepMetric(ResultPart):
@@ -65,7 +65,7 @@ def ablation_table(ablation: Ablation) -> Table:
 def _notes(ablation: Ablation) -> list[str]:
     what = (
         "A loss is the step before less this one, over the same queries: above 0 it got worse; in"
-        " brackets its 95% interval (paired bootstrap). A point is 0.01; of ns, it is 1."
+        " brackets its 95% interval (paired, over the sampling units). A point is 0.01; of ns, 1."
     )
     notes = [
         what,
@@ -79,5 +79,6 @@ def _cells(name: str, metric: StepMetric) -> tuple[str, str]:
         return f"{metric.value:.4f}", "–"
     points = 1 if name == "ns" else 100
     # + 0.0 turns -0.0 into 0.0.
-    loss, low, high = (round(points * v, 2) + 0.0 for v in (metric.loss.value, *metric.loss.ci95))
-    return f"{metric.value:.4f}", f"{loss:+.2f} [{low:+.2f}, {high:+.2f}]"
+    ends = metric.loss.ci95 or ()
+    loss, *around = (f"{round(points * v, 2) + 0.0:+.2f}" for v in (metric.loss.value, *ends))
+    return f"{metric.value:.4f}", f"{loss} [{', '.join(around)}]" if around else loss

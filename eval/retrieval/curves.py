@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.retrieval.scoring import DEEP
-from eval.statistics import Summary, summarise
+from eval.statistics.intervals import Summary, summarise
 
 Curve = NDArray[np.float64]
-"""(k, 3): mean, lower and upper end of its 95% interval."""
+"""(k, 3): mean, lower and upper end of its 95% interval, NaN where there is none."""
 
 STEPS = (*range(1, 11), 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
@@ -30,7 +30,7 @@ class Curves:
 
 
 def compute_curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, seed: int) -> Curves:
-    """Both curves, with bootstrap intervals over the queries.
+    """Both curves, with intervals over the sampling units.
 
     queries: of per_query.parquet. also: the run's k, at which the curves equal the metrics of
     run.json, with their intervals. deepest: the length of the rankings; the curves end at 100.
@@ -43,7 +43,7 @@ def compute_curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, see
     columns = {f"hit {k}": first <= k for k in ks} | {
         f"recall {k}": found[:, at] / total for at, k in enumerate(ks)
     }
-    summary = summarise(columns, None, seed)
+    summary = summarise(columns, queries["unit"], None, seed)
     return Curves(
         ks=ks.tolist(),
         hit_rate=np.array([_row(summary[f"hit {k}"]) for k in ks]),
@@ -53,4 +53,4 @@ def compute_curves(queries: pd.DataFrame, also: Iterable[int], deepest: int, see
 
 
 def _row(mean: Summary) -> list[float]:
-    return [mean["value"], *mean["ci95"]]
+    return [mean["value"], *(mean["ci95"] or (np.nan, np.nan))]

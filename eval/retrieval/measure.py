@@ -231,7 +231,7 @@ def _means(query_results: Sequence[QueryResult], seed: int) -> dict[str, Mean]:
     }
     labels = [query_result.label for query_result in query_results]
     classes: Any = None if None in labels else labels
-    return means_of(columns, classes, seed)
+    return means_of(columns, seed, [each.unit for each in query_results], classes)
 
 
 def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> DatasetPart:
@@ -242,6 +242,7 @@ def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> Dataset
         protocol=spec.protocol,
         headline=spec.headline,
         overlaps_imagenet=spec.overlaps_imagenet,
+        unit=dataset.unit_name,
         limit=limit,
         digest=dataset_digest(dataset, embedded.digests),
     )

@@ -12,9 +12,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarForm
 
 from eval.report.document import Figure, plain
 from eval.report.plots import BLUE, GREEN, GREY, RED, render
+from eval.report.results import UPPER
 from eval.retrieval.curves import Curve, Curves
 from eval.retrieval.similarities import Bins, Similarities, coarse, quantile
-from eval.statistics import bootstrap_interval
+from eval.statistics.intervals import mean_summary
 
 SHOWN = 24
 """So many classes have bars of their own; of more, the best and the worst dozen."""
@@ -88,7 +89,8 @@ class ClassMean:
     name: str
     queries: int
     value: float
-    ci95: tuple[float, float]
+    ci95: tuple[float, float] | None
+    """None for a class of one query."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Classes:
 def rank_classes(queries: pd.DataFrame, metric: str, seed: int) -> Classes | None:
     """The classes by their mean of the metric; None where there are no two of them.
 
-    Of equals the first by name comes first. Intervals are bootstrapped within the class.
+    Of equals the first by name comes first. Intervals are over the queries of the class.
     """
     if queries["label"].isna().any() or queries["label"].nunique() < 2:
         return None
@@ -119,7 +121,7 @@ def rank_classes(queries: pd.DataFrame, metric: str, seed: int) -> Classes | Non
                 name,
                 values[name].size,
                 float(values[name].mean()),
-                bootstrap_interval(values[name], seed),
+                mean_summary(values[name], None, seed, UPPER.get(metric, 1.0))["ci95"],
             )
             for name in names
         ]
@@ -147,7 +149,7 @@ def _draw_classes(axes: Axes, found: Classes, metric: str) -> None:
     positions = [*range(len(found.best)), *range(below, below + len(found.worst))]
     bars = [*found.best, *found.worst]
     means = np.array([each.value for each in bars])
-    low, high = np.array([each.ci95 for each in bars]).T
+    low, high = np.array([each.ci95 or (each.value, each.value) for each in bars]).T
     whiskers = np.maximum([means - low, high - means], 0)
     style = {"ecolor": "#333333", "elinewidth": 1.5, "capsize": 3}
     axes.barh(positions, means, height=0.72, color=BLUE, alpha=0.75, xerr=whiskers, error_kw=style)

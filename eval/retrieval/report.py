@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from bogv.imaging.decoder import Decoder
+from eval.data.datasets import UnitName
 from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance_section
-from eval.report.results import Mean, weights_lead
+from eval.report.results import interval_text, weights_lead
 from eval.retrieval.ablation_result import ablation_table
 from eval.retrieval.curves import compute_curves
 from eval.retrieval.failures import failure_strips
@@ -80,7 +81,7 @@ def _lead(run: Run) -> list[str]:
     name, headline = run.dataset.headline, run.headline
     lead = weights_lead(run.weights)
     lead.append(
-        f"{name} is {headline.value:.4f}, 95% interval {_interval(headline)}, over {run.n:,}"
+        f"{name} is {headline.value:.4f}, 95% interval {interval_text(headline)}, over {run.n:,}"
         f" queries ({explain(name)})."
     )
     sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
@@ -114,12 +115,18 @@ def explain(metric: str) -> str:
     return EXPLAINED.get(name + at, "").format(ranks=ranks)
 
 
+UNITS: dict[UnitName, str] = {
+    "class": "classes",
+    "group": "groups",
+    "landmark": "landmarks",
+    "query": "queries",
+}
+ENOUGH_UNITS = 20
+"""From so many on the intervals hold: `python -m eval selftest --statistics`."""
+
+
 def _deep(run: Run) -> str:
     return "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
-
-
-def _interval(mean: Mean) -> str:
-    return f"[{mean.ci95[0]:.4f}, {mean.ci95[1]:.4f}]"
 
 
 def _metrics(run: Run) -> Section:
@@ -131,13 +138,20 @@ def _metrics(run: Run) -> Section:
     for name in names:
         row = [f"{name} ◀" if name == run.dataset.headline else name]
         for key in (name, f"{name}_per_class") if by_class else (name,):
-            row += [f"{run.metrics[key].value:.4f}", _interval(run.metrics[key])]
+            row += [f"{run.metrics[key].value:.4f}", interval_text(run.metrics[key])]
         rows.append([*row, explain(name)])
+    units = run.headline.units or run.n
     caption = (
-        "◀ marks the headline, this dataset's usual metric. Intervals: bootstrap, 95%. By"
-        " class: the mean of the classes' means."
+        "◀ marks the headline, this dataset's usual metric. The 95% intervals are over"
+        f" {units:,} {UNITS[run.dataset.unit]}: Wilson's for shares, else bootstrap-t. By class:"
+        " the mean of the classes' means, over classes."
     )
     blocks: list[Block] = [Table([*columns, "what it is"], rows, caption)]
+    if units < ENOUGH_UNITS:
+        blocks.append(
+            f"The intervals are over {units} {UNITS[run.dataset.unit]} only, and rough: below"
+            f" {ENOUGH_UNITS} they hold the truth less often than they say."
+        )
     if run.depth is not None:
         blocks.append(
             f"A ranking ends at rank {run.depth:,}: map, map_trapezoid, map@r, r_precision and mrr"

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import ValidationError
 
 from eval.data.catalogue import Anchor, Protocol
+from eval.data.datasets import UnitName
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
-from eval.errors import WorkbenchError
 from eval.report.results import (
     PER_QUERY,
-    RUN,
-    SCHEMA,
     Mean,
     Result,
     ResultPart,
     WeightsPart,
+    read_result,
+    read_table,
     short_hash,
 )
 from eval.retrieval.ablation_result import Ablation
@@ -35,6 +34,8 @@ class DatasetPart(ResultPart):
     protocol: Protocol
     headline: str
     overlaps_imagenet: str
+    unit: UnitName
+    """What the intervals draw: the sampling unit of the queries."""
     limit: int | None
     digest: str
     """Hash of ids, bytes, labels, roles and ground truth: equal for equal queries and galleries."""
@@ -91,6 +92,19 @@ class Run(Result):
         return "-".join([*parts, short_hash(identity)])
 
     @property
+    def conditions(self) -> dict[str, Any]:
+        """Weights, settings, engine and backend may differ: they are what is compared."""
+        return {
+            "dataset": self.dataset.id,
+            "protocol": self.dataset.protocol,
+            "limit": self.dataset.limit,
+            "k": self.k,
+            "dataset's digest (images, labels, roles; with --limit also --seed)": (
+                self.dataset.digest
+            ),
+        }
+
+    @property
     def labels(self) -> dict[str, str | int]:
         return {
             **super().labels,
@@ -107,6 +121,7 @@ def query_table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
         {
             "query": query_result.query,
             "label": query_result.label,
+            "unit": query_result.unit,
             "first_relevant": query_result.first_relevant,
             "first_relevant_id": query_result.first_relevant_id,
             "first_relevant_score": query_result.first_relevant_score,
@@ -125,19 +140,5 @@ def query_table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
 
 def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
     """The run and its queries. path: its folder, or the run.json in it. Raises WorkbenchError."""
-    folder = path.parent if path.name == RUN else path
-    try:
-        run = Run.model_validate_json((folder / RUN).read_bytes())
-        queries = pd.read_parquet(folder / PER_QUERY)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise WorkbenchError(
-            f"{folder / RUN} is no result of this version (schema {SCHEMA}):"
-            f" {where or 'the file'}: {fault['msg']}."
-        ) from error
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
-    if missing := {"query", "first_relevant"} - set(queries.columns):
-        raise WorkbenchError(f"{folder / PER_QUERY} has no column {sorted(missing)}.")
-    return run, queries
+    run = read_result(path, Run)
+    return run, read_table(path, PER_QUERY)

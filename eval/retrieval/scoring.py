@@ -27,6 +27,8 @@ class QueryResult:
     query: str
     """The item's id."""
     label: str | None
+    unit: str
+    """The sampling unit: `eval.data.datasets.Dataset.unit`."""
     first_relevant: int | None
     """Rank of the first relevant image, counted from 1; None: not in the ranking."""
     first_relevant_id: str | None
@@ -89,6 +91,7 @@ def _score_ranking(
     return QueryResult(
         query=dataset.items[query].id,
         label=dataset.items[query].label,
+        unit=dataset.unit(query),
         first_relevant=None if first is None else first + 1,
         first_relevant_id=None if first is None else dataset.items[int(judged_items[first])].id,
         first_relevant_score=None if first is None else round(float(scores[first]), 6),

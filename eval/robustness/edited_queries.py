@@ -115,6 +115,7 @@ def mark_copies(
     copies: dict[int, tuple[int, ...]] = {}
     for original in edited.originals:
         distances = squares + squares[original] - 2 * (gallery @ gallery[original])
+        distances[original] = 0  # which rounding may hide
         copies[original] = tuple(
             other
             for other in np.flatnonzero(distances < CLOSE).tolist()

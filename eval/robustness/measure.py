@@ -48,7 +48,7 @@ class RobustnessOptions:
     """1 is always among them."""
     backend: Backend = "exact"
     seed: int = 0
-    """Of the sample, the edits and the bootstrap."""
+    """Of the sample, the edits and the intervals."""
     command: str = ""
     """As it was typed, for run.json."""
     progress: bool = True
@@ -157,7 +157,7 @@ def means(query_results: Sequence[EditedQueryResult], seed: int) -> dict[str, Me
     """Means over all edited images, over each edit, each strength, and the unedited control.
 
     query_results: ordered by image; each image has all edits. The values of an image's edits are
-    averaged first: the bootstrap then draws images.
+    averaged first: the units of the intervals are images.
     """
     images = [
         {query_result.variant: query_result.scores for query_result in group}
@@ -173,7 +173,7 @@ def means(query_results: Sequence[EditedQueryResult], seed: int) -> dict[str, Me
         for suffix, group in groups.items()
         for name in images[0][CONTROL]
     }
-    return means_of(columns, None, seed)
+    return means_of(columns, seed)
 
 
 def _strengths(chosen: Sequence[EditVariant]) -> dict[str, list[str]]:

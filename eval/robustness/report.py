@@ -171,6 +171,8 @@ def _rank(rank: float) -> str:
 
 
 def _interval(mean: Mean, percent: bool = False) -> str:
+    if mean.ci95 is None:
+        return "none"
     low, high = mean.ci95
     return f"{low:.1%} to {high:.1%}" if percent else f"{low:.2f}–{high:.2f}"
 
@@ -291,5 +293,5 @@ def _method(result: Robustness) -> list[str]:
         "The rank of an edited image's original is that of the original or of a copy with the same"
         " bytes or pixels. Another photo of the same thing counts as wrong."
     )
-    intervals = "The 95% intervals are bootstrapped over originals, each with all of its edits."
+    intervals = "The 95% intervals are over originals, each with all of its edits."
     return [queries, right, intervals, f"Command: {result.command}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -40,8 +40,8 @@ class Robustness(Result):
     """The maximum length of a ranking; None: the whole gallery. Images beyond it have no rank."""
     metrics: dict[str, Mean]
     """`<name>`: over all edited images; `<name>/<edit>` and `<name>/<edit>:<strength>`: over some
-    of them; `<name>/none`: over the unedited. The bootstrap draws originals, each with all of its
-    edits: they are not independent of each other."""
+    of them; `<name>/none`: over the unedited. Intervals draw originals, each with all of its edits:
+    they are not independent of each other."""
 
     @property
     def headline(self) -> Mean:
@@ -58,6 +58,15 @@ class Robustness(Result):
             f"{self.dataset}-robustness-{self.weights.name}-{self.backend}-{self.n}"
             f"-{short_hash(identity)}"
         )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "edits": self.edits,
+            "k": self.k,
+            "digest of the edited images (also by --seed)": self.digest,
+        }
 
     @property
     def labels(self) -> dict[str, str | int]:

@@ -26,7 +26,7 @@ from eval.report.results import Mean, means_of
 from eval.scale import worker
 from eval.scale.result import Scale, ScalePoint, SearchFigures
 from eval.scale.worker import FilledGallery, ReopenedGallery, TimedQueries
-from eval.statistics import percentile
+from eval.statistics.percentiles import percentile
 from eval.vectors import Neighbours, nearest_neighbours
 
 BLOCK = 4096
@@ -132,7 +132,7 @@ def _summarise_searches(searches: TimedQueries, exact: Neighbours) -> SearchFigu
 
 
 def _mean(searches: TimedQueries, exact: Neighbours, options: ScaleOptions) -> Mean:
-    return means_of({"recall": _recalls(searches, exact)}, None, options.seed)["recall"]
+    return means_of({"recall": _recalls(searches, exact)}, options.seed)["recall"]
 
 
 def _disk_mib(folder: Path) -> float:

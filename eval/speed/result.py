@@ -108,8 +108,8 @@ class Speed(Result):
     ann_recall), seconds, others, stages, lines.
 
     metrics: `search_p50_ms@c8` is the median latency with eight clients, with the interval of
-    order statistics (`eval.statistics.percentile_interval`); `ann_recall@10` is of bogv's index,
-    whose graph comes out a little different each time.
+    order statistics (`eval.statistics.percentiles`); `ann_recall@10` is of bogv's index, whose
+    graph comes out a little different each time.
     """
 
     kind: Literal["speed"] = "speed"

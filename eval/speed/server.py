@@ -23,7 +23,7 @@ from eval.report.results import Mean, means_of, percentile_mean
 from eval.speed.result import Goal, Line, make_line
 from eval.speed.setting import Setting, SpeedOptions
 from eval.speed.worker import K, fill_gallery, search_by_baseline
-from eval.statistics import percentile
+from eval.statistics.percentiles import percentile
 
 USUAL_SEARCHES = 20
 """Searches of the baseline, which is slow, with little variance."""
@@ -120,7 +120,7 @@ def measure_searches(
     """
     report_step("filling the gallery")
     recalls = run_in_process(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
-    metrics = means_of({f"ann_recall@{K}": recalls}, None, options.seed)
+    metrics = means_of({f"ann_recall@{K}": recalls}, options.seed)
     report_step("searching the usual way")
     usual = run_in_process(
         search_by_baseline,

@@ -19,7 +19,7 @@ from eval.metrics import (
     order,
     score_query,
 )
-from eval.statistics import summarise
+from eval.statistics.intervals import summarise
 from tests.eval.support.metrics import Judged, judged, places
 
 
@@ -111,7 +111,10 @@ def test_pytorch_metric_learning_agrees(monkeypatch: pytest.MonkeyPatch) -> None
         ours.append(score_query(found, count_relevant(relevant, int(query)), ks=[1]))
     assert count_relevant([29], query_id=29) == 0
     means = summarise(
-        {name: [scores[name] for scores in ours] for name in ours[0]}, labels[:-1], seed=0
+        {name: [scores[name] for scores in ours] for name in ours[0]},
+        None,
+        labels[:-1],
+        seed=0,
     )
     names = {  # theirs, ours, and how near: their reciprocal ranks are float32
         "precision_at_1": ("hit_rate@1", 1e-9),

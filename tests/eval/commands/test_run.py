@@ -36,10 +36,12 @@ def test_a_folder_is_measured_and_written(
         "report.html",
         "report.md",
         "summary.csv",
+        "SHA256SUMS",
     }
     run = json.loads((written / "run.json").read_text())
-    assert run["schema_version"] == 2
-    assert run["metrics"]["hit_rate@1"] == {"value": 1.0, "ci95": [1.0, 1.0]}
+    assert run["schema_version"] == 3
+    mean = run["metrics"]["hit_rate@1"]
+    assert (mean["value"], mean["ci95"][1], mean["method"]) == (1.0, 1.0, "Wilson")
     assert run["metrics"]["recall@3_per_class"]["value"] == 1.0
     assert run["metrics"]["precision@3"]["value"] == pytest.approx(1)
     assert (run["n"], run["k"], run["depth"], run["backend"]) == (16, [1, 3], None, "exact")

@@ -99,6 +99,35 @@ def test_groceries_search_the_gallery_or_the_studio_pictures(
         assert {dataset.items[index].label for index in indices} == {dataset.items[query].label}
 
 
+def units(dataset: Dataset) -> list[str]:
+    return [dataset.unit(query) for query in dataset.queries]
+
+
+def test_the_queries_of_a_category_come_in_classes(tmp_path: Path) -> None:
+    dataset = load("folder", classes(tmp_path, a=2, b=1))
+    assert (dataset.unit_name, units(dataset)) == ("class", ["a", "a", "b"])
+
+
+def test_ukbench_comes_in_groups_of_four(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"ukbench{number:05d}.jpg" for number in range(8)))
+    dataset = load(listed("ukbench"), tmp_path)
+    assert (dataset.unit_name, units(dataset)) == ("group", ["0000"] * 4 + ["0001"] * 4)
+
+
+def test_an_original_and_its_edits_are_a_group(tmp_path: Path) -> None:
+    names = ("original/200000.jpg", "original/200100.jpg", "strong/200001.jpg", "strong/200002.jpg")
+    dataset = load(listed("copydays"), pictures(tmp_path, *names, "strong/200101.jpg"))
+    assert (dataset.unit_name, units(dataset)) == ("group", ["2000", "2000", "2001"])
+
+
+def test_queries_of_which_no_two_are_after_the_same_are_units_themselves(tmp_path: Path) -> None:
+    names = ("100000.jpg", "100001.jpg", "100100.jpg", "100101.jpg")
+    dataset = load(listed("holidays"), pictures(tmp_path / "holidays", *names))
+    assert (dataset.unit_name, units(dataset)) == ("query", ["1000", "1001"])
+    heap = load("folder", pictures(tmp_path / "heap", "1.png", "2.png"))
+    assert (heap.unit_name, units(heap)) == ("query", ["1.png", "2.png"])
+
+
 def sizes_of(dataset: Dataset) -> dict[str, int]:
     labels = [str(item.label) for item in dataset.items]
     return {label: labels.count(label) for label in sorted(set(labels))}

@@ -231,7 +231,6 @@ def test_revisited_takes_easy_and_hard_for_right_and_junk_out(
     assert dataset.queries == [4]
     assert found(dataset, 4) == {"jpg/easy_1.jpg", "jpg/hard_1.jpg"}
     assert [dataset.items[index].id for index in dataset.junk(4)] == ["jpg/junk_1.jpg"]
-    assert dataset.items[4].label == "all_souls"
 
 
 def test_a_revisited_query_is_cropped_to_its_box(tmp_path: Path) -> None:
@@ -240,6 +239,28 @@ def test_a_revisited_query_is_cropped_to_its_box(tmp_path: Path) -> None:
     assert crop.shape == (6, 4, 3)
     assert crop[..., 2].min() > 200
     assert crop[..., 0].max() < 50
+
+
+def test_revisited_queries_that_share_a_relevant_photo_are_of_one_landmark(tmp_path: Path) -> None:
+    root = revisited(tmp_path)
+    names = ["all_souls_000013", "oxford_002985", "ashmolean_000058", "oxford_003410"]
+    pictures(root / "jpg", *(f"{name}.jpg" for name in names))
+    box = {"bbx": [0, 0, 4, 4]}
+    data = {
+        "imlist": ["easy_1", "hard_1", "junk_1", "other_1"],
+        "qimlist": names,
+        "gnd": [
+            {**box, "easy": [0], "hard": [], "junk": [2]},
+            {**box, "easy": [], "hard": [1], "junk": []},
+            {**box, "easy": [3], "hard": [], "junk": [2]},
+            {**box, "easy": [1], "hard": [0], "junk": []},
+        ],
+    }
+    (root / "gnd_roxford5k.pkl").write_bytes(pickle.dumps(data))
+    dataset = load(listed("roxford5k"), root)
+    first, other = "all_souls_000013", "ashmolean_000058"
+    assert [dataset.unit(query) for query in dataset.queries] == [first, first, other, first]
+    assert dataset.unit_name == "landmark"
 
 
 def test_a_sample_of_revisited_keeps_right_and_junk(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from eval.data.datasets import Dataset
 from eval.embedding.embed import Embedded
 from eval.embedding.settings import EmbeddingSettings
 from eval.errors import WorkbenchError
+from eval.report.comparison import Comparison, Flips
 from eval.report.document import Report
 from eval.report.results import PER_QUERY, Mean, WeightsPart, write
 from eval.retrieval.compare import compare
 from eval.retrieval.measure import search_and_score
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run, query_table, read_run
 from eval.selftest import made_up
-from eval.statistics import summarise
+from eval.statistics.intervals import summarise
 
 LABELS = [f"class {number // 4}" for number in range(80)]
 
@@ -50,6 +51,7 @@ def written(
         "protocol": "leave-one-out",
         "headline": "hit_rate@1",
         "overlaps_imagenet": "none",
+        "unit": "class",
         "limit": None,
         "digest": "d",
         **dataset,
@@ -70,7 +72,7 @@ def written(
         seed=0,
         metrics={
             name: Mean.model_validate(dict(mean))
-            for name, mean in summarise(scores, None, 0).items()
+            for name, mean in summarise(scores, None, None, 0).items()
         },
         anchors=[],
         revision=None,
@@ -84,6 +86,11 @@ def written(
     )
 
 
+def flips_of(comparison: Comparison) -> Flips:
+    assert comparison.flips is not None
+    return comparison.flips
+
+
 def status(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as stopped:
         command_line.main(["compare", *map(str, arguments)])
@@ -94,8 +101,9 @@ def status(*arguments: str | Path) -> int:
 def test_the_same_run_twice_has_no_difference(tmp_path: Path) -> None:
     a = written(tmp_path)
     found = compare(a, a)
-    assert (found.difference.value, found.difference.ci95) == (0, (0, 0))
-    assert (found.lost, found.won, found.worse) == ([], [], False)
+    assert (found.difference.value, found.p_worse) == (0, 1)
+    assert found.flips == Flips(1, [], [])
+    assert found.verdict == "undecided"  # 20 classes don't show that they are equal
     assert status(a, a) == 0
 
 
@@ -110,43 +118,49 @@ def test_a_significant_loss_exits_with_1_and_lists_the_flipped_queries(
     assert "A: weights custom, fingerprint f0" in out
     found = compare(a, b)
     assert found.difference.value == pytest.approx(found.after - found.before)
+    assert found.difference.ci95
     assert found.difference.ci95[1] < 0
-    assert {f"{index:04}" for index in lost} <= set(found.lost)
-    assert found.won == []
-    assert all(f"  {query}\n" in out for query in found.lost)
+    assert {f"{index:04}" for index in lost} <= set(flips_of(found).lost)
+    assert flips_of(found).won == []
+    assert all(f"  {query}\n" in out for query in flips_of(found).lost)
 
 
 def test_the_other_way_round_it_is_a_gain(tmp_path: Path) -> None:
     a, b = written(tmp_path / "a", range(0, 40, 4)), written(tmp_path / "b")
     assert status(a, b) == 0
     found = compare(a, b)
+    assert found.difference.ci95
     assert found.difference.ci95[0] > 0
-    assert len(found.won) >= 10
-    assert found.lost == []
+    assert len(flips_of(found).won) >= 10
+    assert flips_of(found).lost == []
 
 
 def test_an_acceptable_drop_is_not_a_failure(tmp_path: Path) -> None:
     a, b = written(tmp_path / "a"), written(tmp_path / "b", range(0, 40, 4))
-    drop = -compare(a, b).difference.value
-    assert status(a, b, "--max-drop", str(drop + 0.01)) == 0
-    assert status(a, b, "--max-drop", str(drop - 0.01)) == 1
+    low, high = compare(a, b).difference.ci95 or (0, 0)
+    assert status(a, b, "--max-drop", str(-low + 0.01)) == 0
+    # The drop that was measured may be larger in truth: non-inferiority is not shown.
+    assert status(a, b, "--max-drop", str(-low - 0.01)) == 1
+    assert status(a, b, "--max-drop", str(-high - 0.01)) == 1
 
 
 def test_an_insignificant_drop_is_not_a_failure(tmp_path: Path) -> None:
     """One query of eighty, the last: it loses its class, and of equals no one finds it first."""
     a, b = written(tmp_path / "a"), written(tmp_path / "b", [79])
     found = compare(a, b)
-    assert found.lost == ["0079"]
+    assert flips_of(found).lost == ["0079"]
     assert found.difference.value == pytest.approx(-1 / 80)
-    assert found.difference.ci95[1] == 0
+    assert found.difference.ci95
+    assert found.difference.ci95[1] > 0
+    assert found.p_worse == 0.5
     assert status(a, b) == 0
 
 
 def test_another_metric_can_be_compared(tmp_path: Path) -> None:
     a, b = written(tmp_path / "a"), written(tmp_path / "b", range(0, 40, 4))
-    assert compare(a, b, "hit_rate@5").k == 5
+    assert flips_of(compare(a, b, "hit_rate@5")).k == 5
     found = compare(a, b, "map")
-    assert (found.metric, found.k) == ("map", 1)
+    assert (found.metric, flips_of(found).k) == ("map", 1)
     assert found.before == pytest.approx(1)
     assert found.after == pytest.approx(read_run(b)[0].metrics["map"].value)
 
@@ -156,10 +170,11 @@ def test_json_has_the_verdict_and_the_flips(
 ) -> None:
     a, b = written(tmp_path / "a"), written(tmp_path / "b", range(0, 40, 4))
     assert status(a, b / "run.json", "--json") == 1
-    found = json.loads(capsys.readouterr().out)
-    assert (found["worse"], found["metric"], found["queries"]) == (True, "hit_rate@1", 80)
+    [found] = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (found["verdict"], found["metric"], found["n"]) == ("worse", "hit_rate@1", 80)
+    assert found["units"] == 20
     assert found["flipped"]["k"] == 1
-    assert found["flipped"]["lost"] == compare(a, b).lost
+    assert found["flipped"]["lost"] == flips_of(compare(a, b)).lost
 
 
 @pytest.mark.parametrize(
@@ -197,7 +212,7 @@ def test_settings_may_differ_and_are_shown(
     assert "gap, 224 px, center, tta none, post none; bogv's own\n" in out
     assert "gem, 224 px, center, tta none, post whiten:64\n" in out
     assert status(a, b, "--json") == 0
-    settings = json.loads(capsys.readouterr().out)["settings"]
+    settings = json.loads(capsys.readouterr().out)["comparisons"][0]["settings"]
     assert [each["pooling"] for each in settings] == ["gap", "gem"]
 
 
@@ -214,9 +229,13 @@ def test_an_unknown_metric_is_refused_and_the_known_are_named(tmp_path: Path) ->
         lambda folder: (folder / "run.json").write_text("{}"),
         lambda folder: (folder / "run.json").write_text("no json"),
         lambda folder: (folder / "run.json").write_text(
-            (folder / "run.json").read_text().replace('"schema_version": 2', '"schema_version": 1')
+            (folder / "run.json").read_text().replace('"schema_version": 3', '"schema_version": 2')
         ),
         lambda folder: (folder / "per_query.parquet").unlink(),
+        lambda folder: (folder / "SHA256SUMS").unlink(),
+        lambda folder: (folder / "per_query.parquet").write_bytes(
+            (next(folder.parent.parent.glob("a/*")) / "per_query.parquet").read_bytes()
+        ),
         lambda folder: (folder / "per_query.parquet").write_bytes(b"PAR1 no parquet PAR1"),
     ],
 )

@@ -21,6 +21,7 @@ def test_the_curves_are_the_metrics_of_the_run_interval_and_all(
         at = found.ks.index(k)
         for curve, name in ((found.hit_rate, "hit_rate"), (found.recall, "recall")):
             metric = run.metrics[f"{name}@{k}"]
+            assert metric.ci95
             assert curve[at] == pytest.approx([metric.value, *metric.ci95])
     assert found.hit_rate[-1, 0] == found.recall[-1, 0] == 1
     assert found.best[:3] == pytest.approx([1 / 3, 2 / 3, 1])
@@ -32,6 +33,7 @@ def test_a_query_that_never_finds_anything_pulls_the_curves_down() -> None:
         {
             "first_relevant": pd.array([1, None, 2], "Int64"),
             "relevant": [2, 1, 4],
+            "unit": ["a", "b", "c"],
             "relevant_places": [[1, 3], [], [2, 99]],
         }
     )

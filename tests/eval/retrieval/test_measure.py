@@ -66,6 +66,7 @@ def test_digits_are_measured_without_any_files(tmp_path: Path) -> None:
     run = measured(tmp_path, "digits", limit=200).run
     assert (run.n, run.counts.classes, run.dataset.limit) == (200, 10, 200)
     assert 0.5 < run.headline.value < 1
+    assert run.headline.ci95
     low, high = run.headline.ci95
     assert low < run.headline.value < high
 

@@ -9,6 +9,7 @@ from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
 from eval.report.document import Figure, Table, html, markdown, write
+from eval.report.results import interval_text
 from eval.retrieval.report import EXPLAINED, explain, run_report
 from tests.eval.support.retrieval import DECODER
 from tests.eval.support.retrieval_report import blocks, measured
@@ -25,7 +26,7 @@ def test_the_first_lines_have_the_weights_the_dataset_and_the_headline(
     assert report.lead[0] == "Weights: UNTRAINED, fingerprint feed."
     assert report.lead[1].startswith("UNTRAINED weights: the network finds only near-duplicates")
     mean = run.headline
-    assert f"hit_rate@1 is {mean.value:.4f}, 95% interval [{mean.ci95[0]:.4f}" in report.lead[2]
+    assert f"hit_rate@1 is {mean.value:.4f}, 95% interval {interval_text(mean)}" in report.lead[2]
     assert f"over {run.n} queries" in report.lead[2]
     assert "a sample of 12 images. Protocol leave-one-out" in report.lead[3]
     trained = run_report(measured(class_folders, tmp_path), DECODER)

@@ -1,0 +1,1 @@
+"""Statistics of measurements: intervals of means, comparisons, percentiles."""
