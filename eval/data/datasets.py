@@ -28,6 +28,7 @@ from eval.data.catalogue import (
     root_of,
 )
 from eval.data.items import Item, LayoutError, RawDataset, Truth
+from eval.data.naming import check_names
 from eval.vectors import Indices
 
 
@@ -87,6 +88,7 @@ def load(
     folder = root_of(spec, root)
     try:
         found = _read_items(spec, folder)
+        check_names(found.items)
     except LayoutError as error:
         raise DatasetError(spec.id, f"{error} {_hint(spec, folder)}".rstrip()) from error
     if found.by_role and spec.protocol == "leave-one-out":

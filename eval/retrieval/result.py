@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from eval.data.catalogue import Anchor, Protocol
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
+from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import (
     PER_QUERY,
     RUN,
@@ -35,9 +36,16 @@ class DatasetPart(ResultPart):
     protocol: Protocol
     headline: str
     overlaps_imagenet: str
+    root: str | None = None
+    """The folder it was read from, as it was named; None: it is inside a package."""
     limit: int | None
     digest: str
     """Hash of ids, bytes, labels, roles and ground truth: equal for equal queries and galleries."""
+
+    @property
+    def place(self) -> str:
+        """Where its files lie."""
+        return "from a package" if self.root is None else f"in {self.root}"
 
 
 class DatasetCounts(ResultPart):
@@ -51,6 +59,10 @@ class DatasetCounts(ResultPart):
     """Excluded queries, without a relevant image."""
     queries_with_duplicate: int
     """Queries whose bytes are in the gallery under another id: a leak, unless that is the task."""
+    queries_with_same_pixels: int | None = None
+    """Queries whose bytes aren't, but that the network can't tell from an image of the gallery."""
+    gallery_with_duplicate: int | None = None
+    """Images of the gallery with the same bytes or pixels as another of its images."""
 
 
 class Run(Result):
@@ -62,6 +74,9 @@ class Run(Result):
     counts: DatasetCounts
     k: list[int]
     engine: str
+    canonical: str = ""
+    """Hash of four images' pixels and embeddings (`eval.embedding.canonical`): equal if decoder and
+    network do the same."""
     settings: EmbeddingSettings = OWN_SETTINGS
     backend: Backend
     depth: int | None
@@ -69,6 +84,8 @@ class Run(Result):
     whole ranking (map, r_precision, map@r) count images beyond it as not found."""
     metrics: dict[str, Mean]
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
+    chance: dict[str, float] = Field(default_factory=dict)
+    """Each metric's mean for rankings of the whole gallery at random (`eval.chance`)."""
     anchors: list[Anchor]
     """Figures to compare with, from datasets.yaml."""
     losses: Ablation | None = None
@@ -81,10 +98,12 @@ class Run(Result):
 
     @property
     def folder(self) -> str:
-        """The folder's name: what it is for people, and a hash of all that sets runs apart."""
+        """The folder's name: what it is for people, and a hash of all that sets runs apart: what
+        was asked for, and the code and the packages that answered."""
         identity = [
             *(self.dataset.id, self.dataset.digest, self.dataset.limit, self.seed, self.k),
             *(self.weights.fingerprint, self.engine, self.settings.model_dump(), self.backend),
+            *(self.canonical, self.revision, *map(self.packages.get, EMBEDDING_PACKAGES)),
         ]
         settings = [self.settings.tag] if self.settings.tag else []
         parts = [self.dataset.id, self.weights.name, *settings, self.backend, str(self.n)]
@@ -138,6 +157,11 @@ def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
         ) from error
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
+    if len(queries) != run.n:
+        raise WorkbenchError(
+            f"{folder / PER_QUERY} has {len(queries):,} rows instead of {run.n:,}: it is not the"
+            " table of that run."
+        )
     if missing := {"query", "first_relevant"} - set(queries.columns):
         raise WorkbenchError(f"{folder / PER_QUERY} has no column {sorted(missing)}.")
     return run, queries
