@@ -88,11 +88,11 @@ def load(
     folder = root_of(spec, root)
     try:
         found = _read_items(spec, folder)
-        check_names(found.items)
     except LayoutError as error:
         raise DatasetError(spec.id, f"{error} {_hint(spec, folder)}".rstrip()) from error
     if found.by_role and spec.protocol == "leave-one-out":
         spec = spec.model_copy(update={"protocol": "query-gallery"})
+    check_names(spec.id, found.items)
     _check_counts(spec, found, folder)
     dataset = Dataset(spec, folder, found.items, found.queries, found.gallery, found.truth)
     return dataset if limit is None else draw_sample(dataset, limit, seed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from eval.data.items import Item, LayoutError
+from eval.data.catalogue import DatasetError
+from eval.data.items import Item
 
 
 def printable(text: str) -> str:
@@ -17,8 +18,8 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def check_names(items: Sequence[Item]) -> None:
-    """Raise LayoutError for a name that is not UTF-8, and for classes that differ by spaces only.
+def check_names(dataset: str, items: Sequence[Item]) -> None:
+    """Raise DatasetError for a name that is not UTF-8, and for classes that differ by spaces only.
 
     Two classes whose names look the same are one class with a typing error: counted as two, they
     would lower every figure.
@@ -26,11 +27,12 @@ def check_names(items: Sequence[Item]) -> None:
     labels = {item.label for item in items if item.label is not None}
     for name in (*(item.id for item in items), *labels):
         if name != printable(name):
-            raise LayoutError(f"The name {printable(name)!r} is not UTF-8: rename it.")
+            raise DatasetError(dataset, f"the name '{printable(name)}' is not UTF-8: rename it.")
     if alike := _groups(labels, _without_spaces):
-        raise LayoutError(
-            f"Classes whose names look the same: {_listed(alike)}. They differ by spaces or by"
-            " Unicode's normalisation only: give them one name."
+        raise DatasetError(
+            dataset,
+            f"there are classes whose names look the same: {_listed(alike)}. They differ by spaces"
+            " or by Unicode's normalisation only: give them one name.",
         )
 
 

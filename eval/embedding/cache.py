@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Cache:
             folder.mkdir(parents=True, exist_ok=True)
             # A second run on the same file waits for its turn to write.
             self._database = sqlite3.connect(self.path, timeout=60)
+        # Text that isn't UTF-8 is damage of one row, no reason to refuse the file.
+        self._database.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             with self._translating_errors(), self._database:
                 self._database.execute(

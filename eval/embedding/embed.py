@@ -120,8 +120,8 @@ def _embed_view(
     pixels: list[str] = []
     new: set[str] = set()
     title = "Embedding mirrors" if view.mirror else "Embedding"
-    bar = tqdm(desc=title, total=len(items), unit="image", disable=not progress)
     disk = view.cache(cache)
+    bar = tqdm(desc=title, total=len(items), unit="image", disable=not progress)
     with closing(disk), ThreadPoolExecutor(cpu_count() or 1) as threads, bar:
         step = _BatchEmbedder(dataset.spec.id, view, disk, threads)
         for start in range(0, len(items), BATCH):

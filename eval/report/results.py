@@ -143,7 +143,7 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)
         for name, frame in tables.items():
-            frame.to_parquet(folder / name, index=False)
+            frame.to_parquet(folder / name, index=False, write_page_checksum=True)
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
         with atomic_write(folder / RUN) as partial:

@@ -98,7 +98,8 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
         _lead(run),
         [section for section in sections if section is not None],
     )
-    return replace(report, sections=[*report.sections, *_abbreviations(report)])
+    *others, provenance = report.sections
+    return replace(report, sections=[*others, *_abbreviations(report), provenance])
 
 
 def _abbreviations(report: Report) -> list[Section]:
@@ -262,6 +263,7 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
         ["gallery images that are in it more than once", f"{counts.gallery_with_duplicate:,}"],
         ["folder", run.dataset.place.removeprefix("in ")],
         ["digest", run.dataset.digest],
+        ["canonical embedding", run.canonical],
     ]
     blocks: list[Block] = [Table(["", run.dataset.id], rows)]
     blocks += notes(outcome)

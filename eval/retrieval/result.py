@@ -147,7 +147,6 @@ def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
     folder = path.parent if path.name == RUN else path
     try:
         run = Run.model_validate_json((folder / RUN).read_bytes())
-        queries = pd.read_parquet(folder / PER_QUERY)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -155,8 +154,9 @@ def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
             f"{folder / RUN} is no result of this version (schema {SCHEMA}):"
             f" {where or 'the file'}: {fault['msg']}."
         ) from error
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+    except OSError as error:
         raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
+    queries = _read_table(folder / PER_QUERY)
     if len(queries) != run.n:
         raise WorkbenchError(
             f"{folder / PER_QUERY} has {len(queries):,} rows instead of {run.n:,}: it is not the"
@@ -165,3 +165,11 @@ def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
     if missing := {"query", "first_relevant"} - set(queries.columns):
         raise WorkbenchError(f"{folder / PER_QUERY} has no column {sorted(missing)}.")
     return run, queries
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The table, its pages compared with their checksums. Raises WorkbenchError."""
+    try:
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except Exception as error:  # a damaged file fails in any way
+        raise WorkbenchError(f"The table {path} is missing or damaged: {error}") from error

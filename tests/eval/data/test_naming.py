@@ -24,7 +24,9 @@ def test_classes_whose_names_look_the_same_are_one_clear_error(tmp_path: Path, o
     first = {"caf\u00e9": "cafe\u0301"}.get(other, " ".join(other.split()))
     for label in (first, other, "dog"):
         picture(tmp_path / label / "1.png")
-    with pytest.raises(DatasetError, match="made-up: Classes whose names look the same") as raised:
+    with pytest.raises(
+        DatasetError, match="made-up: there are classes whose names look the same"
+    ) as raised:
         load(spec(), tmp_path)
     assert ascii(first) in str(raised.value)
     assert ascii(other) in str(raised.value)
@@ -43,7 +45,7 @@ def test_a_name_that_is_not_utf_8_is_one_clear_error(tmp_path: Path, name: bytes
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(made.read_bytes())
-    with pytest.raises(DatasetError, match=r"name '.*caf\\\\udce9.*' is not UTF-8"):
+    with pytest.raises(DatasetError, match=r"name '.*caf\\udce9.*' is not UTF-8"):
         load(spec(), tmp_path)
 
 

@@ -169,6 +169,7 @@ def damage(cache: Path, statement: str) -> None:
     [
         "vector = substr(vector, 1, 28)",
         "vector = zeroblob(8192)",
+        "vector = cast(x'c07f' AS TEXT)",  # not UTF-8
         "vector = cast(x'0000c07f' || substr(vector, 5) AS BLOB)",  # a NaN
         "vector = NULL",
         "vector = 'text'",

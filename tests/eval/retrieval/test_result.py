@@ -66,7 +66,16 @@ def test_a_cut_table_is_one_clear_error(folder: Path, tmp_path: Path, share: flo
     table = written / PER_QUERY
     data = table.read_bytes()
     table.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(WorkbenchError, match="There is no complete result in"):
+    with pytest.raises(WorkbenchError, match=r"The table .* is missing or damaged"):
+        read_run(written)
+
+
+def test_a_flipped_bit_in_a_table_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    written = written_run(folder, tmp_path)
+    data = bytearray((written / PER_QUERY).read_bytes())
+    data[data.index(b"class 0/q20.jpg")] ^= 1
+    (written / PER_QUERY).write_bytes(data)
+    with pytest.raises(WorkbenchError, match=r"The table .* is missing or damaged"):
         read_run(written)
 
 
