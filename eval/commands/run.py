@@ -37,7 +37,7 @@ from eval.embedding.settings import (
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, interval_text, write
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
-from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
+from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure, notes
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
@@ -141,7 +141,7 @@ def _measure_and_write(
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = run_report(outcome, decoder)
     folder = write(out, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
-    if note := leak_note(outcome.duplicates):
+    for note in notes(outcome):
         print(note, file=sys.stderr)
     return outcome, folder
 
@@ -156,7 +156,7 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     run = outcome.run
     counts = run.counts
     print(f"Weights:  {weights_line(run.weights)}")
-    print(f"Dataset:  {run.dataset.name} ({run.dataset.protocol})")
+    print(f"Dataset:  {run.dataset.name} ({run.dataset.protocol}), {run.dataset.place}")
     print(
         f"Images:   {counts.images:,} in {counts.classes:,} classes; {run.n:,} queries scored,"
         f" {counts.queries_without_relevant:,} left out (nothing to find);"
@@ -166,10 +166,11 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     print(f"Settings: {run.settings.text}")
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
     print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")
-    print(f"{'metric':30} {'value':>8}  95% interval")
+    print(f"{'metric':30} {'value':>8}  {'95% interval':16}  at chance")
     for name, mean in run.metrics.items():
+        level = f"{run.chance[name]:.4f}" if name in run.chance else ""
         mark = "  <- headline" if name == run.dataset.headline else ""
-        print(f"{name:30} {mean.value:8.4f}  {interval_text(mean)}{mark}")
+        print(f"{name:30} {mean.value:8.4f}  {interval_text(mean)}  {level}{mark}")
     if run.losses is not None:
         _print_ablation(run.losses)
     for anchor in run.anchors:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bogv.config import Precision
+from eval.data.naming import printable
 from eval.report.results import WeightsPart, weights_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -29,7 +30,7 @@ Out = Annotated[Path, typer.Option(help="The parent of the result's folder.")]
 
 def typed_command(context: typer.Context) -> str:
     """The command line, for run.json."""
-    return shlex.join(["python", "-m", "eval", *(context.obj or [])])
+    return printable(shlex.join(["python", "-m", "eval", *(context.obj or [])]))
 
 
 def parse_ks(text: str) -> list[int]:

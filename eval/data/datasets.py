@@ -29,6 +29,7 @@ from eval.data.catalogue import (
     root_of,
 )
 from eval.data.items import Item, LayoutError, RawDataset, Truth
+from eval.data.naming import check_names
 from eval.vectors import Indices
 
 UnitName = Literal["class", "group", "landmark", "query"]
@@ -118,6 +119,7 @@ def load(
         raise DatasetError(spec.id, f"{error} {_hint(spec, folder)}".rstrip()) from error
     if found.by_role and spec.protocol == "leave-one-out":
         spec = spec.model_copy(update={"protocol": "query-gallery"})
+    check_names(spec.id, found.items)
     _check_counts(spec, found, folder)
     dataset = Dataset(spec, folder, found.items, found.queries, found.gallery, found.truth)
     return dataset if limit is None else draw_sample(dataset, limit, seed)

@@ -1,21 +1,20 @@
 """Embeds a dataset's images with bogv's decoder and embedder, and caches the embeddings.
 
-Kept in one SQLite file for each fingerprint, engine and way of seeing an image (pooling, size,
-crop, mirrored), by the SHA-256 of the image's bytes: SQLite writes a batch whole or not at all, so
-an interrupted run leaves nothing half, and the next one goes on from there. What is on disk changes
-no figure: it is what the embedder gave, bit by bit. What comes after, the mean with the mirror's
-embedding and PCA, is worked out anew.
+There is a cache for each fingerprint, engine, way of seeing an image (pooling, size, crop,
+mirrored), canonical embedding, and versions of the libraries. What is on disk changes no figure: it
+is what the embedder gave, bit by bit. What comes after, the mean with the mirror's embedding and
+PCA, is worked out anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from os import cpu_count
 from pathlib import Path
 
@@ -30,9 +29,14 @@ from bogv.records import Pixels, Vectors
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item
+from eval.embedding.cache import Cache, Embedding
+from eval.embedding.canonical import canonical_hash, hash_pixels
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings, prepare_input
-from eval.errors import WorkbenchError
+from eval.report.machine import embedding_packages
+from eval.report.results import short_hash
 from eval.vectors import normalise
+
+log = logging.getLogger(__name__)
 
 BATCH = 64
 
@@ -48,55 +52,10 @@ class Embedded:
     new: int = 0
     """How many had to be embedded; the others were on disk, or had the same bytes. An image and its
     mirror are one."""
-
-
-class Cache:
-    """Embeddings on disk, by the SHA-256 of the bytes. Raises WorkbenchError for a broken file."""
-
-    def __init__(self, folder: Path, fingerprint: str, engine: str, view: str = "") -> None:
-        parts = [fingerprint, engine, *([view] if view else [])]
-        name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
-        self.path = folder / f"{name}.sqlite"
-        with self._translating_errors():
-            folder.mkdir(parents=True, exist_ok=True)
-            # A second run on the same file waits for its turn to write.
-            self._database = sqlite3.connect(self.path, timeout=60)
-        try:
-            with self._translating_errors(), self._database:
-                self._database.execute(
-                    "CREATE TABLE IF NOT EXISTS embeddings (sha256 TEXT PRIMARY KEY, vector BLOB)"
-                )
-        except WorkbenchError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    def get(self, digests: Sequence[str]) -> dict[str, Vectors]:
-        """The cached embeddings; digest -> (dimension,) float32."""
-        marks = ",".join("?" * len(digests))
-        query = f"SELECT sha256, vector FROM embeddings WHERE sha256 IN ({marks})"  # noqa: S608
-        with self._translating_errors():
-            rows = self._database.execute(query, list(digests)).fetchall()
-        return {digest: np.frombuffer(vector, "<f4") for digest, vector in rows}
-
-    def put(self, vectors: Mapping[str, Vectors]) -> None:
-        """Write a batch atomically."""
-        rows = [(digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items()]
-        with self._translating_errors(), self._database:
-            self._database.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
-
-    @contextmanager
-    def _translating_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise WorkbenchError(
-                f"The cache {str(self.path)!r} can't be used: {error}. Remove it, or name another"
-                " folder with --cache."
-            ) from error
+    pixels: list[str] = field(default_factory=list)
+    """Hash of what the network sees of each image: equal for the same picture as PNG and WebP."""
+    canonical: str = ""
+    """Of `eval.embedding.canonical`, taken before the first image was embedded."""
 
 
 def embed(
@@ -115,15 +74,17 @@ def embed(
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
-    views = [_embed_view(dataset, _View(embedder, decoder, settings), cache, progress)]
+    views = [_View(embedder, decoder, settings)]
     if settings.tta == "flip":
-        mirrored = _View(embedder, decoder, settings, mirror=True)
-        views.append(_embed_view(dataset, mirrored, cache, progress))
-    vectors, digests, fresh = views[0]
-    for other, _, more in views[1:]:
+        views.append(_View(embedder, decoder, settings, mirror=True))
+    canonical = "-".join(view.canonical for view in views)
+    (vectors, digests, pixels, fresh), *others = (
+        _embed_view(dataset, view, cache, progress) for view in views
+    )
+    for other, _, _, more in others:
         vectors = normalise(vectors.astype(np.float64) + other).astype(np.float32)
         fresh |= more
-    return Embedded(vectors, digests, len(fresh))
+    return Embedded(vectors, digests, len(fresh), pixels, canonical)
 
 
 @dataclass(frozen=True)
@@ -135,33 +96,49 @@ class _View:
     settings: EmbeddingSettings
     mirror: bool = False
 
+    @cached_property
+    def canonical(self) -> str:
+        return canonical_hash(self.embedder, self.decoder, self.settings, mirror=self.mirror)
+
     def cache(self, folder: Path) -> Cache:
-        parts = [self.settings.view, "mirror" if self.mirror else ""]
-        name = "-".join(filter(None, parts))
-        return Cache(folder, self.embedder.weights.fingerprint, self.embedder.engine, name)
+        parts = [
+            *(self.embedder.weights.fingerprint, self.embedder.engine, self.settings.view),
+            "mirror" if self.mirror else "",
+            short_hash([self.canonical, embedding_packages()]),
+        ]
+        return Cache(folder, "-".join(filter(None, parts)))
 
 
 def _embed_view(
     dataset: Dataset, view: _View, cache: Path, progress: bool
-) -> tuple[Vectors, list[str], set[str]]:
-    """(n, dimension) float32, the items' digests, and which of these had to be embedded."""
+) -> tuple[Vectors, list[str], list[str], set[str]]:
+    """(n, dimension) float32, the items' digests, the hashes of their pixels, and which of the
+    digests had to be embedded."""
     items = dataset.items
     vectors = np.empty((len(items), DIMENSION), np.float32)
     digests: list[str] = []
+    pixels: list[str] = []
     new: set[str] = set()
     title = "Embedding mirrors" if view.mirror else "Embedding"
-    bar = tqdm(desc=title, total=len(items), unit="image", disable=not progress)
     disk = view.cache(cache)
+    bar = tqdm(desc=title, total=len(items), unit="image", disable=not progress)
     with closing(disk), ThreadPoolExecutor(cpu_count() or 1) as threads, bar:
         step = _BatchEmbedder(dataset.spec.id, view, disk, threads)
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
             names, found, fresh = step.run(batch)
             digests += names
-            vectors[start : start + len(batch)] = [found[name] for name in names]
+            pixels += [found[name].pixels for name in names]
+            vectors[start : start + len(batch)] = [found[name].vector for name in names]
             new |= fresh
             bar.update(len(batch))
-    return vectors, digests, new
+    if disk.damaged:
+        log.warning(
+            "%d embeddings in the cache %s were damaged; they were made again.",
+            disk.damaged,
+            disk.path,
+        )
+    return vectors, digests, pixels, new
 
 
 @dataclass(frozen=True)
@@ -173,7 +150,7 @@ class _BatchEmbedder:
     cache: Cache
     threads: ThreadPoolExecutor
 
-    def run(self, batch: Sequence[Item]) -> tuple[list[str], dict[str, Vectors], set[str]]:
+    def run(self, batch: Sequence[Item]) -> tuple[list[str], dict[str, Embedding], set[str]]:
         """The items' digests, the embeddings by digest, and which of these are new."""
         images = list(self.threads.map(self._read, batch))
         names = [hashlib.sha256(data).hexdigest() for data in images]
@@ -182,14 +159,28 @@ class _BatchEmbedder:
         waiting = {
             name: (item, data)
             for name, item, data in zip(names, batch, images, strict=True)
-            if name not in found or found[name].shape != (DIMENSION,)
+            if name not in found
         }
         if waiting:
-            pixels = np.stack(list(self.threads.map(self._decode, waiting.values())))
-            fresh = dict(zip(waiting, self._embed(pixels), strict=True))
+            fresh = dict(zip(waiting, self._embed_images(list(waiting.values())), strict=True))
             self.cache.put(fresh)
             found |= fresh
         return names, found, set(waiting)
+
+    def _embed_images(self, images: list[tuple[Item, bytes]]) -> list[Embedding]:
+        pixels = np.stack(list(self.threads.map(self._decode, images)))
+        vectors = self._embed(pixels)
+        for (item, _), vector in zip(images, vectors, strict=True):
+            if not np.isfinite(vector).all():
+                raise DatasetError(
+                    self.dataset,
+                    f"the network gives NaN or infinity for the image {item.id!r}: the weights or"
+                    f" the engine ({self.view.embedder.engine}) are broken.",
+                )
+        return [
+            Embedding(vector, hash_pixels(each))
+            for vector, each in zip(vectors, pixels, strict=True)
+        ]
 
     def _read(self, item: Item) -> bytes:
         with self._naming_item(item):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from pathlib import Path
@@ -17,6 +20,8 @@ PACKAGES = (
     *("faiss-cpu", "milvus-lite", "numpy", "openvino", "pandas", "pillow", "pymilvus"),
     *("scikit-learn", "torch", "torchvision"),
 )
+EMBEDDING_PACKAGES = ("openvino", "pillow", "torch")
+"""The packages that decode images and run the network."""
 
 
 class Environment(TypedDict):
@@ -44,10 +49,10 @@ def describe_machine() -> dict[str, str | int]:
     }
 
 
-def package_versions() -> dict[str, str]:
+def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """The versions of packages that may affect figures; those not installed are omitted."""
     versions = {"bogv": bogv.__version__}
-    for name in PACKAGES:
+    for name in names:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
@@ -55,14 +60,31 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+def embedding_packages() -> dict[str, str]:
+    """The versions on which embeddings depend."""
+    return package_versions(EMBEDDING_PACKAGES)
+
+
+@cache
 def git_revision() -> str | None:
-    """The git revision, with -dirty behind it where files differ from it; None without git."""
-    git = shutil.which("git")
-    if git is None or not (ROOT / ".git").exists():
+    """The git revision; None without git. Where tracked files differ from it, `-dirty-` and a hash
+    of the differences follow, so that two states of a changed tree are told apart.
+
+    Asked once: a process runs what it imported, whatever is edited meanwhile.
+    """
+    if not (ROOT / ".git").exists() or not (revision := _git("rev-parse", "HEAD").decode().strip()):
         return None
-    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or None
+    changes = _git("diff", "HEAD", "--no-ext-diff", "--binary")
+    return f"{revision}-dirty-{hashlib.sha256(changes).hexdigest()[:8]}" if changes else revision
+
+
+def _git(*arguments: str) -> bytes:
+    """What git prints about the checkout; nothing where it fails or isn't there."""
+    git = shutil.which("git")
+    if git is None:
+        return b""
+    command = [git, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).stdout  # noqa: S603
 
 
 def _processor() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,26 @@ from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load
+from eval.data.naming import label_note, printable
 from eval.embedding.embed import Embedded, embed
 from eval.embedding.projection import project
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.harness.stopwatch import Stopwatch
-from eval.report.machine import describe_environment
+from eval.report.machine import Environment, describe_environment
 from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.ablation import AblationInput, AblationSample, measure_ablation
 from eval.retrieval.ablation_result import Ablation
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run
-from eval.retrieval.scoring import Duplicate, QueryResult, find_duplicates, has_relevant, score
+from eval.retrieval.scoring import (
+    Duplicate,
+    QueryResult,
+    chance_levels,
+    find_duplicates,
+    find_gallery_copies,
+    has_relevant,
+    score,
+)
 from eval.retrieval.search import Backend, check_ranking_depth, rank, ranking_depth
 from eval.retrieval.similarities import Similarities
 
@@ -66,6 +75,8 @@ class RetrievalOutcome:
     query_results: list[QueryResult]
     similarities: Similarities
     duplicates: list[Duplicate]
+    gallery_copies: list[list[str]]
+    """Ids of the gallery's images that the network can't tell apart, by picture."""
     new: int
     """How many images had to be embedded; the others were in the cache."""
 
@@ -78,6 +89,7 @@ def measure(
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
     watch = Stopwatch()
+    environment = describe_environment()
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
     check_ranking_depth(options.backend, ks[-1])
@@ -105,9 +117,10 @@ def measure(
     ablation = _measure_ablation(options, found, embedder, decoder)
     if ablation is not None:
         watch.lap("losses")
-    leaks = find_duplicates(dataset, embedded.digests)
-    run = _run(options, found, embedder, ablation, leaks, watch.seconds)
-    return RetrievalOutcome(run, dataset, query_results, similarities, leaks, embedded.new)
+    run = _run(options, found, embedder, ablation, environment, watch.seconds)
+    return RetrievalOutcome(
+        run, dataset, query_results, similarities, found.leaks, found.copies, embedded.new
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,14 @@ class _Found:
     projected: Embedded
     query_results: list[QueryResult]
     metrics: dict[str, Mean]
+
+    @cached_property
+    def leaks(self) -> list[Duplicate]:
+        return find_duplicates(self.dataset, self.embedded.digests, self.embedded.pixels)
+
+    @cached_property
+    def copies(self) -> list[list[str]]:
+        return find_gallery_copies(self.dataset, self.embedded.pixels)
 
 
 def _measure_ablation(
@@ -147,7 +168,7 @@ def _run(
     found: _Found,
     embedder: Embedder,
     ablation: Ablation | None,
-    leaks: list[Duplicate],
+    environment: Environment,
     seconds: dict[str, float | None],
 ) -> Run:
     dataset = found.dataset
@@ -155,18 +176,20 @@ def _run(
         weights=weights_part(embedder.weights.name, embedder.weights.fingerprint),
         command=options.command,
         dataset=_dataset(dataset, options.limit, found.embedded),
-        counts=_counts(dataset, found.query_results, leaks),
+        counts=_counts(found),
         n=len(found.query_results),
         k=found.ks,
         engine=embedder.engine,
+        canonical=found.embedded.canonical,
         settings=options.settings,
         backend=options.backend,
         depth=ranking_depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
         metrics=found.metrics,
+        chance=chance_levels(dataset, found.query_results),
         anchors=dataset.spec.anchors,
         losses=ablation,
-        **describe_environment(),
+        **environment,
         seconds=seconds,
     )
 
@@ -203,17 +226,47 @@ def check_answerable(dataset: Dataset) -> None:
         )
 
 
-def leak_note(found: Sequence[Duplicate]) -> str | None:
-    """A warning about duplicates; None if there are none."""
-    if not found:
-        return None
-    queries = len({pair.query for pair in found})
-    examples = "; ".join(f"{pair.query} = {pair.gallery}" for pair in islice(found, EXAMPLES))
-    return (
-        f"DUPLICATES: {queries:,} of the queries are in the gallery under another id, byte for"
-        f" byte ({examples}{'; …' if len(found) > EXAMPLES else ''}). Where these are right, the"
-        " figures flatter; where they are wrong, labels contradict each other."
+def notes(outcome: RetrievalOutcome) -> list[str]:
+    """What has to be known before a figure is believed."""
+    found = (
+        leak_note(outcome.duplicates, outcome.gallery_copies),
+        label_note(outcome.dataset.items),
     )
+    return [note for note in found if note is not None]
+
+
+def leak_note(found: Sequence[Duplicate], copies: Sequence[Sequence[str]] = ()) -> str | None:
+    """A warning about duplicates; None if there are none.
+
+    copies: ids of the gallery's images that can't be told apart; those that `found` has are left
+    out.
+    """
+    lines = []
+    for same, text in (("bytes", "byte for byte"), ("pixels", "as another file of equal pixels")):
+        pairs = [pair for pair in found if pair.same == same]
+        if pairs:
+            lines.append(
+                f"{len({pair.query for pair in pairs}):,} of the queries are in the gallery under"
+                f" another id, {text} ({_listed([[each.query, each.gallery] for each in pairs])})."
+            )
+    if lines:
+        lines.append(
+            "Where these are right, the figures flatter; where they are wrong, labels contradict"
+            " each other."
+        )
+    known = {pair.query for pair in found}
+    others = [group for group in copies if not known.issuperset(group)]
+    if others:
+        lines.append(
+            f"{sum(map(len, others)):,} images of the gallery are in it more than once, by bytes or"
+            f" by pixels ({_listed(others)}): one picture takes several ranks."
+        )
+    return f"DUPLICATES: {' '.join(lines)}" if lines else None
+
+
+def _listed(groups: Sequence[Sequence[str]]) -> str:
+    shown = "; ".join(" = ".join(group) for group in groups[:EXAMPLES])
+    return shown + ("; …" if len(groups) > EXAMPLES else "")
 
 
 def _with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
@@ -243,19 +296,22 @@ def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> Dataset
         headline=spec.headline,
         overlaps_imagenet=spec.overlaps_imagenet,
         unit=dataset.unit_name,
+        root=None if dataset.root is None else printable(str(dataset.root)),
         limit=limit,
         digest=dataset_digest(dataset, embedded.digests),
     )
 
 
-def _counts(
-    dataset: Dataset, query_results: Sequence[QueryResult], leaks: Sequence[Duplicate]
-) -> DatasetCounts:
+def _counts(found: _Found) -> DatasetCounts:
+    dataset = found.dataset
+    by_bytes = {pair.query for pair in found.leaks if pair.same == "bytes"}
     return DatasetCounts(
         images=len(dataset.items),
         classes=len({item.label for item in dataset.items} - {None}),
         queries=len(dataset.queries),
         gallery=len(dataset.gallery),
-        queries_without_relevant=len(dataset.queries) - len(query_results),
-        queries_with_duplicate=len({pair.query for pair in leaks}),
+        queries_without_relevant=len(dataset.queries) - len(found.query_results),
+        queries_with_duplicate=len(by_bytes),
+        queries_with_same_pixels=len({pair.query for pair in found.leaks} - by_bytes),
+        gallery_with_duplicate=sum(map(len, found.copies)),
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pandas as pd
 
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import UnitName
-from eval.report.document import Block, Report, Section, Table
+from eval.report.document import Block, Report, Section, Table, markdown
 from eval.report.provenance import provenance_section
 from eval.report.results import interval_text, weights_lead
 from eval.retrieval.ablation_result import ablation_table
 from eval.retrieval.curves import compute_curves
 from eval.retrieval.failures import failure_strips
-from eval.retrieval.measure import RetrievalOutcome, leak_note
+from eval.retrieval.measure import RetrievalOutcome, notes
 from eval.retrieval.plots import (
     class_figure,
     curve_figure,
@@ -35,6 +38,27 @@ EXPLAINED = {
     "mrr": "1 / rank of the first relevant image",
     "ns": "how many of a group of four are in the top four, including the query",
 }
+ABBREVIATIONS = {
+    "gap": "global average pooling: the mean over positions",
+    "gem": "generalised mean pooling",
+    "mac": "maximum activations of convolutions: the maximum over positions",
+    "tta": "test-time augmentation: embeddings of several views of an image are averaged",
+    "post": "what is done to embeddings after the network",
+    "px": "pixels",
+    "map": "mean average precision, over the whole ranking",
+    "map@r": "mean average precision at R, the number of relevant images",
+    "mrr": "mean reciprocal rank",
+    "ndcg": "normalised discounted cumulative gain",
+    "ns": "the score of Nistér and Stewénius (UKBench)",
+    "PCA": "principal component analysis",
+    "ROC": "receiver operating characteristic",
+    "HNSW": "hierarchical navigable small world, a graph index",
+    "REST": "the HTTP interface of bogv's server (representational state transfer)",
+    "bf16": "16-bit floating point of float32's range (bfloat16)",
+    "f32": "32-bit floating point",
+    "int8": "8-bit integers",
+}
+"""Spelt out once, at the end of each report that uses them."""
 PROTOCOLS = {
     "leave-one-out": "each image searches all others; relevant: the same label",
     "query-gallery": "queries search a gallery; relevant: the same label",
@@ -70,11 +94,24 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
         _dataset(outcome),
         provenance_section(run),
     ]
-    return Report(
+    report = Report(
         f"{run.dataset.name}: {run.dataset.headline}",
         _lead(run),
         [section for section in sections if section is not None],
     )
+    *others, provenance = report.sections
+    return replace(report, sections=[*others, *_abbreviations(report), provenance])
+
+
+def _abbreviations(report: Report) -> list[Section]:
+    """Those that occur in the report, spelt out."""
+    text = markdown(report)
+    rows = [
+        [short, spelt_out]
+        for short, spelt_out in ABBREVIATIONS.items()
+        if re.search(rf"(?<![\w./-]){re.escape(short)}(?![\w.-])", text)
+    ]
+    return [Section("Abbreviations", [Table(["", ""], rows)])] if rows else []
 
 
 def _lead(run: Run) -> list[str]:
@@ -82,13 +119,13 @@ def _lead(run: Run) -> list[str]:
     lead = weights_lead(run.weights)
     lead.append(
         f"{name} is {headline.value:.4f}, 95% interval {interval_text(headline)}, over {run.n:,}"
-        f" queries ({explain(name)})."
+        f" queries ({explain(name)}). {_chance(run)}"
     )
     sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
     lead.append(
-        f"Dataset: {run.dataset.name}{sample}. Protocol {run.dataset.protocol}:"
-        f" {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend}, {_deep(run)}; engine"
-        f" {run.engine}."
+        f"Dataset: {run.dataset.name}, {run.dataset.place}{sample}. Protocol"
+        f" {run.dataset.protocol}: {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend},"
+        f" {_deep(run)}; engine {run.engine}."
     )
     lead.append(f"Settings: {run.settings.text}.")
     if run.settings.post != "none":
@@ -125,6 +162,11 @@ ENOUGH_UNITS = 20
 """From so many on the intervals hold: `python -m eval selftest --statistics`."""
 
 
+def _chance(run: Run) -> str:
+    level = run.chance[run.dataset.headline]
+    return f"Chance, the whole gallery in a random order, is {level:.4f}."
+
+
 def _deep(run: Run) -> str:
     return "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
 
@@ -139,14 +181,15 @@ def _metrics(run: Run) -> Section:
         row = [f"{name} ◀" if name == run.dataset.headline else name]
         for key in (name, f"{name}_per_class") if by_class else (name,):
             row += [f"{run.metrics[key].value:.4f}", interval_text(run.metrics[key])]
-        rows.append([*row, explain(name)])
+        rows.append([*row, f"{run.chance[name]:.4f}", explain(name)])
     units = run.headline.units or run.n
     caption = (
         "◀ marks the headline, this dataset's usual metric. The 95% intervals are over"
         f" {units:,} {UNITS[run.dataset.unit]}: Wilson's for shares, else bootstrap-t. By class:"
-        " the mean of the classes' means, over classes."
+        " the mean of the classes' means, over classes. Chance: the mean over queries if the whole"
+        " gallery came in a random order."
     )
-    blocks: list[Block] = [Table([*columns, "what it is"], rows, caption)]
+    blocks: list[Block] = [Table([*columns, "chance", "what it is"], rows, caption)]
     if units < ENOUGH_UNITS:
         blocks.append(
             f"The intervals are over {units} {UNITS[run.dataset.unit]} only, and rough: below"
@@ -229,10 +272,15 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
         ["gallery", f"{counts.gallery:,}"],
         ["queries scored", f"{run.n:,}"],
         ["queries excluded, without a relevant image", f"{counts.queries_without_relevant:,}"],
-        ["queries with a duplicate in the gallery", f"{counts.queries_with_duplicate:,}"],
+        ["queries with a duplicate in the gallery, by bytes", f"{counts.queries_with_duplicate:,}"],
+        ["by pixels only", f"{counts.queries_with_same_pixels:,}"],
+        ["gallery images that are in it more than once", f"{counts.gallery_with_duplicate:,}"],
+        ["folder", run.dataset.place.removeprefix("in ")],
         ["digest", run.dataset.digest],
+        ["canonical embedding", run.canonical],
     ]
     blocks: list[Block] = [Table(["", run.dataset.id], rows)]
-    note = leak_note(outcome.duplicates)
-    blocks.append(note or "No query is in the gallery under another id, byte for byte.")
+    blocks += notes(outcome)
+    if not outcome.duplicates:
+        blocks.append("No query is in the gallery under another id, by bytes or by pixels.")
     return Section("The dataset", [*blocks, OVERLAPS[run.dataset.overlaps_imagenet]])

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import Field
 
 from eval.data.catalogue import Anchor, Protocol
 from eval.data.datasets import UnitName
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import (
     PER_QUERY,
     Mean,
@@ -36,9 +38,16 @@ class DatasetPart(ResultPart):
     overlaps_imagenet: str
     unit: UnitName
     """What the intervals draw: the sampling unit of the queries."""
+    root: str | None = None
+    """The folder it was read from, as it was named; None: it is inside a package."""
     limit: int | None
     digest: str
     """Hash of ids, bytes, labels, roles and ground truth: equal for equal queries and galleries."""
+
+    @property
+    def place(self) -> str:
+        """Where its files lie."""
+        return "from a package" if self.root is None else f"in {self.root}"
 
 
 class DatasetCounts(ResultPart):
@@ -52,6 +61,10 @@ class DatasetCounts(ResultPart):
     """Excluded queries, without a relevant image."""
     queries_with_duplicate: int
     """Queries whose bytes are in the gallery under another id: a leak, unless that is the task."""
+    queries_with_same_pixels: int | None = None
+    """Queries whose bytes aren't, but that the network can't tell from an image of the gallery."""
+    gallery_with_duplicate: int | None = None
+    """Images of the gallery with the same bytes or pixels as another of its images."""
 
 
 class Run(Result):
@@ -63,6 +76,9 @@ class Run(Result):
     counts: DatasetCounts
     k: list[int]
     engine: str
+    canonical: str = ""
+    """Hash of four images' pixels and embeddings (`eval.embedding.canonical`): equal if decoder and
+    network do the same."""
     settings: EmbeddingSettings = OWN_SETTINGS
     backend: Backend
     depth: int | None
@@ -70,6 +86,8 @@ class Run(Result):
     whole ranking (map, r_precision, map@r) count images beyond it as not found."""
     metrics: dict[str, Mean]
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
+    chance: dict[str, float] = Field(default_factory=dict)
+    """Each metric's mean for rankings of the whole gallery at random (`eval.chance`)."""
     anchors: list[Anchor]
     """Figures to compare with, from datasets.yaml."""
     losses: Ablation | None = None
@@ -82,10 +100,12 @@ class Run(Result):
 
     @property
     def folder(self) -> str:
-        """The folder's name: what it is for people, and a hash of all that sets runs apart."""
+        """The folder's name: what it is for people, and a hash of all that sets runs apart: what
+        was asked for, and the code and the packages that answered."""
         identity = [
             *(self.dataset.id, self.dataset.digest, self.dataset.limit, self.seed, self.k),
             *(self.weights.fingerprint, self.engine, self.settings.model_dump(), self.backend),
+            *(self.canonical, self.revision, *map(self.packages.get, EMBEDDING_PACKAGES)),
         ]
         settings = [self.settings.tag] if self.settings.tag else []
         parts = [self.dataset.id, self.weights.name, *settings, self.backend, str(self.n)]

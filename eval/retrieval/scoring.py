@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from eval.chance import chance
 from eval.data.catalogue import Metric
 from eval.data.datasets import Dataset
 from eval.metrics import count_relevant, judge, score_query, ukbench_ns
@@ -46,10 +48,12 @@ class QueryResult:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A query and an image of the gallery that are the same bytes under two ids."""
+    """A query and an image of the gallery that are the same picture under two ids."""
 
     query: str
     gallery: str
+    same: Literal["bytes", "pixels"] = "bytes"
+    """The file; or only what the network sees of it, as where one is PNG and one lossless WebP."""
 
 
 def has_relevant(dataset: Dataset, query: int) -> bool:
@@ -108,18 +112,61 @@ def drop_query_and_junk(found: Indices, query: int, junk: Indices) -> Indices:
     return found[~np.isin(found, [query, *junk.tolist()])]
 
 
-def find_duplicates(dataset: Dataset, digests: Sequence[str]) -> list[Duplicate]:
+def find_duplicates(
+    dataset: Dataset, digests: Sequence[str], pixels: Sequence[str] = ()
+) -> list[Duplicate]:
     """Queries that the gallery holds under another id: finding that one is no achievement.
 
-    digests: of each item's bytes. A query and itself, under its own id, are no duplicates.
+    digests, pixels: of each item's bytes and of the network's input; without `pixels`, only equal
+    bytes are found. A query and itself, under its own id, are no duplicates.
     """
-    holders: dict[str, list[int]] = {}
-    for index in dataset.gallery:
-        holders.setdefault(digests[index], []).append(index)
+    holders = _gallery_by(dataset, pixels or digests)
     pairs = (
-        Duplicate(dataset.items[query].id, dataset.items[other].id)
+        Duplicate(
+            dataset.items[query].id,
+            dataset.items[other].id,
+            "bytes" if digests[other] == digests[query] else "pixels",
+        )
         for query in dataset.queries
-        for other in holders.get(digests[query], ())
+        for other in holders.get((pixels or digests)[query], ())
         if other != query
     )
     return sorted(pairs, key=lambda pair: (pair.query, pair.gallery))
+
+
+def find_gallery_copies(dataset: Dataset, pixels: Sequence[str]) -> list[list[str]]:
+    """The ids of the gallery's images that the network can't tell apart, a list for each picture.
+
+    pixels: of each item's network input; equal bytes have equal pixels.
+    """
+    groups = (
+        sorted(dataset.items[index].id for index in group)
+        for group in _gallery_by(dataset, pixels).values()
+        if len(group) > 1
+    )
+    return sorted(groups)
+
+
+def _gallery_by(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[int]]:
+    holders: dict[str, list[int]] = {}
+    for index in dataset.gallery:
+        holders.setdefault(keys[index], []).append(index)
+    return holders
+
+
+def chance_levels(dataset: Dataset, query_results: Sequence[QueryResult]) -> dict[str, float]:
+    """What each metric's mean would be if the whole gallery were ranked at random.
+
+    query_results: of queries of the dataset, at least one. Formulas are in `eval.chance`.
+    """
+    gallery = set(dataset.gallery)
+    index_of = {dataset.items[query].id: query for query in dataset.queries}
+    sizes = []
+    for each in query_results:
+        query = index_of[each.query]
+        out = {query, *dataset.junk(query).tolist()} & gallery
+        sizes.append((each.relevant, len(gallery) - len(out)))
+    return {
+        name: float(np.mean([chance(name, *size) for size in sizes]))
+        for name in query_results[0].scores
+    }

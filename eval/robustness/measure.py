@@ -73,6 +73,7 @@ def measure(
     Raises DatasetError, WorkbenchError, the embedder's errors, DatabaseUnavailable.
     """
     watch = Stopwatch()
+    environment = describe_environment()
     if options.sample < 1 or min(options.ks, default=0) < 1:
         raise WorkbenchError("The sample and each k are at least 1.")
     ks = sorted({1, *options.ks})
@@ -94,11 +95,12 @@ def measure(
         n=len(edited.originals) * len(chosen),
         k=ks,
         engine=embedder.engine,
+        canonical=embedded.canonical,
         backend=options.backend,
         depth=ranking_depth(options.backend, len(edited.dataset.gallery)),
         seed=options.seed,
         metrics=means(query_results, options.seed),
-        **describe_environment(),
+        **environment,
         seconds=watch.seconds,
     )
     return RobustnessOutcome(result, query_results, edited, embedded.new)

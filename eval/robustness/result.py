@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import Mean, Result, WeightsPart, short_hash
 from eval.retrieval.search import Backend
 from eval.robustness.edits import CONTROL, EditVariant
@@ -35,6 +36,8 @@ class Robustness(Result):
     """The strengths of each edit."""
     k: list[int]
     engine: str
+    canonical: str = ""
+    """Hash of four images' pixels and embeddings (`eval.embedding.canonical`)."""
     backend: Backend
     depth: int | None
     """The maximum length of a ranking; None: the whole gallery. Images beyond it have no rank."""
@@ -53,6 +56,7 @@ class Robustness(Result):
         identity = [
             *(self.dataset, self.digest, self.seed, self.k, self.edits),
             *(self.weights.fingerprint, self.engine, self.backend),
+            *(self.canonical, self.revision, *map(self.packages.get, EMBEDDING_PACKAGES)),
         ]
         return (
             f"{self.dataset}-robustness-{self.weights.name}-{self.backend}-{self.n}"

@@ -26,7 +26,7 @@ BOGV: tuple[set[str], ...] = (
     {"__main__"},
 )
 EVAL: tuple[set[str], ...] = (
-    {"errors", "metrics", "statistics", "vectors"},
+    {"chance", "errors", "metrics", "statistics", "vectors"},
     {"data", "report", "harness"},
     {"embedding", "ann", "latency", "speed", "scale"},
     {"retrieval"},

@@ -52,6 +52,8 @@ def test_a_folder_is_measured_and_written(
         "gallery": 16,
         "queries_without_relevant": 0,
         "queries_with_duplicate": 0,
+        "queries_with_same_pixels": 0,
+        "gallery_with_duplicate": 0,
     }
     assert run["command"].startswith("python -m eval run --dataset folder --root")
     assert run["packages"]["bogv"]

@@ -143,3 +143,9 @@ def test_a_folder_of_yours_is_never_guessed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BOGV_DATASETS", "/anywhere")
     with pytest.raises(DatasetError, match="--root"):
         load("folder")
+
+
+def test_each_figure_to_compare_with_was_published_elsewhere() -> None:
+    anchors = [anchor for spec in read_catalogue().values() for anchor in spec.anchors]
+    assert anchors
+    assert not [anchor for anchor in anchors if "this project" in anchor.source]

@@ -2,20 +2,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError, catalogue_entry
 from eval.data.datasets import load
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.report import machine
+from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import PER_QUERY, write
 from eval.retrieval import measure as running
 from eval.retrieval.ablation import AblationSample
+from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure, notes
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
+from tests.eval.support.decoding import with_filter
 from tests.eval.support.retrieval import DECODER, first_is_junk, measured
-from tests.support.fakes import png
+from tests.support.fakes import encoded, fake_embedder, picture, png
 
 
 @pytest.mark.parametrize(
@@ -99,6 +106,80 @@ def test_an_unlabelled_folder_is_refused_before_anything_is_embedded(
     monkeypatch.setattr(running, "embed", None)
     with pytest.raises(DatasetError, match="no query has a relevant image to find"):
         measured(tmp_path, "folder", root=root)
+
+
+def test_a_change_of_the_decoder_gives_another_result_in_another_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> RetrievalOutcome:
+        decoder = Decoder(1_000_000, 1_000_000)
+        options = RetrievalOptions("folder", folder, progress=False)
+        outcome = measure(options, fake_embedder(), decoder, tmp_path / "cache")
+        decoder.close()
+        return outcome
+
+    before, again = run(), run()
+    with_filter(monkeypatch, Image.Resampling.NEAREST)
+    after = run()
+    assert (before.new, again.new, after.new) == (16, 0, 16)
+    assert before.run.folder == again.run.folder != after.run.folder
+    assert before.run.canonical == again.run.canonical != after.run.canonical
+    assert before.query_results == again.query_results != after.query_results
+
+
+def test_other_versions_of_libraries_and_of_bogv_go_into_folders_of_their_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = measured(tmp_path, "folder", root=folder)
+    folders = {first.run.folder}
+    changes: list[dict[str, Any]] = [
+        *({"revision": "0123abc"}, {"revision": "0123abc-dirty-4567"}, {"revision": None}),
+        *({"packages": {**first.run.packages, name: "9"}} for name in EMBEDDING_PACKAGES),
+    ]
+    folders |= {first.run.model_copy(update=change).folder for change in changes}
+    assert len(folders) == 7
+    monkeypatch.setattr(machine, "version", lambda name: f"another {name}")
+    assert measured(tmp_path, "folder", root=folder).new == first.new == 16
+
+
+def test_the_chance_level_is_that_of_the_queries_own_classes_and_gallery(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = measured(tmp_path, "folder", root=folder).run
+    assert set(run.chance) == {name for name in run.metrics if not name.endswith("_per_class")}
+    assert run.chance["precision@5"] == pytest.approx(3 / 15)
+    assert run.dataset.root == str(folder)
+    plain = load("folder", folder)
+    truth = first_is_junk(plain)
+    monkeypatch.setattr(running, "load", lambda *_, **__: replace(plain, truth=truth))
+    assert measured(tmp_path, "folder", root=folder).run.chance["hit_rate@1"] == pytest.approx(
+        2 / 14
+    )
+    apart = replace(plain, queries=[0, 4], gallery=[*range(1, 4), *range(5, 16)])
+    monkeypatch.setattr(running, "load", lambda *_, **__: apart)
+    assert measured(tmp_path, "folder", root=folder).run.chance["hit_rate@1"] == pytest.approx(
+        3 / 14
+    )
+
+
+def test_copies_within_a_gallery_that_no_query_has_are_counted_and_reported(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, kind in (("a.png", "PNG"), ("b.webp", "WEBP")):
+        (folder / "class 1" / name).write_bytes(encoded(picture(50), kind, lossless=True))
+    plain = load("folder", folder)
+    names = [item.id for item in plain.items]
+    queries = [names.index("class 1/q95.jpg")]
+    gallery = [index for index in range(len(names)) if index not in queries]
+    monkeypatch.setattr(
+        running, "load", lambda *_, **__: replace(plain, queries=queries, gallery=gallery)
+    )
+    outcome = measured(tmp_path, "folder", root=folder)
+    assert outcome.gallery_copies == [["class 1/a.png", "class 1/b.webp"]]
+    assert outcome.run.counts.gallery_with_duplicate == 2
+    assert outcome.run.counts.queries_with_same_pixels == 0
+    [note] = notes(outcome)
+    assert note.startswith("DUPLICATES: 2 images of the gallery are in it more than once")
 
 
 def test_groups_of_four_have_their_score(folder: Path, tmp_path: Path) -> None:

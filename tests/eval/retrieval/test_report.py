@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
+from eval.embedding.settings import EmbeddingSettings
 from eval.report.document import Figure, Table, html, markdown, write
 from eval.report.results import interval_text
-from eval.retrieval.report import EXPLAINED, explain, run_report
+from eval.retrieval.report import ABBREVIATIONS, EXPLAINED, explain, run_report
 from tests.eval.support.retrieval import DECODER
 from tests.eval.support.retrieval_report import blocks, measured
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import FakeEngine, encoded, picture
 
 
 def test_the_first_lines_have_the_weights_the_dataset_and_the_headline(
@@ -28,7 +30,9 @@ def test_the_first_lines_have_the_weights_the_dataset_and_the_headline(
     mean = run.headline
     assert f"hit_rate@1 is {mean.value:.4f}, 95% interval {interval_text(mean)}" in report.lead[2]
     assert f"over {run.n} queries" in report.lead[2]
-    assert "a sample of 12 images. Protocol leave-one-out" in report.lead[3]
+    # Three of the eleven others have the query's label.
+    assert "Chance, the whole gallery in a random order, is 0.2727." in report.lead[2]
+    assert f"in {class_folders}, a sample of 12 images. Protocol leave-one-out" in report.lead[3]
     trained = run_report(measured(class_folders, tmp_path), DECODER)
     assert trained.lead[0] == "Weights: custom, fingerprint fake0000."
     assert "UNTRAINED" not in html(trained)
@@ -60,6 +64,7 @@ def test_every_metric_of_the_run_is_in_the_table_with_a_word_on_it(
     for row, name in zip(metrics.rows, names, strict=True):
         assert row[1] == f"{outcome.run.metrics[name].value:.4f}"
         assert row[3] == f"{outcome.run.metrics[f'{name}_per_class'].value:.4f}"
+        assert row[-2] == f"{outcome.run.chance[name]:.4f}"
         assert row[-1] == explain(name) != ""
         assert (" ◀" in row[0]) == (name == "hit_rate@1")
     assert explain("ns") == EXPLAINED["ns"]
@@ -81,6 +86,35 @@ def test_duplicates_and_overlap_with_imagenet_are_reported(
         assert word in line
 
 
+def test_the_same_picture_in_two_formats_and_names_that_differ_by_case_are_reported(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    (class_folders / "CLASS 0").mkdir()
+    for seed, kind in ((7, "PNG"), (7, "WEBP"), (8, "PNG")):
+        data = encoded(picture(seed), kind, lossless=True)
+        (class_folders / "CLASS 0" / f"{seed}.{kind.lower()}").write_bytes(data)
+    text = markdown(run_report(measured(class_folders, tmp_path), DECODER))
+    assert "2 of the queries are in the gallery under another id, as another file" in text
+    assert "CLASS 0/7.png = CLASS 0/7.webp" in text
+    assert "CLASSES: some names differ by upper and lower case" in text
+    assert "| by pixels only | 2 |" in text
+    assert "| gallery images that are in it more than once | 2 |" in text
+
+
+def test_abbreviations_are_spelt_out_once_and_only_where_they_occur(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    plain = run_report(measured(class_folders, tmp_path), DECODER)
+    [table] = [section for section in plain.sections if section.title == "Abbreviations"]
+    terms = {row[0] for row in cast("Table", table.blocks[0]).rows}
+    assert {"gap", "tta", "map", "map@r", "mrr", "ndcg", "ROC"} <= terms
+    assert not {"gem", "mac", "ns", "PCA", "HNSW"} & terms
+    assert markdown(plain).count(ABBREVIATIONS["mrr"]) == 1
+    settings = EmbeddingSettings(pooling="gem", post="pca:3")
+    other = markdown(run_report(measured(class_folders, tmp_path, settings=settings), DECODER))
+    assert other.count(ABBREVIATIONS["gem"]) == other.count(ABBREVIATIONS["PCA"]) == 1
+
+
 def test_a_milvus_report_states_the_depth_of_its_rankings(
     class_folders: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +132,9 @@ def test_groups_without_labels_have_no_class_plot(class_folders: Path, tmp_path:
     run = outcome.run.model_copy(update={"metrics": metrics})
     report = run_report(replace(outcome, run=run, query_results=query_results), DECODER)
     assert [figure.name for figure in blocks(report, Figure)] == ["recall-at-k", "similarities"]
-    assert blocks(report, Table)[0].columns == ["metric", "mean", "interval", "what it is"]
+    assert blocks(report, Table)[0].columns == [
+        *("metric", "mean", "interval", "chance", "what it is"),
+    ]
 
 
 def test_the_same_run_has_the_same_report_byte_by_byte(class_folders: Path, tmp_path: Path) -> None:

@@ -3,13 +3,22 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from eval.embedding.settings import EmbeddingSettings
+from eval.errors import WorkbenchError
+from eval.report.document import Report
 from eval.report.results import PER_QUERY, write
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
 from tests.eval.support.retrieval import DECODER, measured
+
+
+def written_run(folder: Path, tmp_path: Path) -> Path:
+    outcome = measured(tmp_path, "folder", root=folder)
+    table = query_table(outcome.query_results)
+    return write(tmp_path / "results", outcome.run, {PER_QUERY: table}, Report("", [], []))
 
 
 def test_each_query_has_its_row(folder: Path, tmp_path: Path) -> None:
@@ -48,6 +57,37 @@ def test_a_variant_is_named_in_its_folder_and_its_summary(folder: Path, tmp_path
     assert any("post pca:3" in line for line in report.lead)
     assert any("fitted on the gallery itself" in line for line in report.lead)
     assert outcome.run.losses is None
+
+
+@pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.99])
+def test_a_cut_table_is_one_clear_error(folder: Path, tmp_path: Path, share: float) -> None:
+    written = written_run(folder, tmp_path)
+    table = written / PER_QUERY
+    data = table.read_bytes()
+    table.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(
+        WorkbenchError, match="is damaged, or not of this result"
+    ):
+        read_run(written)
+
+
+def test_a_flipped_bit_in_a_table_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    written = written_run(folder, tmp_path)
+    data = bytearray((written / PER_QUERY).read_bytes())
+    data[data.index(b"class 0/q20.jpg")] ^= 1
+    (written / PER_QUERY).write_bytes(data)
+    with pytest.raises(
+        WorkbenchError, match="is damaged, or not of this result"
+    ):
+        read_run(written)
+
+
+def test_a_table_of_another_run_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    written = written_run(folder, tmp_path)
+    frame = pd.read_parquet(written / PER_QUERY)
+    frame[:5].to_parquet(written / PER_QUERY)
+    with pytest.raises(WorkbenchError, match="not of this result"):
+        read_run(written)
 
 
 def test_other_settings_go_into_folders_of_their_own(folder: Path, tmp_path: Path) -> None:
