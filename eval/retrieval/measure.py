@@ -164,7 +164,7 @@ def _run(
         depth=ranking_depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
         metrics=found.metrics,
-        anchors=dataset.spec.anchors,
+        anchors=[] if dataset.sample else dataset.spec.anchors,
         losses=ablation,
         **describe_environment(),
         seconds=seconds,
@@ -243,6 +243,7 @@ def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> Dataset
         headline=spec.headline,
         overlaps_imagenet=spec.overlaps_imagenet,
         limit=limit,
+        sample=dataset.sample,
         digest=dataset_digest(dataset, embedded.digests),
     )
 

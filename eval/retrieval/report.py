@@ -83,7 +83,8 @@ def _lead(run: Run) -> list[str]:
         f"{name} is {headline.value:.4f}, 95% interval {_interval(headline)}, over {run.n:,}"
         f" queries ({explain(name)})."
     )
-    sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
+    drawn = run.dataset.sample
+    sample = f", a SAMPLE of {run.counts.images:,} images: {drawn}" if drawn else ""
     lead.append(
         f"Dataset: {run.dataset.name}{sample}. Protocol {run.dataset.protocol}:"
         f" {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend}, {_deep(run)}; engine"

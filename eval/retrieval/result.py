@@ -36,6 +36,8 @@ class DatasetPart(ResultPart):
     headline: str
     overlaps_imagenet: str
     limit: int | None
+    sample: str | None = None
+    """What `limit` left of the dataset, in words; None: all of it."""
     digest: str
     """Hash of ids, bytes, labels, roles and ground truth: equal for equal queries and galleries."""
 
@@ -70,7 +72,7 @@ class Run(Result):
     metrics: dict[str, Mean]
     """`<name>`: over queries. `<name>_per_class`: the mean of the classes' means."""
     anchors: list[Anchor]
-    """Figures to compare with, from datasets.yaml."""
+    """Figures to compare with, from datasets.yaml; none beside a sample, which they are not of."""
     losses: Ablation | None = None
     """The ablation; None if it wasn't requested."""
 

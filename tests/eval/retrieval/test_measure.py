@@ -14,6 +14,7 @@ from eval.retrieval import measure as running
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
+from tests.eval.support.datasets import classes, spec
 from tests.eval.support.retrieval import DECODER, first_is_junk, measured
 from tests.support.fakes import png
 
@@ -68,6 +69,21 @@ def test_digits_are_measured_without_any_files(tmp_path: Path) -> None:
     assert 0.5 < run.headline.value < 1
     low, high = run.headline.ci95
     assert low < run.headline.value < high
+
+
+def test_no_published_figure_stands_beside_a_sample(tmp_path: Path) -> None:
+    anchor = {
+        "metric": "hit_rate@1",
+        "value": 0.5,
+        "setting": "V1",
+        "source": "a",
+        "status": "cited",
+    }
+    root, published = classes(tmp_path / "mine", a=4, b=4, c=4), spec(anchors=[anchor])
+    whole = measured(tmp_path, published, root=root, limit=12).run
+    sample = measured(tmp_path, published, root=root, limit=8).run
+    assert (len(whole.anchors), whole.dataset.sample) == (1, None)
+    assert (sample.anchors, sample.dataset.sample) == ([], "2 of 3 classes, each as a whole")
 
 
 def test_the_headlines_own_k_is_always_counted(folder: Path, tmp_path: Path) -> None:

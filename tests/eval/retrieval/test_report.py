@@ -27,7 +27,8 @@ def test_the_first_lines_have_the_weights_the_dataset_and_the_headline(
     mean = run.headline
     assert f"hit_rate@1 is {mean.value:.4f}, 95% interval [{mean.ci95[0]:.4f}" in report.lead[2]
     assert f"over {run.n} queries" in report.lead[2]
-    assert "a sample of 12 images. Protocol leave-one-out" in report.lead[3]
+    sample = "a SAMPLE of 12 images: 3 of 4 classes, each as a whole. Protocol leave-one-out"
+    assert sample in report.lead[3]
     trained = run_report(measured(class_folders, tmp_path), DECODER)
     assert trained.lead[0] == "Weights: custom, fingerprint fake0000."
     assert "UNTRAINED" not in html(trained)
