@@ -48,6 +48,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Marker = Annotated[str, Field(pattern=r"^\w[\w*. /-]*$")]
+
+
 class File(Strict):
     """A required file: downloaded from `url`, or put into the folder by hand."""
 
@@ -66,6 +69,7 @@ class Torchvision(Strict):
     type: Literal["torchvision"]
     name: Text = Field(alias="class")
     splits: list[dict[str, str | bool | int]] = Field(min_length=1)
+    markers: list[Marker] = []
 
 
 class ScikitLearn(Strict):
@@ -90,6 +94,7 @@ class Folder(Strict):
     where: Text
     roles: Roles = Roles()
     files: list[File] = []
+    markers: list[Marker] = []
 
 
 class ExpectedCounts(Strict):

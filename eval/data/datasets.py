@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,7 @@ from eval.data.catalogue import (
     root_of,
 )
 from eval.data.items import Item, LayoutError, RawDataset, Truth
+from eval.data.roots import find_root
 from eval.vectors import Indices
 
 UnitName = Literal["class", "group", "landmark", "query"]
@@ -107,7 +109,8 @@ def load(
 ) -> Dataset:
     """A dataset, its counts checked; nothing is downloaded and no image is read yet.
 
-    root: its own folder; None: $BOGV_DATASETS/<folder>. limit: at most so many images, a sample
+    root: its own folder, or the one above or below (a line on stderr says which is used); None:
+    $BOGV_DATASETS/<folder>. limit: at most so many images, a sample
     that depends on `seed` alone (`_sample_units` and `_sample_queries` say how).
 
     Raises DatasetError.
@@ -115,6 +118,7 @@ def load(
     spec = catalogue_entry(spec)
     folder = root_of(spec, root)
     try:
+        folder = _own_folder(spec, folder)
         found = _read_items(spec, folder)
     except LayoutError as error:
         raise DatasetError(spec.id, f"{error} {_hint(spec, folder)}".rstrip()) from error
@@ -125,13 +129,20 @@ def load(
     return dataset if limit is None else draw_sample(dataset, limit, seed)
 
 
+def _own_folder(spec: Spec, given: Path | None) -> Path | None:
+    if given is None or isinstance(spec.source, ScikitLearn):
+        return None
+    folder = find_root(given, spec.source.markers)
+    if folder != given:
+        print(f"{spec.id} is not in {given} itself: using {folder}.", file=sys.stderr)
+    return folder
+
+
 def _read_items(spec: Spec, folder: Path | None) -> RawDataset:
     source = spec.source
     if isinstance(source, ScikitLearn):
         return packages.scikit_learn_items(source.loader)
     assert folder is not None  # noqa: S101 - root_of gives one to all others
-    if not folder.is_dir():
-        raise LayoutError(f"There is no folder {str(folder)!r}.")
     if isinstance(source, Torchvision):
         return packages.torchvision_items(folder, source.name, source.splits)
     if source.layout == "csv":

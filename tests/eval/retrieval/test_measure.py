@@ -14,7 +14,7 @@ from eval.retrieval import measure as running
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
-from tests.eval.support.datasets import classes, spec
+from tests.eval.support.datasets import classes, listed, spec, write_revisited
 from tests.eval.support.retrieval import DECODER, first_is_junk, measured
 from tests.support.fakes import png
 
@@ -69,6 +69,14 @@ def test_digits_are_measured_without_any_files(tmp_path: Path) -> None:
     assert 0.5 < run.headline.value < 1
     low, high = run.headline.ci95
     assert low < run.headline.value < high
+
+
+def test_only_the_revisited_protocol_has_its_own_precision(tmp_path: Path) -> None:
+    root = write_revisited(tmp_path / "mine")
+    run = measured(tmp_path, listed("roxford5k", anchors=[]), root=root).run
+    # Two are relevant, three are ranked without the junk.
+    assert run.metrics["mp@10"].value >= 2 / 3 > run.metrics["precision@10"].value
+    assert "mp@10" not in measured(tmp_path, "digits", limit=20).run.metrics
 
 
 def test_no_published_figure_stands_beside_a_sample(tmp_path: Path) -> None:
