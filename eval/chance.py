@@ -58,6 +58,25 @@ def precision(relevant: int, gallery: int, k: int) -> float:
     return relevant / gallery * min(k, gallery) / k
 
 
+def revisited_precision(relevant: int, gallery: int, k: int) -> float:
+    """`precision`, and more where the last relevant image is at a rank i <= k.
+
+    Adds the sum over i of P(it is at i) · relevant · (1 / i - 1 / k), with
+    P = C(i - 1, relevant - 1) / C(gallery, relevant), the negative hypergeometric distribution.
+
+    Relevant at rank 1 or at rank 2:
+
+    >>> revisited_precision(relevant=1, gallery=2, k=2)
+    0.75
+    """
+    orders = comb(gallery, relevant)
+    more = sum(
+        comb(rank - 1, relevant - 1) / orders * relevant * (1 / rank - 1 / k)
+        for rank in range(relevant, min(k, gallery) + 1)
+    )
+    return precision(relevant, gallery, k) + more
+
+
 def ndcg(relevant: int, gallery: int, k: int) -> float:
     """p · (sum over i <= k of 1 / log2(i + 1)) / (the same sum over i <= min(k, relevant))."""
     discounts = 1 / np.log2(np.arange(2, min(k, gallery) + 2))
@@ -134,6 +153,7 @@ _AT_K: dict[str, Callable[[int, int, int], float]] = {
     "hit_rate": hit_rate,
     "recall": recall,
     "precision": precision,
+    "mp": revisited_precision,
     "ndcg": ndcg,
 }
 _WHOLE: dict[str, Callable[[int, int], float]] = {

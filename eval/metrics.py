@@ -282,6 +282,24 @@ def ann_recall_ties(found_scores: ArrayLike, exact_scores: ArrayLike) -> float:
     return float((found >= exact.min() - TIE).sum() / exact.size)
 
 
+def revisited_precision(rel: Relevance, total: int, k: int) -> float:
+    """The revisited protocol's P@k: precision at k, or at the last relevant image's rank if higher.
+
+    sum(rel[:q]) / q with q = min(k, rank of the last of the `total` relevant images), so that few
+    relevant images are no fault of the ranking. An empty ranking gives 0.
+    Source: `compute_map` of the revisited Oxford and Paris, github.com/filipradenovic/revisitop.
+
+    All three are found by rank 5; `precision` at 10 would be 0.3:
+
+    >>> rel = np.array([0, 1, 1, 0, 1, 0, 0], dtype=bool)
+    >>> revisited_precision(rel, total=3, k=10), revisited_precision(rel, total=4, k=10)
+    (0.6, 0.3)
+    """
+    _check_total(rel, total)
+    ranks = np.flatnonzero(rel) + 1
+    return precision(rel, min(k, int(ranks[-1])) if ranks.size == total else k)
+
+
 def score_query(rel: Relevance, total: int, ks: Sequence[int]) -> dict[str, float]:
     """One query's metrics, by the names that their means have in the results.
 

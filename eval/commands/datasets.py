@@ -19,12 +19,12 @@ def list_command(as_json: Json = False) -> None:
             [{**each.model_dump(by_alias=True), "here": _is_here(each)} for each in specs.values()]
         )
         return
-    print(f"{'id':18} {'tier':6} {'kind':9} {'protocol':14} {'headline':13} {'images':>7}  here")
+    print(f"{'id':18} {'tier':6} {'kind':9} {'protocol':14} {'headline':13} {'images':>9}  here")
     for spec in specs.values():
         images = f"{spec.counts.images:,}" if spec.counts.images else "any"
         print(
             f"{spec.id:18} {spec.tier:6} {spec.kind:9} {spec.protocol:14} {spec.headline:13}"
-            f" {images:>7}  {'yes' if _is_here(spec) else 'no'}"
+            f" {images:>9}  {'yes' if _is_here(spec) else 'no'}"
         )
 
 

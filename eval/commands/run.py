@@ -157,6 +157,8 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     counts = run.counts
     print(f"Weights:  {weights_line(run.weights)}")
     print(f"Dataset:  {run.dataset.name} ({run.dataset.protocol}), {run.dataset.place}")
+    if run.dataset.sample:
+        print(f"SAMPLE:   {run.dataset.sample}; not to be compared with figures of the whole")
     print(
         f"Images:   {counts.images:,} in {counts.classes:,} classes; {run.n:,} queries scored,"
         f" {counts.queries_without_relevant:,} left out (nothing to find);"

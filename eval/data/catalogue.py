@@ -17,13 +17,14 @@ CATALOGUE = Path(__file__).parents[2] / "datasets.yaml"
 ROOT_VARIABLE = "BOGV_DATASETS"
 Protocol = Literal["leave-one-out", "query-gallery", "revisited", "copy", "groups-of-four"]
 Layout = Literal[
-    "any", "copydays", "corel1k", "csv", "cub200", "holidays", "revisited", "sop", "subfolders",
-    "ukbench",
+    "any", "cars196", "copydays", "corel1k", "csv", "cub200", "disc21", "gpr1200", "holidays",
+    "inaturalist", "inshop", "instre", "nabirds", "revisited", "revisited-easy", "revisited-hard",
+    "sop", "stanford_dogs", "subfolders", "ukbench",
 ]  # fmt: skip
 Metric = Annotated[
     str,
     Field(
-        pattern=r"^((hit_rate|recall|precision|ndcg)@[1-9]\d*"
+        pattern=r"^((hit_rate|recall|precision|ndcg|mp)@[1-9]\d*"
         r"|map|map_trapezoid|map@r|r_precision|mrr|ns)$"
     ),
 ]
@@ -47,6 +48,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Marker = Annotated[str, Field(pattern=r"^\w[\w*. /-]*$")]
+
+
 class File(Strict):
     """A required file: downloaded from `url`, or put into the folder by hand."""
 
@@ -65,6 +69,7 @@ class Torchvision(Strict):
     type: Literal["torchvision"]
     name: Text = Field(alias="class")
     splits: list[dict[str, str | bool | int]] = Field(min_length=1)
+    markers: list[Marker] = []
 
 
 class ScikitLearn(Strict):
@@ -89,6 +94,7 @@ class Folder(Strict):
     where: Text
     roles: Roles = Roles()
     files: list[File] = []
+    markers: list[Marker] = []
 
 
 class ExpectedCounts(Strict):
@@ -131,9 +137,9 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _revisited_has_its_layout(self) -> Spec:
-        """Only that layout has junk, and only that protocol removes it."""
-        layout = self.source.layout if isinstance(self.source, Folder) else None
-        if (self.protocol == "revisited") != (layout == "revisited"):
+        """Only its layouts have junk, and only that protocol removes it."""
+        layout = self.source.layout if isinstance(self.source, Folder) else ""
+        if (self.protocol == "revisited") != layout.startswith("revisited"):
             raise ValueError("protocol and layout are both 'revisited' or neither is")
         return self
 

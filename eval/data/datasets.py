@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from eval.data.catalogue import (
 )
 from eval.data.items import Item, LayoutError, RawDataset, Truth
 from eval.data.naming import check_names
+from eval.data.roots import find_root
 from eval.vectors import Indices
 
 UnitName = Literal["class", "group", "landmark", "query"]
@@ -56,6 +58,8 @@ class Dataset:
     gallery: list[int]
     """Indices into `items`. A query may be among them; metrics take it out by its id."""
     truth: Mapping[int, Truth] | None = None
+    sample: str | None = None
+    """What was drawn, in words; None: this is the whole dataset."""
 
     def relevant(self, query: int) -> Indices:
         """What should be found: gallery items (indices, ascending), never the query itself.
@@ -106,14 +110,16 @@ def load(
 ) -> Dataset:
     """A dataset, its counts checked; nothing is downloaded and no image is read yet.
 
-    root: its own folder; None: $BOGV_DATASETS/<folder>. limit: at most so many images, a sample
-    that depends on `seed` alone (`_sample_classes` and `_sample_queries` say how).
+    root: its own folder, or the one above or below (a line on stderr says which is used); None:
+    $BOGV_DATASETS/<folder>. limit: at most so many images, a sample
+    that depends on `seed` alone (`_sample_units` and `_sample_queries` say how).
 
     Raises DatasetError.
     """
     spec = catalogue_entry(spec)
     folder = root_of(spec, root)
     try:
+        folder = _own_folder(spec, folder)
         found = _read_items(spec, folder)
     except LayoutError as error:
         raise DatasetError(spec.id, f"{error} {_hint(spec, folder)}".rstrip()) from error
@@ -125,13 +131,20 @@ def load(
     return dataset if limit is None else draw_sample(dataset, limit, seed)
 
 
+def _own_folder(spec: Spec, given: Path | None) -> Path | None:
+    if given is None or isinstance(spec.source, ScikitLearn):
+        return None
+    folder = find_root(given, spec.source.markers)
+    if folder != given:
+        print(f"{spec.id} is not in {given} itself: using {folder}.", file=sys.stderr)
+    return folder
+
+
 def _read_items(spec: Spec, folder: Path | None) -> RawDataset:
     source = spec.source
     if isinstance(source, ScikitLearn):
         return packages.scikit_learn_items(source.loader)
     assert folder is not None  # noqa: S101 - root_of gives one to all others
-    if not folder.is_dir():
-        raise LayoutError(f"There is no folder {str(folder)!r}.")
     if isinstance(source, Torchvision):
         return packages.torchvision_items(folder, source.name, source.splits)
     if source.layout == "csv":
@@ -169,21 +182,30 @@ def _check_counts(spec: Spec, found: RawDataset, folder: Path | None) -> None:
 # ------------------------------------------------------------------------------ samples
 
 ENOUGH = 10
-"""Images per class in a sample."""
+"""Images of each class in a sample that has no room for two whole classes."""
+PLURALS: dict[UnitName, str] = {
+    "class": "classes",
+    "group": "groups",
+    "landmark": "landmarks",
+    "query": "queries",
+}
 
 
 def draw_sample(dataset: Dataset, limit: int, seed: int) -> Dataset:
-    """At most so many of its images, a sample that depends on `seed` alone. Raises DatasetError."""
+    """At most so many of its images: sampling units as a whole, drawn by `seed` alone.
+
+    `Dataset.sample` says what was drawn and what was left out. Raises DatasetError.
+    """
     if limit >= len(dataset.items):
         return dataset
     if limit < 2:
         raise DatasetError(dataset.spec.id, f"a limit of {limit} images leaves no relevant images.")
     rng = np.random.default_rng(seed)
     everyone = len(dataset.queries) == len(dataset.gallery) == len(dataset.items)
-    kept = (_sample_classes if everyone else _sample_queries)(dataset, limit, rng)
+    kept = (_sample_units if everyone else _sample_queries)(dataset, limit, rng)
     if not kept.queries:
         raise DatasetError(
-            dataset.spec.id, f"a limit of {limit} images has no query with a relevant image."
+            dataset.spec.id, f"a limit of {limit} images has no query with all that is relevant."
         )
     return _renumbered(dataset, kept)
 
@@ -192,55 +214,91 @@ def draw_sample(dataset: Dataset, limit: int, seed: int) -> Dataset:
 class _Kept:
     items: set[int]
     queries: list[int]
+    what: str
 
 
-def _sample_classes(dataset: Dataset, limit: int, rng: np.random.Generator) -> _Kept:
-    """Where each image searches all others: few classes with enough images each.
+def _sample_units(dataset: Dataset, limit: int, rng: np.random.Generator) -> _Kept:
+    """Where each image searches all others: whole units; one that no longer fits is passed over.
 
-    All classes get the same share of the limit; where that is less than ten images, some classes
-    are left out instead, chosen by the seed. A class that has fewer is taken whole, and so are
-    groups of four. Unlabelled images are drawn singly.
+    Where no two classes fit, each gives the same share of the limit, at least ten images: then
+    less is relevant than in the dataset. Groups of four are never torn. Unlabelled images are
+    drawn singly.
     """
+    units = _units(dataset, range(len(dataset.items)))
+    drawn = [units[number] for number in rng.permutation(len(units)).tolist()]
+    chosen = _fill(drawn, limit)
+    plural = "images" if dataset.unit_name == "query" else PLURALS[dataset.unit_name]
+    what = f"{len(chosen):,} of {len(units):,} {plural}, each as a whole"
+    several = sum(len(unit) > 1 for unit in units)
+    if sum(len(unit) > 1 for unit in chosen) < min(2, several) and dataset.unit_name == "class":
+        share = max(limit // len(units), min(ENOUGH, limit // 2), 2)
+        chosen = _fill([rng.permutation(unit)[:share].tolist() for unit in drawn], limit)
+        what = (
+            f"{len(chosen):,} of {len(units):,} {plural}, of each at most {share:,} images, for no"
+            " two fit as a whole: less is relevant than in the dataset"
+        )
+    kept = {index for unit in chosen for index in unit}
+    return _Kept(kept, sorted(kept), what)
+
+
+def _units(dataset: Dataset, queries: Iterable[int]) -> list[list[int]]:
     members: dict[str, list[int]] = {}
-    for index, item in enumerate(dataset.items):
-        members.setdefault(item.label or f"\0{index}", []).append(index)
-    share = max(limit // len(members), min(ENOUGH, limit // 2), 2)
-    kept: set[int] = set()
-    classes = [members[label] for label in sorted(members)]
-    for number in rng.permutation(len(classes)).tolist():
-        whole = classes[number]
-        if dataset.spec.protocol != "groups-of-four":
-            whole = rng.permutation(whole)[:share].tolist()
-        if len(kept) + len(whole) <= limit:
-            kept.update(whole)
-    return _Kept(kept, [query for query in dataset.queries if query in kept])
+    for query in queries:
+        members.setdefault(dataset.unit(query), []).append(query)
+    return [members[name] for name in sorted(members)]
+
+
+def _fill(drawn: list[list[int]], limit: int) -> list[list[int]]:
+    chosen, size = [], 0
+    for unit in drawn:
+        if size + len(unit) <= limit:
+            chosen.append(unit)
+            size += len(unit)
+    return chosen
 
 
 def _sample_queries(dataset: Dataset, limit: int, rng: np.random.Generator) -> _Kept:
-    """Where queries search a gallery: queries, each with all that is right and all its junk.
+    """Where queries search a gallery: units of queries, and the whole gallery if it fits.
 
-    They take up half of the limit at most; the other half is the rest of the gallery, so that there
-    is something to be mistaken for. Where that leaves room, it goes to further queries for which
-    all is there.
+    If it doesn't, the queries with all that is relevant to them and all their junk take up half of
+    the limit (more where no unit fits into half), and the rest of the gallery the other half, so
+    that there is something to be mistaken for. Single queries are drawn where no whole unit fits.
     """
-    needed = {
-        query: {query, *dataset.relevant(query).tolist(), *dataset.junk(query).tolist()}
-        for query in dataset.queries
-    }
-    drawn: list[int] = rng.permutation(dataset.queries).tolist()
-    kept: set[int] = set()
-    queries = set()
-    for query in drawn:
-        if len(kept | needed[query]) <= max(limit // 2, 2):
-            kept |= needed[query]
-            queries.add(query)
-    others = [index for index in dataset.gallery if index not in kept]
-    kept.update(rng.permutation(others).tolist()[: limit - len(kept)])
-    for query in drawn:
-        if queries and len(kept | needed[query]) <= min(limit, len(kept | {query})):
-            kept.add(query)
-            queries.add(query)
-    return _Kept(kept, sorted(queries))
+    units = _units(dataset, dataset.queries)
+    single = [[query] for query in dataset.queries]
+    for parts, plural in ((units, PLURALS[dataset.unit_name]), (single, "queries")):
+        drawn = [parts[number] for number in rng.permutation(len(parts)).tolist()]
+        for start, room in ((dataset.gallery, limit), ([], limit // 2), ([], limit - 1)):
+            chosen, kept = _fill_with_relevant(dataset, drawn, set(start), room)
+            if chosen:
+                others = [index for index in dataset.gallery if index not in kept]
+                kept.update(rng.permutation(others).tolist()[: limit - len(kept)])
+                number = f"{len(chosen):,} of {len(parts):,} {plural}"
+                queries = number if plural == "queries" else f"the queries of {number}"
+                what = f"{queries}, {_part_of_gallery(dataset, kept)}"
+                return _Kept(kept, sorted(query for unit in chosen for query in unit), what)
+    return _Kept(set(), [], "")
+
+
+def _fill_with_relevant(
+    dataset: Dataset, drawn: list[list[int]], kept: set[int], room: int
+) -> tuple[list[list[int]], set[int]]:
+    """Units, while they and all that their queries need fit into `room` images."""
+    chosen = []
+    for unit in drawn:
+        needed = set(unit)
+        for query in unit:
+            needed.update(dataset.relevant(query).tolist(), dataset.junk(query).tolist())
+        needed -= kept
+        if len(kept) + len(needed) <= room:
+            chosen.append(unit)
+            kept |= needed
+    return chosen, kept
+
+
+def _part_of_gallery(dataset: Dataset, kept: set[int]) -> str:
+    size, whole = len(kept.intersection(dataset.gallery)), len(dataset.gallery)
+    return "the whole gallery" if size == whole else f"{size:,} of the gallery's {whole:,}"
 
 
 def _renumbered(dataset: Dataset, kept: _Kept) -> Dataset:
@@ -259,6 +317,7 @@ def _renumbered(dataset: Dataset, kept: _Kept) -> Dataset:
         queries=[new[query] for query in kept.queries],
         gallery=[new[index] for index in dataset.gallery if index in new],
         truth=truth,
+        sample=kept.what,
     )
 
 

@@ -187,7 +187,7 @@ def _run(
         seed=options.seed,
         metrics=found.metrics,
         chance=chance_levels(dataset, found.query_results),
-        anchors=dataset.spec.anchors,
+        anchors=[] if dataset.sample else dataset.spec.anchors,
         losses=ablation,
         **environment,
         seconds=seconds,
@@ -298,6 +298,7 @@ def _dataset(dataset: Dataset, limit: int | None, embedded: Embedded) -> Dataset
         unit=dataset.unit_name,
         root=None if dataset.root is None else printable(str(dataset.root)),
         limit=limit,
+        sample=dataset.sample,
         digest=dataset_digest(dataset, embedded.digests),
     )
 

@@ -121,7 +121,8 @@ def _lead(run: Run) -> list[str]:
         f"{name} is {headline.value:.4f}, 95% interval {interval_text(headline)}, over {run.n:,}"
         f" queries ({explain(name)}). {_chance(run)}"
     )
-    sample = "" if run.dataset.limit is None else f", a sample of {run.counts.images:,} images"
+    drawn = run.dataset.sample
+    sample = f", a SAMPLE of {run.counts.images:,} images: {drawn}" if drawn else ""
     lead.append(
         f"Dataset: {run.dataset.name}, {run.dataset.place}{sample}. Protocol"
         f" {run.dataset.protocol}: {PROTOCOLS[run.dataset.protocol]}. Search: {run.backend},"

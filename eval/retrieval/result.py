@@ -41,6 +41,8 @@ class DatasetPart(ResultPart):
     root: str | None = None
     """The folder it was read from, as it was named; None: it is inside a package."""
     limit: int | None
+    sample: str | None = None
+    """What `limit` left of the dataset, in words; None: all of it."""
     digest: str
     """Hash of ids, bytes, labels, roles and ground truth: equal for equal queries and galleries."""
 
@@ -89,7 +91,7 @@ class Run(Result):
     chance: dict[str, float] = Field(default_factory=dict)
     """Each metric's mean for rankings of the whole gallery at random (`eval.chance`)."""
     anchors: list[Anchor]
-    """Figures to compare with, from datasets.yaml."""
+    """Figures to compare with, from datasets.yaml; none beside a sample, which they are not of."""
     losses: Ablation | None = None
     """The ablation; None if it wasn't requested."""
 

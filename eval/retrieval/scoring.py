@@ -11,7 +11,7 @@ import numpy as np
 from eval.chance import chance
 from eval.data.catalogue import Metric
 from eval.data.datasets import Dataset
-from eval.metrics import count_relevant, judge, score_query, ukbench_ns
+from eval.metrics import count_relevant, judge, revisited_precision, score_query, ukbench_ns
 from eval.retrieval.search import Ranking
 from eval.retrieval.similarities import Similarities
 from eval.vectors import Indices
@@ -86,6 +86,8 @@ def _score_ranking(
     metrics = score_query(rel, total, ks)
     if dataset.spec.protocol == "groups-of-four":
         metrics["ns"] = ukbench_ns(rel)
+    if dataset.spec.protocol == "revisited":
+        metrics |= {f"mp@{k}": revisited_precision(rel, total, k) for k in ks}
     judged_items = drop_query_and_junk(ranking.found, query, junk)
     scores = ranking.scores[np.isin(ranking.found, judged_items)]
     if similarities is not None:

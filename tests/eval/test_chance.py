@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from eval.chance import chance
-from eval.metrics import score_query, ukbench_ns
+from eval.metrics import revisited_precision, score_query, ukbench_ns
 
+KS = [1, 2, 5, 20]
 SIZES = [(1, 1), (1, 2), (1, 7), (2, 7), (3, 9), (5, 8), (6, 6)]
 
 
@@ -20,8 +21,9 @@ def test_the_chance_level_is_the_mean_over_all_orders(relevant: int, gallery: in
     for places in combinations(range(gallery), relevant):
         rel = np.zeros(gallery, dtype=bool)
         rel[list(places)] = True
-        scores.append({**score_query(rel, relevant, [1, 2, 5, 20]), "ns": ukbench_ns(rel)})
-    assert len(scores[0]) == 4 * 4 + 6
+        own = {f"mp@{k}": revisited_precision(rel, relevant, k) for k in KS}
+        scores.append({**score_query(rel, relevant, KS), **own, "ns": ukbench_ns(rel)})
+    assert len(scores[0]) == 5 * 4 + 6
     for name in scores[0]:
         expected = np.mean([each[name] for each in scores])
         assert chance(name, relevant, gallery) == pytest.approx(expected, abs=1e-12), name

@@ -26,6 +26,7 @@ from eval.metrics import (
     r_precision,
     recall,
     reciprocal_rank,
+    revisited_precision,
     score_query,
     ukbench_ns,
 )
@@ -111,6 +112,17 @@ def test_ukbench_counts_the_query_and_three_places_after_it(
     ranking: Relevance, score: float
 ) -> None:
     assert ukbench_ns(ranking) == score
+
+
+@pytest.mark.parametrize(
+    ("k", "value"),
+    # Relevant at ranks 1, 3 and 4, one more not ranked or not there.
+    [(1, 1.0), (2, 0.5), (3, 2 / 3), (4, 0.75), (10, 0.75)],
+)
+def test_revisited_precision_ends_at_the_last_relevant_image(k: int, value: float) -> None:
+    ranking = np.array([1, 0, 1, 1, 0, 0], dtype=bool)
+    assert revisited_precision(ranking, 3, k) == pytest.approx(value)
+    assert revisited_precision(ranking, 4, k) == pytest.approx(min(value, 3 / k))
 
 
 def test_ann_recall_minds_no_order() -> None:

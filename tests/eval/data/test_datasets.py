@@ -133,12 +133,22 @@ def sizes_of(dataset: Dataset) -> dict[str, int]:
     return {label: labels.count(label) for label in sorted(set(labels))}
 
 
-def test_a_sample_gives_each_class_the_same_share(tmp_path: Path) -> None:
-    root = classes(tmp_path, a=30, b=30, c=5)
-    assert sizes_of(load("folder", root, limit=45)) == {"a": 15, "b": 15, "c": 5}
+def test_a_sample_has_whole_classes(tmp_path: Path) -> None:
+    root = classes(tmp_path, **{f"c{number}": 12 for number in range(6)})
+    sample = load("folder", root, limit=40)
+    assert list(sizes_of(sample).values()) == [12, 12, 12]
+    assert sample.sample == "3 of 6 classes, each as a whole"
+    assert load("folder", root).sample is None
 
 
-def test_a_small_sample_omits_classes_rather_than_leave_single_images(tmp_path: Path) -> None:
+def test_where_no_two_classes_fit_each_gives_the_same_share(tmp_path: Path) -> None:
+    sample = load("folder", classes(tmp_path, a=40, b=40, c=40), limit=45)
+    assert sizes_of(sample) == {"a": 15, "b": 15, "c": 15}
+    assert sample.sample is not None
+    assert "3 of 3 classes, of each at most 15 images" in sample.sample
+
+
+def test_a_share_omits_classes_rather_than_leave_single_images(tmp_path: Path) -> None:
     root = classes(tmp_path, **{f"c{number}": 12 for number in range(6)})
     assert sorted(sizes_of(load("folder", root, limit=20)).values()) == [10, 10]
     assert sorted(sizes_of(load("folder", root, limit=6)).values()) == [3, 3]
@@ -158,23 +168,37 @@ def test_a_sample_of_unlabelled_images_is_drawn_singly(tmp_path: Path) -> None:
 
 def test_a_sample_keeps_complete_groups_of_four(tmp_path: Path) -> None:
     pictures(tmp_path, *(f"ukbench{number:05d}.jpg" for number in range(40)))
-    dataset = load(listed("ukbench"), tmp_path, limit=14)
-    assert list(sizes_of(dataset).values()) == [4, 4, 4]
+    sample = load(listed("ukbench"), tmp_path, limit=14)
+    assert list(sizes_of(sample).values()) == [4, 4, 4]
+    assert sample.sample == "3 of 10 groups, each as a whole"
+    assert list(sizes_of(load(listed("ukbench"), tmp_path, limit=7)).values()) == [4]
+
+
+def test_a_sample_keeps_the_whole_gallery_if_it_fits(tmp_path: Path) -> None:
+    made_up_grocery(tmp_path)
+    sample = load(listed("grocery"), tmp_path, limit=17)
+    assert (len(sample.gallery), units(sample)) == (12, [units(sample)[0]] * 4)
+    assert sample.sample == "the queries of 1 of 2 classes, the whole gallery"
 
 
 def test_a_sample_keeps_all_relevant_images_of_its_queries(tmp_path: Path) -> None:
     entry_, root = shared_or("grocery", made_up_grocery, tmp_path)
-    whole, sample = load(entry_, root), load(entry_, root, limit=16)
-    assert len(sample.items) == 16
+    whole, sample = load(entry_, root), load(entry_, root, limit=11)
+    assert len(sample.items) == 11
+    assert len(set(units(sample))) == 1
     for query in sample.queries:
         name = sample.items[query].id
         assert found(sample, query) == found(whole, index_of(whole, name))
     assert len(sample.gallery) > len(sample.relevant(sample.queries[0]))
+    assert sample.sample is not None
+    assert sample.sample.endswith(f"7 of the gallery's {len(whole.gallery)}")
 
 
-def test_queries_fill_the_rest_of_the_limit(tmp_path: Path) -> None:
+def test_single_queries_are_drawn_where_no_whole_unit_fits(tmp_path: Path) -> None:
     made_up_grocery(tmp_path)
-    assert len(load(listed("grocery-products"), tmp_path, limit=9).queries) == 7
+    sample = load(listed("grocery"), tmp_path, limit=8)
+    assert (len(sample.queries), len(sample.items)) == (1, 8)
+    assert sample.sample == "1 of 8 queries, 7 of the gallery's 12"
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 1])
@@ -185,7 +209,7 @@ def test_a_limit_that_leaves_nothing_to_find_is_an_error(tmp_path: Path, limit: 
 
 def test_a_limit_too_small_for_a_query_is_an_error(tmp_path: Path) -> None:
     made_up_grocery(tmp_path)
-    with pytest.raises(DatasetError, match="no query with a relevant image"):
+    with pytest.raises(DatasetError, match="no query with all that is relevant"):
         load(listed("grocery"), tmp_path, limit=6)
 
 

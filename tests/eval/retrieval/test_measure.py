@@ -20,6 +20,7 @@ from eval.retrieval.ablation import AblationSample
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure, notes
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
+from tests.eval.support.datasets import classes, listed, spec, write_revisited
 from tests.eval.support.decoding import with_filter
 from tests.eval.support.retrieval import DECODER, first_is_junk, measured
 from tests.support.fakes import encoded, fake_embedder, picture, png
@@ -76,6 +77,29 @@ def test_digits_are_measured_without_any_files(tmp_path: Path) -> None:
     assert run.headline.ci95
     low, high = run.headline.ci95
     assert low < run.headline.value < high
+
+
+def test_only_the_revisited_protocol_has_its_own_precision(tmp_path: Path) -> None:
+    root = write_revisited(tmp_path / "mine")
+    run = measured(tmp_path, listed("roxford5k", anchors=[]), root=root).run
+    # Two are relevant, three are ranked without the junk.
+    assert run.metrics["mp@10"].value >= 2 / 3 > run.metrics["precision@10"].value
+    assert "mp@10" not in measured(tmp_path, "digits", limit=20).run.metrics
+
+
+def test_no_published_figure_stands_beside_a_sample(tmp_path: Path) -> None:
+    anchor = {
+        "metric": "hit_rate@1",
+        "value": 0.5,
+        "setting": "V1",
+        "source": "a",
+        "status": "cited",
+    }
+    root, published = classes(tmp_path / "mine", a=4, b=4, c=4), spec(anchors=[anchor])
+    whole = measured(tmp_path, published, root=root, limit=12).run
+    sample = measured(tmp_path, published, root=root, limit=8).run
+    assert (len(whole.anchors), whole.dataset.sample) == (1, None)
+    assert (sample.anchors, sample.dataset.sample) == ([], "2 of 3 classes, each as a whole")
 
 
 def test_the_headlines_own_k_is_always_counted(folder: Path, tmp_path: Path) -> None:

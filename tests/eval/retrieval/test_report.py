@@ -32,7 +32,11 @@ def test_the_first_lines_have_the_weights_the_dataset_and_the_headline(
     assert f"over {run.n} queries" in report.lead[2]
     # Three of the eleven others have the query's label.
     assert "Chance, the whole gallery in a random order, is 0.2727." in report.lead[2]
-    assert f"in {class_folders}, a sample of 12 images. Protocol leave-one-out" in report.lead[3]
+    sample = (
+        f"in {class_folders}, a SAMPLE of 12 images: 3 of 4 classes, each as a whole. Protocol"
+        " leave-one-out"
+    )
+    assert sample in report.lead[3]
     trained = run_report(measured(class_folders, tmp_path), DECODER)
     assert trained.lead[0] == "Weights: custom, fingerprint fake0000."
     assert "UNTRAINED" not in html(trained)

@@ -65,9 +65,7 @@ def test_a_cut_table_is_one_clear_error(folder: Path, tmp_path: Path, share: flo
     table = written / PER_QUERY
     data = table.read_bytes()
     table.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(
-        WorkbenchError, match="is damaged, or not of this result"
-    ):
+    with pytest.raises(WorkbenchError, match="is damaged, or not of this result"):
         read_run(written)
 
 
@@ -76,9 +74,7 @@ def test_a_flipped_bit_in_a_table_is_one_clear_error(folder: Path, tmp_path: Pat
     data = bytearray((written / PER_QUERY).read_bytes())
     data[data.index(b"class 0/q20.jpg")] ^= 1
     (written / PER_QUERY).write_bytes(data)
-    with pytest.raises(
-        WorkbenchError, match="is damaged, or not of this result"
-    ):
+    with pytest.raises(WorkbenchError, match="is damaged, or not of this result"):
         read_run(written)
 
 

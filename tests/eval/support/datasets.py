@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import pickle
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,41 @@ def pixels(data: bytes) -> Any:
 def classes(root: Path, **sizes: int) -> Path:
     names = [f"{label}/{n:03d}.png" for label, size in sizes.items() for n in range(size)]
     return pictures(root, *names)
+
+
+def write_revisited(
+    root: Path, ground: Any = None, protocol: int = pickle.HIGHEST_PROTOCOL
+) -> Path:
+    """Four gallery photos and one query, whose box is the right half."""
+    pictures(root / "jpg", *(f"{name}.jpg" for name in ("easy_1", "hard_1", "junk_1", "other_1")))
+    query = Image.new("RGB", (8, 6), (255, 0, 0))
+    query.paste((0, 0, 255), (4, 0, 8, 6))
+    query.save(root / "jpg" / "all_souls_000013.jpg", quality=100, subsampling=0)
+    answer = {
+        "bbx": [4.2, 0.0, 8.0, 5.9],
+        "easy": np.array([0]),
+        "hard": [1],
+        "junk": np.array([2], dtype=np.int32),
+    }
+    data = {
+        "imlist": ["easy_1", "hard_1", "junk_1", "other_1"],
+        "qimlist": ["all_souls_000013"],
+        "gnd": [{**answer, **(ground or {})}],
+    }
+    with (root / "gnd_roxford5k.pkl").open("wb") as file:
+        pickle.dump(data, file, protocol=protocol)
+    return root
+
+
+def write_matlab(path: Path, **variables: Any) -> None:
+    """A .mat file; lists of texts become cells, as the official files have them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = {
+        name: np.array(value, dtype=object) if isinstance(value, list) else value
+        for name, value in variables.items()
+    }
+    import_module("scipy.io").savemat(path, cells)  # scipy has no types
+
+
+def labels(dataset: Dataset) -> list[str | None]:
+    return [item.label for item in dataset.items]
