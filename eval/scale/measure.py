@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from bogv.embedding.weights import DIMENSION
 from eval.errors import WorkbenchError
+from eval.harness.cpu import BackgroundLoad
 from eval.harness.galleries import GalleryLocation, temporary_gallery
-from eval.harness.processes import BackgroundLoad, run_in_process
+from eval.harness.processes import run_in_process
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.report.machine import describe_environment

@@ -17,7 +17,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bogv.ingest import BATCH
-from eval.harness.processes import BackgroundLoad, run_in_process, run_in_processes
+from eval.harness.cpu import BackgroundLoad
+from eval.harness.processes import run_in_process, run_in_processes
 from eval.report.machine import describe_environment
 from eval.report.results import Mean, weights_part
 from eval.speed.inputs import LARGE, SMALL, find_sources, make_inputs
