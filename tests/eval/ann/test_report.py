@@ -44,4 +44,4 @@ def test_without_memory_figures_there_is_no_memory_plot(found: Ann) -> None:
     ]
     report = markdown(ann_report(found.model_copy(update={"points": points})))
     assert "memory.png" not in report
-    assert "Its memory can't be told here." in report
+    assert "Its memory can't be measured here." in report

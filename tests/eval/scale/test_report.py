@@ -9,7 +9,9 @@ def test_the_report_has_all_figures_and_states_that_no_weights_were_used() -> No
     report = scale_report(made())
     text = markdown(report)
     assert "The vectors are synthetic" in text.splitlines()[2]
-    assert "other processes used 40%" in text
+    assert "during 2 of 8 steps, at most 40% (adding, 1,000 rows)" in text
+    assert "| 40%, 2%, ?, 2% |" in text
+    assert "| 7.2 [4.0, 9.5] |" in text
     assert "0.8750" in text
     assert "0.9980" in text
     assert "| 200 |" in text  # disk
