@@ -21,3 +21,11 @@ def test_the_report_has_all_figures_and_states_that_no_weights_were_used() -> No
 def test_a_server_keeps_its_memory_and_disk_to_itself() -> None:
     rows = _table(made(lite=False)).rows
     assert [row[9:11] for row in rows] == [["", ""], ["", ""]]
+
+
+def test_a_percentile_without_an_interval_is_shown_as_such() -> None:
+    found = made()
+    name = "search_p99_ms@1000"
+    bare = found.metrics[name].model_copy(update={"ci95": None})
+    changed = found.model_copy(update={"metrics": {**found.metrics, name: bare}})
+    assert "| 7.2 (no interval: n = 9) |" in markdown(scale_report(changed))
