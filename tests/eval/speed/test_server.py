@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from eval.harness.load import Request
-from eval.speed.result import Line
-from eval.speed.server import _search_lines, _torch_line
+from eval.speed.result import Line, Sample
+from eval.speed.server import SearchRound, _search_lines, _torch_line
 
 
 def test_a_start_that_loads_torch_is_reported() -> None:
@@ -25,10 +25,18 @@ def by_name(lines: list[Line]) -> dict[str, Line]:
     return {each.what.split(",")[0]: each for each in lines}
 
 
+def search_round(sent: dict[int, list[Request]], usual: float, others: float = 0.0) -> SearchRound:
+    return SearchRound(
+        Sample(usual, 0.0),
+        {clients: (found, others) for clients, found in sent.items()},
+        Sample(0.004, 0.0),
+    )
+
+
 def test_a_search_is_compared_with_the_usual_way_and_with_its_bare_steps() -> None:
     sent = {1: requests(0.016, 99), 8: requests(0.1, 80, 8), 16: requests(0.1, 160, 16)}
     sent[8][0] = replace(sent[8][0], ended=0.4)  # one of 80 is slow: p99 is the slowest
-    lines = by_name(_search_lines(sent, [0.096, 0.096, 0.5], [0.004, 0.003, 0.2], gallery=10_000))
+    lines = by_name(_search_lines([search_round(sent, 0.096)], gallery=10_000))
     search = lines["one search over REST"]
     assert (search.baseline, search.bogv, search.ratio) == (96, 16, 6)
     assert search.reached is True
@@ -40,8 +48,23 @@ def test_a_search_is_compared_with_the_usual_way_and_with_its_bare_steps() -> No
     assert crowd.reached is True
 
 
+def test_searches_are_compared_round_by_round() -> None:
+    def sent(latency: float) -> dict[int, list[Request]]:
+        return {clients: requests(latency, 16, clients) for clients in (1, 8, 16)}
+
+    rounds = [search_round(sent(0.016), 0.096), search_round(sent(0.032), 0.224)]
+    search = by_name(_search_lines(rounds, gallery=10_000))["one search over REST"]
+    assert (search.ratio, search.spread, search.rounds) == (6.5, (6, 7), 2)
+    assert search.reached is True
+    busy = [rounds[0], search_round(sent(0.032), 0.224, others=0.4)]
+    search = by_name(_search_lines(busy, gallery=10_000))["one search over REST"]
+    assert search.unjudged == "other processes used 40% of the CPU"
+
+
 def test_a_small_gallery_is_measured_and_not_judged() -> None:
     sent = {clients: requests(0.016, 4) for clients in (1, 8, 16)}
-    search = by_name(_search_lines(sent, [0.8], [0.004], gallery=2_000))["one search over REST"]
+    found = by_name(_search_lines([search_round(sent, 0.8)], gallery=2_000))
+    search = found["one search over REST"]
     assert search.ratio == 50
+    assert search.goal is None
     assert search.reached is None
