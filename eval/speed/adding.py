@@ -63,55 +63,66 @@ class AddRun:
     report_step: OnStep
 
 
+@dataclass
+class _SmallRounds:
+    """What each round of 640 × 480 gave."""
+
+    cpu: list[dict[str, float]] = field(default_factory=list)
+    usual: list[WorkTiming] = field(default_factory=list)
+    bogv: list[WorkTiming] = field(default_factory=list)
+
+
 def measure_small(run: AddRun, paths: Sequence[Path], engine: str) -> AddResults:
     """640 × 480, against the baseline. paths: those of the warm-up first, a batch."""
-    warm_up, images = paths[:BATCH], paths[BATCH:]
-    cpu: list[dict[str, float]] = []
-    usual: list[WorkTiming] = []
-    bogv: list[WorkTiming] = []
+    rounds = _SmallRounds()
     for number in range(run.rounds):
-        folder, of = run.folder / f"small-{number}", f"{number + 1} of {run.rounds}"
-        run.report_step(f"adding 640 × 480, {of}: each stage alone")
-        cpu.append(_stages_of(run, folder / "stages", images))
-        run.report_step(f"adding 640 × 480, {of}: the usual way")
-        usual.append(
-            run_in_process(
-                add_by_baseline,
-                run.setting,
-                folder / "usual",
-                warm_up[:WARM_UP],
-                images[:BASELINE_ADDS],
-            )
-        )
-        run.report_step(f"adding 640 × 480, {of}: bogv")
-        bogv.append(
-            run_in_process(add_images, run.setting, folder / "added", warm_up, images, False)
-        )
+        _add_small(run, rounds, number, paths[:BATCH], paths[BATCH:])
     run.report_step("adding 640 × 480: the stages with every core at work, and of the usual way")
+    images = paths[BATCH:]
     busy = _measure_busy_bound(run, images)
-    theirs = run_in_process(
-        measure_baseline_stages,
-        run.setting,
-        run.folder / "usual-stages",
-        images[:BASELINE_ADDS],
-        **ONE_THREAD,
-    )
-    what, wanted = "640 × 480", ADD_RATIO.get(engine.rsplit(" ", 1)[-1])
-    stages = make_stages(what, len(images[:STAGE_IMAGES]), cpu, busy)
+    few = images[:BASELINE_ADDS]
+    folder = run.folder / "usual-stages"
+    usual = run_in_process(measure_baseline_stages, run.setting, folder, few, **ONE_THREAD)
+    what = "640 × 480"
     return AddResults(
-        lines=[
-            _add_line(what, bogv, usual, BASELINE, _ratio_goal(wanted)),
-            _cpu_line(what, cpu, [theirs], BASELINE),
-            _bound_line(what, bogv, cpu, goal=BOUND_SHARE),
-            make_line(
-                f"bulk add, {what}: share of the bound of busy cores ({busy:.1f} images/s)",
-                "",
-                [Sample(each.rate / busy, each.others) for each in bogv],
-            ),
+        lines=_small_lines(what, rounds, usual, busy, ADD_RATIO.get(engine.rsplit(" ", 1)[-1])),
+        stages=[
+            make_stages(what, len(images[:STAGE_IMAGES]), rounds.cpu, busy),
+            make_stages(f"{what}, {BASELINE}", len(few), [usual]),
         ],
-        stages=[stages, make_stages(f"{what}, {BASELINE}", len(images[:BASELINE_ADDS]), [theirs])],
-        adds=[make_bulk_add(what, bogv)],
+        adds=[make_bulk_add(what, rounds.bogv)],
     )
+
+
+def _add_small(
+    run: AddRun, rounds: _SmallRounds, number: int, warm_up: Sequence[Path], images: Sequence[Path]
+) -> None:
+    folder, of = run.folder / f"small-{number}", f"{number + 1} of {run.rounds}"
+    few = warm_up[:WARM_UP], images[:BASELINE_ADDS]
+    run.report_step(f"adding 640 × 480, {of}: each stage alone")
+    rounds.cpu.append(_stages_of(run, folder / "stages", images))
+    run.report_step(f"adding 640 × 480, {of}: the usual way")
+    rounds.usual.append(run_in_process(add_by_baseline, run.setting, folder / "usual", *few))
+    run.report_step(f"adding 640 × 480, {of}: bogv")
+    added = folder / "added"
+    rounds.bogv.append(run_in_process(add_images, run.setting, added, warm_up, images, False))
+
+
+def _small_lines(
+    what: str, rounds: _SmallRounds, usual: dict[str, float], busy: float, wanted: float | None
+) -> list[Line]:
+    """usual: ms of the baseline by stage. wanted: the ratio to reach."""
+    goal = None if wanted is None else Goal(of="ratio", at_least=wanted)
+    return [
+        _add_line(what, rounds.bogv, rounds.usual, BASELINE, goal),
+        _cpu_line(what, rounds.cpu, [usual], BASELINE),
+        _bound_line(what, rounds.bogv, rounds.cpu, goal=BOUND_SHARE),
+        make_line(
+            f"bulk add, {what}: share of the bound of busy cores ({busy:.1f} images/s)",
+            "",
+            [Sample(each.rate / busy, each.others) for each in rounds.bogv],
+        ),
+    ]
 
 
 def measure_large(run: AddRun, paths: Sequence[Path]) -> AddResults:
@@ -191,10 +202,6 @@ def make_bulk_add(what: str, timings: Sequence[WorkTiming]) -> BulkAdd:
 
 def _fill(timings: Sequence[WorkTiming]) -> float:
     return statistics.median(each.fill for each in timings)
-
-
-def _ratio_goal(wanted: float | None) -> Goal | None:
-    return None if wanted is None else Goal(of="ratio", at_least=wanted)
 
 
 def _add_line(

@@ -154,12 +154,12 @@ def _draw(axes: Axes, stages: list[Stages]) -> None:
             textcoords="offset points",
             va="center",
         )
-    axes.set_yticks(positions, [each.what for each in stages])
-    axes.set_xlim(0, 1.15 * left.max())
+    axes.set_yticks(positions, [each.what.replace(", ", ",\n") for each in stages])
+    axes.set_xlim(0, 1.2 * left.max())
     axes.grid(visible=False, axis="y")
     axes.set_title("What adding an image takes")
     axes.set_xlabel("processor time of one core, ms")
-    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.45, -0.3))
+    axes.figure.legend(ncols=3, loc="outside lower center")
 
 
 def _stages(stages: Stages) -> Table:
