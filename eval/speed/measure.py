@@ -87,7 +87,7 @@ def _make_inputs(
 class _Progress:
     """The progress bar, one step for each measurement."""
 
-    STEPS = 8
+    STEPS = 7
     STEPS_OF_ROUND = 7
 
     def __init__(self, options: SpeedOptions) -> None:

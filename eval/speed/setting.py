@@ -90,7 +90,8 @@ class Setting:
 
     def with_precision(self, precision: Precision) -> Setting:
         """The same in another precision. Raises WeightsUnavailable without an int8 model."""
-        models = self.data / "models"
+        # The user's own folder, which an error names, and not the copy for the server.
+        models = Settings().models_dir
         weights = resolve(self._named_weights, precision=precision, models=models)
         return replace(self, weights=weights, precision=precision)
 

@@ -6,13 +6,24 @@ import pytest
 
 from eval.harness.load import Request
 from eval.speed.result import Line, Sample
-from eval.speed.server import SearchRound, _search_lines, _torch_line
+from eval.speed.server import SearchRound, Start, _search_lines, _start_lines, _torch_line
 
 
 def test_a_start_that_loads_torch_is_reported() -> None:
     assert _torch_line([False, False]).reached is True
     assert _torch_line([False, True]).reached is False
     assert _torch_line([False, None]).reached is None
+
+
+def test_second_starts_are_compared_with_the_first_ones_pair_by_pair() -> None:
+    first = [Start(8, 9, 0.0), Start(12, 14, 0.0)]
+    second = [Start(2, 3, 0.02), Start(3, 4, 0.05)]
+    health, search = _start_lines(first, second)
+    assert (health.bogv, health.baseline, health.ratio) == (2.5, 10, 4)
+    assert (health.spread, health.reached, health.others) == ((2, 3), True, 0.05)
+    assert search.bogv == 3.5
+    busy = _start_lines(first, [Start(2, 3, 0.11), second[1]])
+    assert [line.reached for line in busy] == [None, None]
 
 
 def requests(latency: float, count: int, at_once: int = 1) -> list[Request]:
