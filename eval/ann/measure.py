@@ -19,7 +19,7 @@ from bogv.storage.milvus import DEFAULT_INDEX, Index
 from eval.ann import worker
 from eval.ann.result import Ann, AnnPoint, IndexCost, VectorsPart
 from eval.ann.sweep import Sweep
-from eval.ann.worker import SearchedIndex, SearchRun
+from eval.ann.worker import Build, SearchedIndex, SearchRun
 from eval.errors import WorkbenchError
 from eval.harness.galleries import GalleryLocation, temporary_gallery
 from eval.harness.processes import run_in_process
@@ -133,7 +133,7 @@ def _points(
         for sweep in options.sweeps:
             index = Index(sweep.index, sweep.build)
             bar.set_description(f"Building {sweep.label}")
-            seconds = run_in_process(worker.build, location, index, **threads)
+            built = run_in_process(worker.build, location, index, **threads)
             bar.update()
             bar.set_description(f"Searching {sweep.label}")
             asked = sweep.searches, options.k, options.warm_up, options.threads
@@ -146,7 +146,7 @@ def _points(
                     search=dict(search),
                     own=_is_own(sweep, search, options.k),
                     metrics=_metrics(run, exact, gallery, options),
-                    cost=_cost(run, searched, seconds),
+                    cost=_cost(run, searched, built),
                 )
 
 
@@ -167,13 +167,15 @@ def _metrics(
     return means_of(columns, options.seed)
 
 
-def _cost(run: SearchRun, searched: SearchedIndex, build_seconds: float) -> IndexCost:
+def _cost(run: SearchRun, searched: SearchedIndex, built: Build) -> IndexCost:
     milliseconds = 1000 * np.sort(run.seconds)
     memory = searched.memory_mib
     return IndexCost(
         queries_per_second=round(len(run.found) / run.wall, 3),
         p50_ms=round(percentile(milliseconds, 50), 3),
         p99_ms=round(percentile(milliseconds, 99), 3),
-        build_seconds=round(build_seconds, 3),
+        build_seconds=round(built.seconds, 3),
         memory_mib=None if memory is None else round(memory, 1),
+        others=run.others,
+        build_others=built.others,
     )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from eval.ann.result import Ann, AnnPoint
+from eval.report.background import SERVER, SHARE, busy_note, share_text
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLACK, BLUE, COLOURS, GREEN, MARKERS, plain_log, render
 from eval.report.results import interval_text, weights_lead
@@ -33,6 +34,8 @@ def ann_report(found: Ann) -> Report:
         f"bogv's own index, {own.label}: {recall} {mean.value:.3f}"
         f" {interval_text(mean, 3)}, {own.cost.queries_per_second:.0f} queries/s."
     )
+    if (busy := others_note(found)) is not None:
+        lead.append(busy)
     return Report(
         f"Approximate search: {found.vectors.gallery:,} vectors of {found.vectors.source}",
         lead,
@@ -43,6 +46,14 @@ def ann_report(found: Ann) -> Report:
             Section("What was searched", _searched(found)),
         ],
     )
+
+
+def others_note(found: Ann) -> str | None:
+    """The steps during which other processes used the machine; None if it was quiet."""
+    steps = {f"building {_built(point)}": point.cost.build_others for point in found.points}
+    steps |= {f"searching {_short(point)}": point.cost.others for point in found.points}
+    note = busy_note(steps)
+    return note if note is None or found.database == "Milvus Lite" else f"{note} {SERVER}"
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -213,12 +224,15 @@ def _table(found: Ann) -> Table:
                 f"{cost.queries_per_second:.1f}",
                 f"{cost.p50_ms:.1f}",
                 f"{cost.p99_ms:.1f}",
+                share_text(cost.others),
+                share_text(cost.build_others),
             ]
         )
     columns = ["index", "", name, "95%", "with ties", "queries/s", "p50 ms", "p99 ms"]
+    columns += ["others", "others, build"]
     caption = (
         f"{found.n:,} queries; efC is efConstruction. With ties: {ties}, which counts another"
-        " neighbour with the last one's score."
+        f" neighbour with the last one's score. {SHARE}"
     )
     return Table(columns, rows, caption)
 

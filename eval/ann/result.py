@@ -35,6 +35,11 @@ class IndexCost(ResultPart):
     memory_mib: float | None
     """Memory of rows and index in a process that has opened the gallery and run the warm-up
     queries; the same for all points of one build. None on a server."""
+    others: float | None
+    """Share of the machine's CPU time that other processes used during the search, a server on this
+    machine among them. None without /proc, and for less than a second of all cores' time."""
+    build_others: float | None
+    """The same during the build."""
 
 
 class AnnPoint(ResultPart):
@@ -109,13 +114,20 @@ def points_table(ann: Ann) -> pd.DataFrame:
                 **{f"build_{name}": value for name, value in point.build.items()},
                 **{f"search_{name}": value for name, value in point.search.items()},
                 **{name: mean.value for name, mean in point.metrics.items()},
-                **{
-                    f"{name}_{end}": mean.ci95 and mean.ci95[at]
-                    for name, mean in point.metrics.items()
-                    for at, end in enumerate(("low", "high"))
-                },
+                **_interval_columns(point),
                 **point.cost.model_dump(),
             }
             for point in ann.points
         ]
     )
+
+
+def _interval_columns(point: AnnPoint) -> dict[str, float]:
+    """The ends of each metric's interval; none where it has none."""
+    ends = {name: mean.ci95 for name, mean in point.metrics.items()}
+    return {
+        f"{name}_{end}": value
+        for name, interval in ends.items()
+        if interval is not None
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }

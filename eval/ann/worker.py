@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bogv.records import Vectors
 from bogv.storage.maintenance import rebuild_index
 from bogv.storage.milvus import Index, MilvusStore
+from eval.harness.cpu import BackgroundLoad
 from eval.harness.galleries import ROWS, GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 
@@ -32,6 +33,8 @@ class SearchRun:
     """(queries,), of each query."""
     wall: float
     """Seconds for all queries, with the given number of threads."""
+    others: float | None
+    """Share of CPU time that other processes used meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,22 @@ def fill(location: GalleryLocation) -> float:
     return time.perf_counter() - start
 
 
-def build(location: GalleryLocation, index: Index) -> float:
-    """Replace the index, and return the seconds until it was complete."""
+@dataclass(frozen=True)
+class Build:
+    """A build of an index."""
+
+    seconds: float
+    """Until it was complete."""
+    others: float | None
+    """Share of CPU time that other processes used meanwhile."""
+
+
+def build(location: GalleryLocation, index: Index) -> Build:
+    """Replace the index."""
     with location.opened(index) as store:
-        start = time.perf_counter()
+        load, start = BackgroundLoad(), time.perf_counter()
         rebuild_index(store)
-        return time.perf_counter() - start
+        return Build(time.perf_counter() - start, load.share())
 
 
 def search(
@@ -90,8 +103,9 @@ def _ask(store: MilvusStore, queries: Vectors, k: int, threads: int) -> SearchRu
         return rows_of(hits), time.perf_counter() - start
 
     with ThreadPoolExecutor(threads) as pool:
-        start = time.perf_counter()
+        load, start = BackgroundLoad(), time.perf_counter()
         # A single thread's searches run here, without the pool's overhead.
         done = list(pool.map(ask, queries) if threads > 1 else map(ask, queries))
         wall = time.perf_counter() - start
-    return SearchRun([found for found, _ in done], np.array([each for _, each in done]), wall)
+    seconds = np.array([each for _, each in done])
+    return SearchRun([found for found, _ in done], seconds, wall, load.share())

@@ -15,7 +15,7 @@ from bogv.embedding.embedder import load_embedder
 from bogv.embedding.weights import DIMENSION, resolve
 from bogv.imaging.decoder import Decoder
 from eval.ann.measure import AnnOptions, VectorSource, measure
-from eval.ann.report import ann_report
+from eval.ann.report import ann_report, others_note
 from eval.ann.result import POINTS, Ann, points_table
 from eval.ann.sweep import sweeps
 from eval.commands.shared import (
@@ -31,6 +31,7 @@ from eval.data.datasets import load
 from eval.embedding.embed import embed
 from eval.errors import WorkbenchError
 from eval.harness.synthetic import Clustered
+from eval.report.background import share_text
 from eval.report.results import UNTRAINED_NOTE, weights_part, write
 
 
@@ -106,6 +107,8 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
     )
     found = measure(source, options)
     folder = write(out, found, {POINTS: points_table(found)}, ann_report(found))
+    if (busy := others_note(found)) is not None:
+        print(busy, file=sys.stderr)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -143,13 +146,17 @@ def _print(found: Ann, folder: Path) -> None:
     print(f"Weights:  {weights_line(found.weights)}")
     print(f"Vectors:  {found.vectors.gallery:,} of {found.vectors.source}, {found.n:,} queries")
     print(f"Database: {found.database}\n")
-    print(f"{'index':44} {recall:>14} {'queries/s':>10} {'p99 ms':>8} {'build s':>8} {'MiB':>7}")
+    print(
+        f"{'index':44} {recall:>14} {'queries/s':>10} {'p99 ms':>8} {'build s':>8} {'MiB':>7}"
+        f" {'others':>12}"
+    )
     for point in found.points:
         cost = point.cost
         memory = "" if cost.memory_mib is None else f"{cost.memory_mib:,.0f}"
         own = "  <- bogv's own" if point.own else ""
+        others = f"{share_text(cost.build_others) or '?'}, {share_text(cost.others) or '?'}"
         print(
             f"{point.label:44} {point.metrics[recall].value:14.4f} {cost.queries_per_second:10.1f}"
-            f" {cost.p99_ms:8.1f} {cost.build_seconds:8.1f} {memory:>7}{own}"
+            f" {cost.p99_ms:8.1f} {cost.build_seconds:8.1f} {memory:>7} {others:>12}{own}"
         )
-    print(f"\n{folder}")
+    print(f"\nothers: CPU time that other processes used during build and search\n{folder}")

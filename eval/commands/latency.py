@@ -27,9 +27,10 @@ from eval.latency.measure import (
     measure_service,
     requests_table,
 )
-from eval.latency.report import latency_report
+from eval.latency.report import latency_report, others_note, spread_text
 from eval.latency.result import Latency
 from eval.latency.service_target import ServiceSetup
+from eval.report.background import share_text
 from eval.report.results import write
 
 
@@ -86,8 +87,9 @@ def latency(  # noqa: PLR0913, PLR0917 - one for each option
     found = outcome.latency
     table = requests_table(outcome.sent)
     folder = write(out, found, {REQUESTS: table}, latency_report(found, table))
-    if found.weights.note:
-        print(found.weights.note, file=sys.stderr)
+    for note in (found.weights.note, others_note(found)):
+        if note is not None:
+            print(note, file=sys.stderr)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -132,11 +134,15 @@ def _print_outcome(found: Latency, folder: Path) -> None:
             "" if cold.opening_seconds is None else f", opened in {cold.opening_seconds:.1f} s"
         )
         print(f"Cold:     first of a {cold.what} {cold.latency_ms:.1f} ms{opening}")
-    print(f"\n{'load':>10} {'rate/s':>8} {'p50 ms':>9} {'p99 ms':>9} {'max ms':>9} {'errors':>7}")
+    names = ("p50", "p99", "p99.9")
+    heads = "".join(f"  {name + ' ms [95%]':27}" for name in names)
+    print(f"\n{'load':>10} {'rate/s':>8}{heads} {'max ms':>9} {'errors':>7} {'others':>7}")
     for step in found.steps:
-        spread = step.measured.latency_ms
+        got = step.measured
+        spread = "".join(f"  {spread_text(found, step, name):27}" for name in names)
         print(
-            f"{step.label:>10} {step.measured.throughput:8.2f} {spread['p50']:9.1f}"
-            f" {spread['p99']:9.1f} {spread['max']:9.1f} {sum(step.measured.errors.values()):7,}"
+            f"{step.label:>10} {got.throughput:8.2f}{spread} {got.latency_ms['max']:9.1f}"
+            f" {sum(got.errors.values()):7,} {share_text(got.others):>7}"
         )
+    print("others: CPU time that other processes used meanwhile")
     print(f"\n{folder}")

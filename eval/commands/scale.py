@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from bogv.embedding.weights import DIMENSION
 from eval.commands.shared import Json, Out, print_json, typed_command, weights_line
 from eval.report.results import write
 from eval.scale.measure import ScaleOptions, measure
-from eval.scale.report import scale_report
+from eval.scale.report import others_note, scale_report, shares_text
 from eval.scale.result import POINTS, Scale, points_table
 
 
@@ -50,6 +51,8 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
     )
     found = measure(options)
     folder = write(out, found, {POINTS: points_table(found)}, scale_report(found))
+    if (busy := others_note(found)) is not None:
+        print(busy, file=sys.stderr)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -69,6 +72,7 @@ def _print(found: Scale, folder: Path) -> None:
     print(
         f"{'rows':>9} {'added/s':>8} {'build s':>8} {'p50 ms':>8} {'p99 ms':>8} {'recall':>8}"
         f" | {'while built: p50':>16} {'recall':>8} | {'MiB':>6} {'disk':>6} {'restart s':>9}"
+        f" | {'others':>18}"
     )
     for point in found.points:
         memory, disk = (
@@ -79,5 +83,8 @@ def _print(found: Scale, folder: Path) -> None:
             f" {point.built.p50_ms:8.1f} {point.built.p99_ms:8.1f} {point.built.ann_recall:8.4f}"
             f" | {point.building.p50_ms:16.1f} {point.building.ann_recall:8.4f}"
             f" | {memory:>6} {disk:>6} {point.restart_seconds:9.2f}"
+            f" | {shares_text(point):>18}"
         )
-    print(f"\nrecall: ann_recall@{found.k}, against exact search\n{folder}")
+    print(f"\nrecall: ann_recall@{found.k}, against exact search")
+    print("others: CPU time that other processes used (adding, building, restarting, searching)")
+    print(folder)

@@ -1,20 +1,23 @@
-"""Running work in fresh processes; their memory, and the load of the machine."""
+"""Running work in fresh processes, and their memory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from eval.errors import WorkbenchError
 
 T = TypeVar("T")
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""An environment in which torch and numpy compute with one thread. Several wait for each other in a
+loop, and on a busy machine that counts as many times the work."""
 
 
 def run_in_process(work: Callable[..., T], *arguments: object, **environment: str) -> T:
@@ -22,8 +25,22 @@ def run_in_process(work: Callable[..., T], *arguments: object, **environment: st
 
     Raises the function's errors; WorkbenchError if the process is killed.
     """
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
+    with _changed_environment(environment):
+        return _run(work, arguments)
+
+
+def run_in_processes(
+    work: Callable[..., T], arguments: Sequence[tuple[object, ...]], **environment: str
+) -> list[T]:
+    """Run a function for each tuple of arguments, in concurrent fresh processes.
+
+    Raises as `run_in_process`.
+    """
+    with _changed_environment(environment), ThreadPoolExecutor(len(arguments)) as threads:
+        return list(threads.map(lambda each: _run(work, each), arguments))
+
+
+def _run(work: Callable[..., T], arguments: tuple[object, ...]) -> T:
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             return process.submit(work, *arguments).result()
@@ -31,21 +48,21 @@ def run_in_process(work: Callable[..., T], *arguments: object, **environment: st
         raise WorkbenchError(
             f"A process of the measurement was killed ({work.__name__}), perhaps out of memory."
         ) from error
+
+
+@contextmanager
+def _changed_environment(environment: Mapping[str, str]) -> Iterator[None]:
+    """For processes that are started meanwhile, which inherit it."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def run_in_processes(work: Callable[..., T], arguments: Sequence[tuple[object, ...]]) -> list[T]:
-    """Run a function for each tuple of arguments, in concurrent fresh processes.
-
-    Raises as `run_in_process`.
-    """
-    with ThreadPoolExecutor(len(arguments)) as threads:
-        return list(threads.map(lambda each: run_in_process(work, *each), arguments))
 
 
 def resident_mib(process: int | None = None) -> float | None:
@@ -56,39 +73,3 @@ def resident_mib(process: int | None = None) -> float | None:
         return None
     kib = next(line.split()[1] for line in lines if line.startswith("VmRSS:"))
     return int(kib) / 1024
-
-
-class BackgroundLoad:
-    """Measures the share of CPU time used by other processes and the host, from now on."""
-
-    def __init__(self) -> None:
-        self._start = _ticks(), _own_seconds()
-
-    def share(self) -> float | None:
-        """The share of all cores' time, 0 to 1, or None without /proc. A virtual machine's host may
-        not report the time it takes. Child processes count as this one's once they were waited for.
-        """
-        before, own_before = self._start
-        now = _ticks()
-        if before is None or now is None or now[0] == before[0]:
-            return None
-        whole, busy = (np.array(now) - before) / os.sysconf("SC_CLK_TCK")
-        share = (busy - (_own_seconds() - own_before)) / whole
-        return min(max(float(share), 0.0), 1.0)
-
-
-def _ticks() -> tuple[int, int] | None:
-    """Clock ticks of all cores since boot: total and not idle."""
-    try:
-        line = Path("/proc/stat").read_text("ascii").splitlines()[0]
-    except OSError:
-        return None
-    # user, nice, system, idle, iowait, irq, softirq, steal; guests are in user. man 5 proc_stat
-    ticks = [int(each) for each in line.split()[1:9]]
-    return sum(ticks), sum(ticks) - ticks[3] - ticks[4]
-
-
-def _own_seconds() -> float:
-    """CPU time of this process and of the children that it waited for."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system

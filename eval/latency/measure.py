@@ -23,6 +23,7 @@ from tqdm import tqdm
 from bogv.sources.folders import find_images
 from bogv.sources.samples import make_samples
 from eval.errors import WorkbenchError
+from eval.harness.cpu import BackgroundLoad
 from eval.harness.load import (
     Image,
     Limits,
@@ -182,10 +183,10 @@ async def _run_closed_step(
     on_answer: OnAnswer,
     own_process: bool,
 ) -> StepRequests:
-    cpu = time.process_time()
+    cpu, load = time.process_time(), BackgroundLoad()
     requests = await closed_loop(target, images, concurrency, options.limits, on_answer)
     busy = None if own_process else time.process_time() - cpu
-    found = _summarise_requests(requests, busy)
+    found = _summarise_requests(requests, busy, load.share())
     step = LoadStep(mode="closed", concurrency=concurrency, rate=None, share=None, measured=found)
     return StepRequests(step, requests)
 
@@ -200,20 +201,22 @@ async def _run_open_step(
     own_process: bool,
 ) -> StepRequests:
     arrivals = poisson_arrivals(rate, options.requests, options.seed)
-    cpu = time.process_time()
+    cpu, load = time.process_time(), BackgroundLoad()
     requests = await open_loop(target, images, arrivals, options.limits, on_answer)
     if not requests:
         raise WorkbenchError(
             f"At {rate:.3g} requests a second, none arrives within {options.seconds:g} seconds."
         )
     busy = None if own_process else time.process_time() - cpu
-    found = _summarise_requests(requests, busy)
+    found = _summarise_requests(requests, busy, load.share())
     step = LoadStep(mode="open", concurrency=None, rate=round(rate, 4), share=share, measured=found)
     return StepRequests(step, requests)
 
 
-def _summarise_requests(requests: Sequence[Request], busy: float | None) -> LoadFigures:
-    """busy: seconds of CPU time used by the generator."""
+def _summarise_requests(
+    requests: Sequence[Request], busy: float | None, others: float | None
+) -> LoadFigures:
+    """busy: seconds of CPU time used by the generator. others: as `LoadFigures.others`."""
     latencies = 1000 * np.sort([request.latency for request in requests])
     lags = 1000 * np.sort([request.started - request.due for request in requests])
     answered = [request for request in requests if request.error is None]
@@ -229,6 +232,7 @@ def _summarise_requests(requests: Sequence[Request], busy: float | None) -> Load
         stages_ms=_stages(answered),
         lag_p99_ms=round(percentile(lags, 99), 3),
         generator_cpu=None if busy is None else round(busy / seconds, 3),
+        others=others,
     )
 
 

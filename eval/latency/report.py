@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from eval.latency.result import REMAINDER, Latency, LoadStep
+from eval.report.background import SERVER, SHARE, busy_note, share_text
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import (
     BLACK,
@@ -24,7 +25,7 @@ from eval.report.plots import (
     plain_log,
     render,
 )
-from eval.report.results import weights_lead
+from eval.report.results import percentile_text, weights_lead
 
 STAGES = {"decode": SKY, "embed": BLUE, "search": ORANGE, "serialise": GREEN, REMAINDER: "#999999"}
 NINES = (0, 50, 90, 99, 99.9, 99.99)
@@ -46,8 +47,8 @@ MEANS = (
     " network."
 )
 FEW = (
-    "Of fewer than 1,000 requests p99.9 is the slowest one, of fewer than 100 p99 as well. run.json"
-    " has a 95% interval for each percentile."
+    "Of fewer than 1,000 requests p99.9 is the slowest one, of fewer than 100 p99 as well. In"
+    " brackets: the 95% interval, where the requests are enough for one."
 )
 
 
@@ -60,6 +61,8 @@ def latency_report(found: Latency, requests: pd.DataFrame) -> Report:
     lead.append(
         f"Measured: {where}; {found.gallery:,} images in {found.database}, engine {found.engine}."
     )
+    if (busy := others_note(found)) is not None:
+        lead.append(busy)
     return Report(
         f"Latency and throughput: {found.target}",
         lead,
@@ -73,6 +76,18 @@ def latency_report(found: Latency, requests: pd.DataFrame) -> Report:
             Section("What was sent", [_sent(found)]),
         ],
     )
+
+
+def others_note(found: Latency) -> str | None:
+    """The steps during which other processes used the machine; None if it was quiet."""
+    note = busy_note({_long(step): step.measured.others for step in found.steps})
+    return note if note is None or found.target == "service" else f"{note} {SERVER}"
+
+
+def spread_text(found: Latency, step: LoadStep, name: str) -> str:
+    """A percentile of a step with its interval. name: `p99`."""
+    mean = found.metrics[f"latency_{name}_ms@{step.label}"]
+    return percentile_text(mean)
 
 
 def _overview(found: Latency) -> list[str | Figure]:
@@ -230,20 +245,20 @@ def _table(found: Latency) -> Table:
     rows = []
     for step in found.steps:
         got = step.measured
-        spread = [got.latency_ms[name] for name in ("p50", "p90", "p99", "p99.9", "max")]
         rows.append(
             [
                 _long(step),
                 f"{got.n:,}",
                 f"{got.throughput:.2f}",
-                *(f"{value:,.1f}" for value in spread),
+                *(spread_text(found, step, name) for name in ("p50", "p90", "p99", "p99.9")),
+                f"{got.latency_ms['max']:,.1f}",
                 f"{sum(got.errors.values()):,}",
+                share_text(got.others),
             ]
         )
     columns = ["load", "requests", "answers/s", "p50", "p90", "p99", "p99.9", "max", "errors"]
-    return Table(
-        columns, rows, "Latencies in ms, from when a request was due; percentiles by nearest rank."
-    )
+    caption = "Latencies in ms, from when a request was due; percentiles by nearest rank."
+    return Table([*columns, "others"], rows, f"{caption} {SHARE}")
 
 
 def _doubts(found: Latency) -> list[str]:

@@ -59,6 +59,9 @@ class LoadFigures(ResultPart):
     generator_cpu: float | None
     """Seconds of CPU time per second used by the generator; near 1, it is the bottleneck.
     None if the target runs in the same process."""
+    others: float | None
+    """Share of the machine's CPU time that other processes used meanwhile, a server on this machine
+    among them. None without /proc, and for less than a second of all cores' time."""
 
 
 class LoadStep(ResultPart):
@@ -87,7 +90,7 @@ class Latency(Result):
 
     metrics: `latency_p50_ms@c4` is the median of the closed loop with four callers; `@open50%` of
     the open loop at half the best throughput; `@12.5/s` at that rate. Their intervals are of order
-    statistics (`eval.statistics.percentiles.percentile_interval`).
+    statistics (`eval.statistics.percentiles`); with too few requests there may be none.
     """
 
     kind: Literal["latency"] = "latency"

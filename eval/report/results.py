@@ -133,10 +133,19 @@ def percentile_mean(ordered: ArrayLike, percent: float) -> Mean:
 
 
 def interval_text(mean: Mean, digits: int = 4) -> str:
-    """`[0.8100, 0.9300]`; `no interval` where there is none."""
+    """`[0.8100, 0.9300]`, or why there is no interval."""
     if mean.ci95 is None:
-        return "no interval"
+        return f"(no interval: n = {mean.units or 0:,})"
     return f"[{mean.ci95[0]:.{digits}f}, {mean.ci95[1]:.{digits}f}]"
+
+
+def percentile_text(mean: Mean, digits: int = 1, unit: str = "") -> str:
+    """A percentile: `12.3 [11.0, 14.2]`, or with few values without an interval.
+
+    >>> percentile_text(Mean(value=12.3, ci95=None, units=200), unit=" ms")
+    '12.3 ms (no interval: n = 200)'
+    """
+    return f"{mean.value:.{digits}f}{unit} {interval_text(mean, digits)}"
 
 
 def weights_lead(weights: WeightsPart) -> list[str]:

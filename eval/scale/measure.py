@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 from bogv.embedding.weights import DIMENSION
 from eval.errors import WorkbenchError
+from eval.harness.cpu import BackgroundLoad
 from eval.harness.galleries import GalleryLocation, temporary_gallery
-from eval.harness.processes import BackgroundLoad, run_in_process
+from eval.harness.processes import run_in_process
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.report.machine import describe_environment
-from eval.report.results import Mean, means_of
+from eval.report.results import Mean, means_of, percentile_mean
 from eval.scale import worker
 from eval.scale.result import Scale, ScalePoint, SearchFigures
 from eval.scale.worker import FilledGallery, ReopenedGallery, TimedQueries
@@ -58,10 +59,9 @@ def measure(options: ScaleOptions) -> Scale:
     metrics: dict[str, Mean] = {}
     with tqdm(total=3 * len(rows), unit="step", disable=not options.progress) as bar:
         for count in rows:
-            point, mean = _measure_rows(count, options, bar)
+            point, means = _measure_rows(count, options, bar)
             points.append(point)
-            metrics[f"ann_recall@{options.k}@{count}"] = mean
-    share = others.share()
+            metrics |= {f"{name}@{count}": mean for name, mean in means.items()}
     return Scale(
         weights=None,
         command=options.command,
@@ -73,12 +73,14 @@ def measure(options: ScaleOptions) -> Scale:
         database="Milvus Lite" if options.lite else "Milvus server",
         dimension=options.dimension,
         k=options.k,
-        others=None if share is None else round(share, 3),
+        others=others.share(),
         points=points,
     )
 
 
-def _measure_rows(rows: int, options: ScaleOptions, bar: tqdm[Any]) -> tuple[ScalePoint, Mean]:
+def _measure_rows(
+    rows: int, options: ScaleOptions, bar: tqdm[Any]
+) -> tuple[ScalePoint, dict[str, Mean]]:
     with temporary_gallery("scale", lite=options.lite) as location:
         bar.set_description(f"Making {rows:,} rows")
         exact = _write(location, rows, options)
@@ -90,7 +92,7 @@ def _measure_rows(rows: int, options: ScaleOptions, bar: tqdm[Any]) -> tuple[Sca
         again: ReopenedGallery = run_in_process(worker.reopen, location, options.k, options.warm_up)
         bar.update()
         disk = _disk_mib(location.folder / "milvus.db") if options.lite else None
-    return _point(rows, filled, again, disk, exact), _mean(again.searches, exact, options)
+    return _point(rows, filled, again, disk, exact), _means(again.searches, exact, options)
 
 
 def _write(location: GalleryLocation, rows: int, options: ScaleOptions) -> Neighbours:
@@ -107,10 +109,12 @@ def _point(
     return ScalePoint(
         rows=rows,
         add_rate=round(rows / filled.put_seconds, 1),
+        add_others=filled.put_others,
         build_seconds=round(filled.build_seconds, 3),
         building=_summarise_searches(filled.meanwhile, exact),
         built=_summarise_searches(again.searches, exact),
         restart_seconds=round(again.restart_seconds, 3),
+        restart_others=again.restart_others,
         memory_mib=None if again.memory_mib is None else round(again.memory_mib, 1),
         disk_mib=None if disk is None else round(disk, 3),
     )
@@ -128,11 +132,16 @@ def _summarise_searches(searches: TimedQueries, exact: Neighbours) -> SearchFigu
         p50_ms=round(percentile(milliseconds, 50), 3),
         p99_ms=round(percentile(milliseconds, 99), 3),
         ann_recall=round(float(np.mean(_recalls(searches, exact))), 5),
+        others=searches.others,
     )
 
 
-def _mean(searches: TimedQueries, exact: Neighbours, options: ScaleOptions) -> Mean:
-    return means_of({"recall": _recalls(searches, exact)}, options.seed)["recall"]
+def _means(searches: TimedQueries, exact: Neighbours, options: ScaleOptions) -> dict[str, Mean]:
+    milliseconds = 1000 * np.sort(searches.seconds)
+    recalls = {f"ann_recall@{options.k}": _recalls(searches, exact)}
+    return means_of(recalls, options.seed) | {
+        f"search_p{percent}_ms": percentile_mean(milliseconds, percent) for percent in (50, 99)
+    }
 
 
 def _disk_mib(folder: Path) -> float:

@@ -7,8 +7,10 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from eval.report.background import SERVER, SHARE, busy_note, share_text
 from eval.report.document import Figure, Report, Section, Table
 from eval.report.plots import BLUE, GREEN, ORANGE, RED, plain_log, render_many
+from eval.report.results import percentile_text
 from eval.scale.result import Scale, ScalePoint
 
 BUILDING = (
@@ -34,11 +36,8 @@ def scale_report(found: Scale) -> Report:
         f"{found.database}; vectors of {found.dimension} dimensions; {found.machine['processor']},"
         f" {found.machine['cores']} cores."
     )
-    if found.others is not None and found.others > 0.1:
-        lead.append(
-            f"The machine was BUSY: other processes used {found.others:.0%} of its CPU time"
-            " meanwhile, so the times are unreliable."
-        )
+    if (busy := others_note(found)) is not None:
+        lead.append(busy)
     alt = "How adding, building, searching, recall, memory, disk and restart grow with the rows."
     notes = [BUILDING, *([LITE] if found.database == "Milvus Lite" else [])]
     return Report(
@@ -49,6 +48,31 @@ def scale_report(found: Scale) -> Report:
             Section("All figures", [_table(found)]),
         ],
     )
+
+
+def others_note(found: Scale) -> str | None:
+    """The steps during which other processes used the machine; None if it was quiet."""
+    steps = {
+        f"{step}, {point.rows:,} rows": share
+        for point in found.points
+        for step, share in _shares(point).items()
+    }
+    note = busy_note(steps)
+    return note if note is None or found.database == "Milvus Lite" else f"{note} {SERVER}"
+
+
+def shares_text(point: ScalePoint) -> str:
+    """The shares of other processes while adding, building, restarting and searching."""
+    return ", ".join(share_text(share) or "?" for share in _shares(point).values())
+
+
+def _shares(point: ScalePoint) -> dict[str, float | None]:
+    return {
+        "adding": point.add_others,
+        "building": point.building.others,
+        "restarting": point.restart_others,
+        "searching": point.built.others,
+    }
 
 
 def _plot(found: Scale) -> bytes:
@@ -138,27 +162,32 @@ def _table(found: Scale) -> Table:
     recall = f"ann_recall@{found.k}"
     columns = ["rows", "added/s", "build s", "p50 ms", "p99 ms", recall]
     columns += ["p50 ms while built", "p99 ms", recall, "MiB memory", "MiB disk", "restart s"]
+    columns.append("others: add, build, restart, search")
     rows = [
         [
             f"{point.rows:,}",
             f"{point.add_rate:,.0f}",
             f"{point.build_seconds:,.1f}",
-            *(
-                cell
-                for searched in (point.built, point.building)
-                for cell in (
-                    f"{searched.p50_ms:.1f}",
-                    f"{searched.p99_ms:.1f}",
-                    f"{searched.ann_recall:.4f}",
-                )
-            ),
+            *(_percentile(found, point, name) for name in ("p50", "p99")),
+            f"{point.built.ann_recall:.4f}",
+            f"{point.building.p50_ms:.1f}",
+            f"{point.building.p99_ms:.1f}",
+            f"{point.building.ann_recall:.4f}",
             "" if point.memory_mib is None else f"{point.memory_mib:,.0f}",
             "" if point.disk_mib is None else f"{point.disk_mib:,.0f}",
             f"{point.restart_seconds:.2f}",
+            shares_text(point),
         ]
         for point in found.points
     ]
     vectors = ", ".join(
         f"{point.rows * found.dimension * 4 / 2**20:,.0f} MiB" for point in found.points
     )
-    return Table(columns, rows, f"{found.n:,} queries. The vectors alone are {vectors}.")
+    caption = f"{found.n:,} queries. The vectors alone are {vectors}. {SHARE}"
+    return Table(columns, rows, caption)
+
+
+def _percentile(found: Scale, point: ScalePoint, name: str) -> str:
+    """Of the searches in a fresh process, with its interval."""
+    mean = found.metrics[f"search_{name}_ms@{point.rows}"]
+    return percentile_text(mean)

@@ -18,6 +18,9 @@ class SearchFigures(ResultPart):
     p50_ms: float
     p99_ms: float
     ann_recall: float
+    others: float | None
+    """Share of the machine's CPU time that other processes used meanwhile, a server on this machine
+    among them. None without /proc, and for less than a second of all cores' time."""
 
 
 class ScalePoint(ResultPart):
@@ -26,6 +29,8 @@ class ScalePoint(ResultPart):
     rows: int
     add_rate: float
     """Rows a second, in batches of 500."""
+    add_others: float | None
+    """As `SearchFigures.others`."""
     build_seconds: float
     """From the last row put until the index covered all, while searches went on."""
     building: SearchFigures
@@ -34,6 +39,8 @@ class ScalePoint(ResultPart):
     """In a fresh process, after a warm-up."""
     restart_seconds: float
     """From opening the gallery in a fresh process to the first answer; imports left out."""
+    restart_others: float | None
+    """As `SearchFigures.others`."""
     memory_mib: float | None
     """What that process grew by: rows and index. None on a server, and where there is no /proc."""
     disk_mib: float | None
@@ -44,7 +51,8 @@ class Scale(Result):
     """What `scale` measures. Times, and what depends on times: metrics, seconds, others, points.
 
     n: queries, held out. metrics: `ann_recall@10@1000` is of bogv's index over 1000 rows, whose
-    graph comes out a little different each time.
+    graph comes out a little different each time; `search_p99_ms@1000` is a percentile of its
+    searches in a fresh process, with the interval of order statistics, where it has one.
     """
 
     kind: Literal["scale"] = "scale"

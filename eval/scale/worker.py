@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from bogv.records import Vectors
 from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import DEFAULT_INDEX, ROWS_PER_CALL, MilvusStore
+from eval.harness.cpu import BackgroundLoad
 from eval.harness.galleries import GalleryLocation, put_vectors, rows_of
 from eval.harness.processes import resident_mib
 
@@ -26,6 +27,8 @@ class TimedQueries:
     found: list[list[int]]
     """Rows of the gallery that each found, best first."""
     seconds: list[float]
+    others: float | None = None
+    """Share of CPU time that other processes used meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class FilledGallery:
     """A gallery that was made."""
 
     put_seconds: float
+    put_others: float | None
     build_seconds: float
     """From the last put until the index covered all rows, while searches went on."""
     meanwhile: TimedQueries
@@ -45,6 +49,7 @@ class ReopenedGallery:
 
     restart_seconds: float
     """From opening to the first answer; imports left out."""
+    restart_others: float | None
     memory_mib: float | None
     """What the process grew by meanwhile. None on a server, and where there is no /proc."""
     searches: TimedQueries
@@ -54,28 +59,29 @@ def fill(location: GalleryLocation, k: int) -> FilledGallery:
     """Put all vectors in batches, as a bulk load does, and search until all are indexed."""
     queries = np.load(location.queries)
     with location.opened(DEFAULT_INDEX) as store:
-        start = time.perf_counter()
+        load, start = BackgroundLoad(), time.perf_counter()
         put_vectors(store, location.batches(ROWS_PER_CALL))
-        put = time.perf_counter()
+        others, put = load.share(), time.perf_counter()
         with ThreadPoolExecutor(1) as thread:
             building = thread.submit(_wait, store)
             meanwhile = _ask(store, queries, _until_done(building, len(queries)), k)
-            return FilledGallery(put - start, building.result() - put, meanwhile)
+            return FilledGallery(put - start, others, building.result() - put, meanwhile)
 
 
 def reopen(location: GalleryLocation, k: int, warm_up: int) -> ReopenedGallery:
     """Open the gallery, search once, warm up, then run all queries."""
     queries = np.load(location.queries)
     before = resident_mib()
-    start = time.perf_counter()
+    load, start = BackgroundLoad(), time.perf_counter()
     with location.opened(DEFAULT_INDEX) as store:
         store.search(queries[0], k)
-        restart = time.perf_counter() - start
+        restart, others = time.perf_counter() - start, load.share()
         _ask(store, queries, iter(range(min(warm_up, len(queries)))), k)
         memory = None
         if before is not None and location.lite:
             memory = (resident_mib() or before) - before
-        return ReopenedGallery(restart, memory, _ask(store, queries, iter(range(len(queries))), k))
+        searches = _ask(store, queries, iter(range(len(queries))), k)
+        return ReopenedGallery(restart, others, memory, searches)
 
 
 def _wait(store: MilvusStore) -> float:
@@ -93,11 +99,11 @@ def _until_done(building: Future[float], count: int) -> Iterator[int]:
 
 
 def _ask(store: MilvusStore, queries: Vectors, numbers: Iterator[int], k: int) -> TimedQueries:
-    searches = TimedQueries([], [], [])
+    searches, load = TimedQueries([], [], []), BackgroundLoad()
     for number in numbers:
         start = time.perf_counter()
         hits = store.search(queries[number], k)
         searches.seconds.append(time.perf_counter() - start)
         searches.queries.append(number)
         searches.found.append(rows_of(hits))
-    return searches
+    return replace(searches, others=load.share())

@@ -42,7 +42,10 @@ class Baseline:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._client = MilvusClient(str(folder / "usual.db"))
-        self._create()
+        if self._client.has_collection("usual"):
+            self._client.load_collection("usual")
+        else:
+            self._create()
 
     def _create(self) -> None:
         schema = self._client.create_schema(auto_id=True)
@@ -58,22 +61,33 @@ class Baseline:
         """Disconnect from the database."""
         self._client.close()
 
-    def embed(self, image: Image.Image) -> Vectors:
-        """An RGB image -> (2048,) float32 of length 1."""
+    def resize(self, image: Image.Image) -> Any:
+        """An RGB image -> a (3, 224, 224) tensor, normalised."""
+        return self._transform(image)
+
+    def embed(self, pixels: Any) -> Vectors:
+        """What `resize` returns -> (2048,) float32 of length 1."""
         with self._torch.inference_mode():
-            features = self._network(self._transform(image)[None])[0].numpy()
+            features = self._network(pixels[None])[0].numpy()
         vector: Vectors = features / np.linalg.norm(features)
         return vector
 
     def add(self, path: Path) -> None:
         """One image: its embedding, its thumbnail, its row."""
-        data = path.read_bytes()
-        key = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        image = _decode(data)
-        row = {"key": key, "filepath": str(path), "embedding": self.embed(image)}
+        data, key = read(path)
+        image = decode(data)
+        vector = self.embed(self.resize(image))
+        self.save_thumbnail(key, image)
+        self.insert(key, path, vector)
+
+    def save_thumbnail(self, key: str, image: Image.Image) -> None:
+        """Make the image's thumbnail, of the image itself, and write it."""
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         image.save(self._folder / f"{key}.webp")
-        self._insert([row])
+
+    def insert(self, key: str, path: Path, vector: Vectors) -> None:
+        """An image's row."""
+        self._insert([{"key": key, "filepath": str(path), "embedding": vector}])
 
     def fill(self, vectors: Vectors) -> None:
         """Rows without images, made searchable. (n, 2048) float32."""
@@ -86,7 +100,7 @@ class Baseline:
         """The nearest rows to an image, best first: mappings with `distance` and `entity`."""
         found = self._client.search(
             "usual",
-            data=[self.embed(_decode(data))],
+            data=[self.embed(self.resize(decode(data)))],
             limit=limit,
             output_fields=["key", "filepath"],
             search_params={"metric_type": "COSINE"},
@@ -97,5 +111,12 @@ class Baseline:
         self._client.insert("usual", rows)
 
 
-def _decode(data: bytes) -> Image.Image:
+def read(path: Path) -> tuple[bytes, str]:
+    """A file's bytes, and their MD5 as the image's key."""
+    data = path.read_bytes()
+    return data, hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def decode(data: bytes) -> Image.Image:
+    """The whole image, in RGB."""
     return Image.open(io.BytesIO(data)).convert("RGB")

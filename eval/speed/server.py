@@ -9,27 +9,29 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
 from eval.errors import WorkbenchError
+from eval.harness.cpu import BackgroundLoad
 from eval.harness.load import Image, Limits, Request, closed_loop
 from eval.harness.processes import run_in_process
 from eval.harness.rest_target import SEARCH, RestTarget, multipart, stages
 from eval.harness.servers import Server, serving
 from eval.report.results import Mean, means_of, percentile_mean
-from eval.speed.result import Goal, Line, make_line
+from eval.speed.result import Goal, Line, Sample, make_line
 from eval.speed.setting import Setting, SpeedOptions
-from eval.speed.worker import K, fill_gallery, search_by_baseline
+from eval.speed.worker import K, fill_baseline, fill_gallery, search_by_baseline
 from eval.statistics.percentiles import percentile
 
 USUAL_SEARCHES = 20
-"""Searches of the baseline, which is slow, with little variance."""
+"""Searches of the baseline in each round; it is slow, with little variance."""
 RECALL_QUERIES = 200
 STARTS = 3
-ALONE, CONCURRENT, CROWD = 1, 8, 16
+CLIENTS = ALONE, CONCURRENT, CROWD = 1, 8, 16
 WARM_UP = 32
 """Searches that are not counted, by enough clients for the batch model to be compiled."""
 WAIT_SECONDS = 60.0
@@ -54,8 +56,8 @@ RECALL = Goal(of="bogv", at_least=0.99)
 def measure_starts(setting: Setting, folder: Path, image: Path) -> list[Line]:
     """First and second starts, each pair on a data folder of its own; the last one's converted
     model is kept for what follows."""
-    first: list[tuple[float, float]] = []
-    second: list[tuple[float, float]] = []
+    first: list[Start] = []
+    second: list[Start] = []
     torch = []
     for number in range(STARTS):
         data = folder / f"start-{number}"
@@ -63,8 +65,10 @@ def measure_starts(setting: Setting, folder: Path, image: Path) -> list[Line]:
         if (setting.data / "models").is_dir():
             shutil.copytree(setting.data / "models", data / "models")
         for starts in (first, second):
+            load = BackgroundLoad()
             with serving(data, **setting.environment) as server:
-                starts.append((server.start_seconds, _first_answer(server, image)))
+                answer = _first_answer(server, image)
+                starts.append(Start(server.start_seconds, answer, load.share()))
                 loaded = server.has_loaded("libtorch")
         torch.append(loaded)
     converted = folder / f"start-{STARTS - 1}" / "cache"
@@ -81,26 +85,38 @@ def _first_answer(server: Server, image: Path) -> float:
     return server.start_seconds + time.perf_counter() - begun
 
 
-def _start_lines(
-    first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
-) -> list[Line]:
-    """(seconds to /api/health, seconds to the first search) of each start."""
+@dataclass(frozen=True)
+class Start:
+    """A start of a server, in seconds."""
+
+    health: float
+    """To the first answer of /api/health."""
+    search: float
+    """To the first search's hits."""
+    others: float | None
+
+
+def _start_lines(first: Sequence[Start], second: Sequence[Start]) -> list[Line]:
+    def samples(starts: Sequence[Start], name: str) -> list[Sample]:
+        return [Sample(getattr(start, name), start.others) for start in starts]
+
+    answers = {"health": "the first answer of /api/health", "search": "the first search's hits"}
     return [
         make_line(
-            f"second start to {answer}, median of {len(second)}",
+            f"second start to {answer}",
             "s",
-            statistics.median(start[at] for start in second),
-            baseline=statistics.median(start[at] for start in first),
+            samples(second, name),
+            baseline=samples(first, name),
             against="first start, empty data folder",
             less_is_better=True,
             goal=START_SECONDS,
         )
-        for at, answer in enumerate(("the first answer of /api/health", "the first search's hits"))
+        for name, answer in answers.items()
     ]
 
 
 def _torch_line(loaded: Sequence[bool | None]) -> Line:
-    known = None if None in loaded else float(sum(map(bool, loaded)))
+    known = [] if None in loaded else [Sample(sum(map(bool, loaded)))]
     return make_line(f"second starts of {len(loaded)} that loaded torch", "", known, goal=NO_TORCH)
 
 
@@ -121,38 +137,57 @@ def measure_searches(
     report_step("filling the gallery")
     recalls = run_in_process(fill_gallery, setting, options.gallery, options.seed, RECALL_QUERIES)
     metrics = means_of({f"ann_recall@{K}": recalls}, options.seed)
-    report_step("searching the usual way")
-    usual = run_in_process(
-        search_by_baseline,
-        setting,
-        folder / "usual-search",
-        options.gallery,
-        options.seed,
-        paths[:USUAL_SEARCHES],
-        min(USUAL_SEARCHES, options.searches),
-    )
-    report_step("searching over REST")
+    usual = folder / "usual-search"
+    run_in_process(fill_baseline, setting, usual, options.gallery, options.seed)
     images = [Image(path.name, path.read_bytes()) for path in paths]
+    rounds = []
     with serving(setting.data, **setting.environment) as server:
         _send_requests(server, images, WARM_UP, CROWD)
-        sent = {
-            clients: _send_requests(server, images, options.searches, clients)
-            for clients in (ALONE, CONCURRENT, CROWD)
-        }
-        above = _measure_overheads(server, images, options.searches)
+        for number in range(options.rounds):
+            of = f"{number + 1} of {options.rounds}"
+            report_step(f"searching, {of}: the usual way")
+            asked = paths[:USUAL_SEARCHES], min(USUAL_SEARCHES, options.searches)
+            baseline = run_in_process(search_by_baseline, setting, usual, *asked)
+            report_step(f"searching, {of}: over REST")
+            rounds.append(_search_round(server, images, options.searches, baseline))
         report_step("soaking")
         memory = _measure_memory(server, images, options)
-    lines = [*_search_lines(sent, usual, above, options.gallery), *memory]
+    lines = [*_search_lines(rounds, options.gallery), *memory]
     lines.append(_recall_line(metrics[f"ann_recall@{K}"].value, options.gallery))
-    return lines, metrics | _latencies(sent)
+    return lines, metrics | _latencies(rounds)
+
+
+@dataclass(frozen=True)
+class SearchRound:
+    """A round of searches."""
+
+    usual: Sample
+    """Median seconds of the baseline."""
+    sent: dict[int, tuple[list[Request], float | None]]
+    """By the number of clients, with the share of CPU time that other processes used."""
+    above: Sample
+    """Median seconds of the overhead."""
+
+
+def _search_round(
+    server: Server, images: Sequence[Image], searches: int, usual: Sample
+) -> SearchRound:
+    sent = {}
+    for clients in CLIENTS:
+        load = BackgroundLoad()
+        requests = _send_requests(server, images, searches, clients)
+        sent[clients] = requests, load.share()
+    load = BackgroundLoad()
+    above = statistics.median(_measure_overheads(server, images, searches))
+    return SearchRound(usual, sent, Sample(above, load.share()))
 
 
 def _recall_line(recall: float, gallery: int) -> Line:
     return make_line(
         f"ann_recall@{K}, {gallery:,} clustered vectors",
         "",
-        recall,
-        baseline=1.0,
+        [Sample(recall)],
+        baseline=[Sample(1.0)],
         against="exact search",
         goal=RECALL if gallery >= ASKED_GALLERY else None,
     )
@@ -201,44 +236,61 @@ def _measure_overheads(server: Server, images: Sequence[Image], searches: int) -
     return above
 
 
-def _search_lines(
-    sent: dict[int, list[Request]], usual: Sequence[float], above: Sequence[float], gallery: int
-) -> list[Line]:
-    alone, concurrent = ([r.latency for r in sent[n]] for n in (ALONE, CONCURRENT))
-    tail = percentile(sorted(concurrent), 99) / percentile(sorted(concurrent), 50)
-    rates = {clients: len(sent[clients]) / max(r.ended for r in sent[clients]) for clients in sent}
+def _search_lines(rounds: Sequence[SearchRound], gallery: int) -> list[Line]:
+    def samples(clients: int, figure: Callable[[list[Request]], float]) -> list[Sample]:
+        return [
+            Sample(figure(found), others) for found, others in (r.sent[clients] for r in rounds)
+        ]
+
     return [
         make_line(
             f"one search over REST, {gallery:,} images, median",
             "ms",
-            1000 * statistics.median(alone),
-            baseline=1000 * statistics.median(usual),
+            samples(ALONE, lambda requests: 1000 * percentile(_latencies_of(requests), 50)),
+            baseline=[Sample(1000 * r.usual.value, r.usual.others) for r in rounds],
             against="the usual way, in its process",
             less_is_better=True,
             goal=SEARCH_RATIO if gallery >= ASKED_GALLERY else None,
         ),
-        make_line(f"p99 / p50 with {CONCURRENT} clients", "", tail, goal=TAIL),
+        make_line(
+            f"p99 / p50 with {CONCURRENT} clients", "", samples(CONCURRENT, _tail), goal=TAIL
+        ),
         make_line(
             "REST and service above decode + embed + search, median",
             "ms",
-            1000 * statistics.median(above),
+            [Sample(1000 * r.above.value, r.above.others) for r in rounds],
             goal=OVERHEAD_MS,
         ),
         make_line(
             f"searches a second, {CROWD} clients",
             "searches/s",
-            rates[CROWD],
-            baseline=rates[ALONE],
+            samples(CROWD, _rate),
+            baseline=samples(ALONE, _rate),
             against="one client",
             goal=CROWD_RATIO,
         ),
     ]
 
 
-def _latencies(sent: dict[int, list[Request]]) -> dict[str, Mean]:
+def _latencies_of(requests: Sequence[Request]) -> list[float]:
+    """Seconds, ascending."""
+    return sorted(request.latency for request in requests)
+
+
+def _tail(requests: Sequence[Request]) -> float:
+    return percentile(_latencies_of(requests), 99) / percentile(_latencies_of(requests), 50)
+
+
+def _rate(requests: Sequence[Request]) -> float:
+    return len(requests) / max(request.ended for request in requests)
+
+
+def _latencies(rounds: Sequence[SearchRound]) -> dict[str, Mean]:
+    """Percentiles over all rounds."""
     metrics = {}
-    for clients, requests in sent.items():
-        latencies = 1000 * np.sort([request.latency for request in requests])
+    for clients in CLIENTS:
+        requests = [request for each in rounds for request in each.sent[clients][0]]
+        latencies = 1000 * np.array(_latencies_of(requests))
         for percent in (50, 99):
             metrics[f"search_p{percent}_ms@c{clients}"] = percentile_mean(latencies, percent)
     return metrics
@@ -248,13 +300,13 @@ def _measure_memory(server: Server, images: Sequence[Image], options: SpeedOptio
     before = server.resident_mib()
     _send_requests(server, images, options.soak, CONCURRENT)
     after = server.resident_mib()
-    growth = None if before is None or after is None else _megabytes(after - before)
+    growth = [] if before is None or after is None else [Sample(_megabytes(after - before))]
     enough = options.gallery >= ASKED_GALLERY
     return [
         make_line(
             f"memory of the server, {options.gallery:,} images",
             "MB",
-            None if after is None else _megabytes(after),
+            [] if after is None else [Sample(_megabytes(after))],
             goal=MEMORY_MB if enough else None,
         ),
         make_line(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -24,14 +25,18 @@ from bogv.storage.maintenance import wait_for_index
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from eval.errors import WorkbenchError
+from eval.harness.cpu import BackgroundLoad, ProcessorTime
 from eval.harness.galleries import ROWS, put_vectors, rows_of
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
-from eval.speed.baseline import Baseline
+from eval.speed.baseline import Baseline, decode, read
+from eval.speed.result import Sample
 from eval.speed.setting import Setting
 from eval.vectors import nearest_neighbours
 
 T = TypeVar("T")
+Clock = Callable[[], float]
+"""Seconds from some moment on."""
 
 K = 10
 
@@ -46,9 +51,11 @@ class WorkTiming:
     """The time for some images."""
 
     seconds: float
-    cpu: float
-    """Seconds of CPU time, of all threads."""
     images: int
+    others: float | None
+    """Share of CPU time that other processes used meanwhile."""
+    fill: float = 0.0
+    """Share of the time that filling and draining the pipeline took."""
 
     @property
     def rate(self) -> float:
@@ -56,9 +63,9 @@ class WorkTiming:
         return self.images / self.seconds
 
     @property
-    def cpu_ms(self) -> float:
-        """Processor time of an image."""
-        return 1000 * self.cpu / self.images
+    def sample(self) -> Sample:
+        """The rate, as a figure of a round."""
+        return Sample(self.rate, self.others)
 
 
 def engine_of(setting: Setting) -> str:
@@ -75,9 +82,37 @@ def add_images(
     """
     decoder = (full_size_decoder if full_size else Decoder)(setting.max_upload, setting.max_pixels)
     with setting.opened(folder, decoder) as search:
-        _check_created(search.add_many(new_images(warm_up, setting.max_upload)))
+        list(_created(search.add_many(new_images(warm_up, setting.max_upload))))
         images = list(new_images(paths, setting.max_upload))
-        return _time(lambda: _check_created(search.add_many(images)), len(paths))
+        return time_pipeline(lambda: _created(search.add_many(images)), len(paths))
+
+
+def time_pipeline(
+    work: Callable[[], Iterator[object]], images: int, clock: Clock = time.perf_counter
+) -> WorkTiming:
+    """Time a pipeline that gives a result for each image as soon as the image's batch is done.
+
+    The first batch passes all stages while the others wait, and the last one leaves them idle. The
+    later batches tell how fast the pipeline is when full.
+    """
+    load, start = BackgroundLoad(), clock()
+    done = [clock() - start for _ in work()]
+    return WorkTiming(done[-1], images, load.share(), fill_share(done))
+
+
+def fill_share(done: Sequence[float], batch: int = BATCH) -> float:
+    """1 - the rate of all images / the rate after the first batch; 1 for a single batch.
+
+    done: seconds from the start until each image was done, ascending.
+
+    >>> fill_share([3.0, 4.0, 5.0, 6.0], batch=1)  # a second each, had it been full
+    0.333...
+    """
+    if len(done) <= batch:
+        return 1.0
+    whole, first = done[-1], done[batch - 1]
+    full = (len(done) - batch) / max(whole - first, 1e-9)
+    return max(0.0, 1 - len(done) / whole / full)
 
 
 def add_by_baseline(
@@ -94,17 +129,25 @@ def add_by_baseline(
         return _time(lambda: add(paths), len(paths))
 
 
-def search_by_baseline(
-    setting: Setting, folder: Path, rows: int, seed: int, paths: Sequence[Path], searches: int
-) -> list[float]:
-    """Seconds of each search with the baseline, over the rows of `fill_gallery`."""
-    images = [path.read_bytes() for path in paths]
+def fill_baseline(setting: Setting, folder: Path, rows: int, seed: int) -> int:
+    """Fill the baseline's gallery with the rows of `fill_gallery`, and return their number."""
     with closing(Baseline(setting.weights, folder)) as usual:
         for batch in Clustered(seed).gallery(rows, ROWS):
             usual.fill(batch)
+    return rows
+
+
+def search_by_baseline(
+    setting: Setting, folder: Path, paths: Sequence[Path], searches: int
+) -> Sample:
+    """Median of the seconds of each search with the baseline, over the gallery in `folder`."""
+    images = [path.read_bytes() for path in paths]
+    with closing(Baseline(setting.weights, folder)) as usual:
         usual.search(images[0], K)
+        load = BackgroundLoad()
         turns = islice(cycle(images), searches)
-        return [_time(partial(usual.search, data, K), 1).seconds for data in turns]
+        seconds = [_seconds_of(partial(usual.search, data, K)) for data in turns]
+        return Sample(statistics.median(seconds), load.share())
 
 
 def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[float]:
@@ -126,26 +169,28 @@ def fill_gallery(setting: Setting, rows: int, seed: int, queries: int) -> list[f
 
 
 def measure_stages(
-    setting: Setting, folder: Path, paths: Sequence[Path], core: int = 0
+    setting: Setting, folder: Path, paths: Sequence[Path], core: int = 0, full_size: bool = False
 ) -> dict[str, float]:
     """Processor time that an image takes in each stage of `add_many`, in ms; on one core.
+
+    full_size: without the JPEG decoder's scaling.
 
     Processor time, because a busy host takes the processor away for a while, and a clock counts
     that. On one core, because two that wait for each other in a loop are busy with nothing.
     """
     _pin_to_core(core)
     embedder = setting.embedder()
-    decoder = Decoder(setting.max_upload, setting.max_pixels)
+    decoder = (full_size_decoder if full_size else Decoder)(setting.max_upload, setting.max_pixels)
     thumbnails = Thumbnails(str(folder / "thumbnails"))
 
-    def read(path: Path) -> tuple[bytes, str]:
+    def read_one(path: Path) -> tuple[bytes, str]:
         data = read_file(path, setting.max_upload)
         return data, md5_of(data)
 
     stages = _Stages()
-    files = stages.each("read and MD5", read, paths)
+    files = stages.each("read and MD5", read_one, paths)
     images = [data for data, _ in files]
-    decoder.decode(images[0])  # imports Pillow's plugins
+    decoder.decode(images[0])  # starts its process, which imports Pillow's plugins
     pictures = stages.each("decode and resize", decoder.decode, images)
     whole = stages.each("with thumbnail", lambda data: decoder.decode(data, True), images)
     # A thumbnail can't be made by itself: its time is the difference of decoding with and without.
@@ -167,6 +212,28 @@ def measure_stages(
             for at in range(0, len(records), BATCH)
         ]
         stages.each("store", lambda batch: _store(store, *batch), rows, len(records))
+    decoder.close()
+    return stages.ms
+
+
+def measure_baseline_stages(
+    setting: Setting, folder: Path, paths: Sequence[Path]
+) -> dict[str, float]:
+    """The same for the baseline; its stages by the names of bogv's. Run with ONE_THREAD."""
+    _pin_to_core(0)
+    stages = _Stages()
+    with closing(Baseline(setting.weights, folder)) as usual:
+        usual.embed(usual.resize(decode(paths[0].read_bytes())))
+        files = stages.each("read and MD5", read, paths)
+        pictures = stages.each("decode and resize", lambda file: decode(file[0]), files)
+        pixels = stages.each("resize", usual.resize, pictures)
+        stages.ms["decode and resize"] += stages.ms.pop("resize")
+        vectors = stages.each("embed", usual.embed, pixels)
+        keys = [key for _, key in files]
+        thumbnails = list(zip(keys, pictures, strict=True))
+        stages.each("thumbnail", lambda item: usual.save_thumbnail(*item), thumbnails)
+        rows = list(zip(keys, paths, vectors, strict=True))
+        stages.each("store", lambda row: usual.insert(*row), rows)
     return stages.ms
 
 
@@ -180,9 +247,9 @@ class _Stages:
         self, stage: str, work: Callable[[Any], T], items: Sequence[Any], images: int = 0
     ) -> list[T]:
         """What the work gives for each item. images: that are in the items; 0: one in each."""
-        start = time.process_time()
+        used = ProcessorTime()  # decoding runs in a process of its own
         done = [work(item) for item in items]
-        self.ms[stage] = 1000 * (time.process_time() - start) / (images or len(items))
+        self.ms[stage] = 1000 * used.seconds() / (images or len(items))
         return done
 
 
@@ -202,12 +269,19 @@ def _pin_to_core(core: int) -> None:
 
 
 def _time(work: Callable[[], object], images: int) -> WorkTiming:
-    wall, cpu = time.perf_counter(), time.process_time()
+    load = BackgroundLoad()
+    return WorkTiming(_seconds_of(work), images, load.share())
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
     work()
-    return WorkTiming(time.perf_counter() - wall, time.process_time() - cpu, images)
+    return time.perf_counter() - start
 
 
-def _check_created(verdicts: Iterable[Added]) -> None:
+def _created(verdicts: Iterable[Added]) -> Iterator[Added]:
+    """The same. Raises WorkbenchError for an image that is not new."""
     for added in verdicts:
         if added.status != "created":
             raise WorkbenchError(f"{added.filepath!r} was {added.status}: {added.error}")
+        yield added

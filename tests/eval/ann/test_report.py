@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.ann.report import ann_report, pareto
+from eval.ann.report import ann_report, others_note, pareto
 from eval.ann.result import POINTS, Ann, points_table
 from eval.report.document import html, markdown
 from eval.report.results import write
@@ -45,3 +45,27 @@ def test_without_memory_figures_there_is_no_memory_plot(found: Ann) -> None:
     report = markdown(ann_report(found.model_copy(update={"points": points})))
     assert "memory.png" not in report
     assert "Its memory can't be measured here." in report
+
+
+def test_a_busy_machine_is_reported_for_each_build_and_search(found: Ann) -> None:
+    quiet = [
+        point.model_copy(
+            update={"cost": point.cost.model_copy(update={"others": 0.0, "build_others": 0.1})}
+        )
+        for point in found.points
+    ]
+    cost = quiet[1].cost.model_copy(update={"others": 0.28})
+    busy = [quiet[0], quiet[1].model_copy(update={"cost": cost}), *quiet[2:]]
+    assert others_note(found.model_copy(update={"points": quiet})) is None
+    text = markdown(ann_report(found.model_copy(update={"points": busy})))
+    assert "during 1 of 7 steps, at most 28% (searching FLAT)" in text
+    assert "| 28% | 10% |" in text
+
+
+def test_a_recall_without_an_interval_is_shown_as_such(found: Ann) -> None:
+    name = f"ann_recall@{found.k}"
+    bare = found.own.metrics[name].model_copy(update={"ci95": None})
+    own = found.own.model_copy(update={"metrics": {**found.own.metrics, name: bare}})
+    ann = found.model_copy(update={"points": [own, *found.points[1:]]})
+    assert "(no interval: n = 12)" in markdown(ann_report(ann))
+    assert pd.isna(points_table(ann)[f"{name}_low"][0])

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from eval.errors import WorkbenchError
-from eval.harness.processes import BackgroundLoad, run_in_process
+from eval.harness.processes import run_in_process, run_in_processes
 
 
 def test_work_runs_in_another_process_with_its_own_environment() -> None:
     assert run_in_process(_said, "BOGV_TEST", BOGV_TEST="yes") == "yes"
+    assert _said("BOGV_TEST") is None
+
+
+def test_several_processes_share_an_environment() -> None:
+    assert run_in_processes(_said, [("BOGV_TEST",)] * 2, BOGV_TEST="yes") == ["yes", "yes"]
     assert _said("BOGV_TEST") is None
 
 
@@ -28,10 +31,3 @@ def _die() -> None:
     import os
 
     os._exit(9)
-
-
-def test_the_background_load_is_a_share_of_the_cpu_time() -> None:
-    others = BackgroundLoad()
-    while (share := others.share()) is None and Path("/proc/stat").exists():
-        sum(range(1000))  # until the system's clock has ticked
-    assert share is None or 0 <= share <= 1

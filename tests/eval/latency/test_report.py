@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from eval.latency.measure import REQUESTS, requests_table
-from eval.latency.report import latency_report
+from eval.latency.report import latency_report, others_note
 from eval.latency.result import Latency, LoadStep
 from eval.report.document import markdown
 from eval.report.results import write
@@ -46,3 +46,32 @@ def test_a_busy_generator_is_reported(serve: Any, pictures: Path) -> None:
     text = markdown(latency_report(latency, requests_table(outcome.sent)))
     assert "No: it was late or near its limit at " in text
     assert "with fewer requests: 2." in text
+
+
+def test_a_busy_machine_is_reported_for_each_step(serve: Any, pictures: Path) -> None:
+    serve(found)
+    outcome = measured(pictures)
+    steps = [
+        step.model_copy(update={"measured": step.measured.model_copy(update={"others": share})})
+        for step, share in zip(outcome.latency.steps, (0.37, 0.1, *[0.0] * 4), strict=True)
+    ]
+    latency = outcome.latency.model_copy(update={"steps": steps})
+    text = markdown(latency_report(latency, requests_table(outcome.sent)))
+    assert "during 1 of 6 steps, at most 37% (1 caller)" in text
+    assert "A server that runs on this machine is one of them." in text
+    assert "| 37% |" in text
+    quiet = latency.model_copy(update={"steps": steps[1:], "target": "service"})
+    assert others_note(quiet) is None
+
+
+def test_a_percentile_without_an_interval_is_shown_as_such(serve: Any, pictures: Path) -> None:
+    serve(found)
+    outcome = measured(pictures)
+    name = "latency_p99.9_ms@c1"
+    bare = outcome.latency.metrics[name].model_copy(update={"value": 12.3, "ci95": None})
+    latency = outcome.latency.model_copy(
+        update={"metrics": {**outcome.latency.metrics, name: bare}}
+    )
+    assert "| 12.3 (no interval: n = 6) |" in markdown(
+        latency_report(latency, requests_table(outcome.sent))
+    )

@@ -9,7 +9,7 @@ import pytest
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.errors import WorkbenchError
-from eval.report.results import PER_QUERY, write
+from eval.report.results import PER_QUERY, percentile_text, write
 from eval.retrieval.measure import RetrievalOptions, measure
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
@@ -46,3 +46,9 @@ def test_results_that_cannot_be_written_are_an_error(folder: Path, tmp_path: Pat
             {PER_QUERY: query_table(outcome.query_results)},
             run_report(outcome, DECODER),
         )
+
+
+def test_a_percentile_has_its_interval_or_says_why_not() -> None:
+    assert percentile_text(Mean(value=12.34, ci95=(11, 14.25))) == "12.3 [11.0, 14.2]"
+    without = Mean(value=12.34, ci95=None, units=1200)
+    assert percentile_text(without, unit=" ms") == "12.3 ms (no interval: n = 1,200)"
