@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -133,10 +133,17 @@ def short_hash(identity: Any) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
 
 
-def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report: Report) -> Path:
+def write(
+    out: Path,
+    result: Result,
+    tables: Mapping[str, pd.DataFrame],
+    report: Report,
+    files: Mapping[str, Callable[[Path], object]] | None = None,
+) -> Path:
     """Write the result's folder below `out`, replacing an earlier one, and return its path.
 
-    tables: by the name of the Parquet file. Raises WorkbenchError if it can't be written.
+    tables: by the name of the Parquet file. files: by name, what writes each to its path. Raises
+    WorkbenchError if it can't be written.
     """
     folder = out / result.folder
     try:
@@ -144,6 +151,8 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
         (folder / RUN).unlink(missing_ok=True)
         for name, frame in tables.items():
             frame.to_parquet(folder / name, index=False)
+        for name, write_file in (files or {}).items():
+            write_file(folder / name)
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
         with atomic_write(folder / RUN) as partial:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from bogv.imaging.decoder import Decoder
+from eval.data.datasets import Dataset
 from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance_section
-from eval.report.results import Mean, weights_lead
+from eval.report.results import PER_QUERY, Mean, weights_lead
 from eval.retrieval.ablation_result import ablation_table
 from eval.retrieval.curves import compute_curves
 from eval.retrieval.failures import failure_strips
@@ -19,6 +20,7 @@ from eval.retrieval.plots import (
     rank_classes,
     similarity_figure,
 )
+from eval.retrieval.precision_recall import PRECISION_RECALL, precision_recall_figure
 from eval.retrieval.result import Run, query_table
 from eval.retrieval.similarities import Similarities
 
@@ -53,6 +55,14 @@ OVERLAPS = {
 }
 
 
+def result_tables(outcome: RetrievalOutcome) -> dict[str, pd.DataFrame]:
+    """The tables of a run, by the name of the file."""
+    return {
+        PER_QUERY: query_table(outcome.query_results),
+        PRECISION_RECALL: outcome.precision_recall.table(outcome.run.seed),
+    }
+
+
 def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
     """What a run found, for people. decoder: makes the pictures of the failure gallery.
 
@@ -63,6 +73,7 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
         _metrics(run),
         None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
         _depth(outcome, queries),
+        _precision_recall(outcome),
         _classes(run, queries),
         _similarities(run, outcome.similarities),
         _failures(outcome, queries, decoder),
@@ -161,11 +172,30 @@ def _anchors(run: Run) -> list[Block]:
 
 
 def _depth(outcome: RetrievalOutcome, queries: pd.DataFrame) -> Section:
-    run, dataset = outcome.run, outcome.dataset
-    longest = run.depth or run.counts.gallery
-    searches_itself = bool(set(dataset.queries) & set(dataset.gallery))
-    found = compute_curves(queries, run.k, max(1, longest - searches_itself), run.seed)
+    run = outcome.run
+    longest = (run.depth or run.counts.gallery) - _searches_itself(outcome.dataset)
+    found = compute_curves(queries, run.k, max(1, longest), run.seed)
     return Section("How far down to look", [curve_figure(found)])
+
+
+def _searches_itself(dataset: Dataset) -> bool:
+    return bool(set(dataset.queries) & set(dataset.gallery))
+
+
+def _precision_recall(outcome: RetrievalOutcome) -> Section:
+    run = outcome.run
+    others = max(1, run.counts.gallery - _searches_itself(outcome.dataset))
+    relevant = [query_result.relevant for query_result in outcome.query_results]
+    chance = sum(relevant) / len(relevant) / others
+    text = (
+        "At each level of recall, the highest precision at that recall or beyond; the mean over"
+        f" queries, {_deep(run)} (Manning, Raghavan, Schütze, Introduction to Information"
+        " Retrieval, section 8.4)."
+    )
+    if run.depth is not None:
+        text += " Where a ranking ends before a level of recall is reached, precision is 0 there."
+    figure = precision_recall_figure(outcome.precision_recall.table(run.seed), chance)
+    return Section("Precision and recall", [figure, text])
 
 
 def _classes(run: Run, queries: pd.DataFrame) -> Section | None:

@@ -96,7 +96,8 @@ def test_groups_without_labels_have_no_class_plot(class_folders: Path, tmp_path:
     metrics = {k: v for k, v in outcome.run.metrics.items() if not k.endswith("_per_class")}
     run = outcome.run.model_copy(update={"metrics": metrics})
     report = run_report(replace(outcome, run=run, query_results=query_results), DECODER)
-    assert [figure.name for figure in blocks(report, Figure)] == ["recall-at-k", "similarities"]
+    figures = [figure.name for figure in blocks(report, Figure)]
+    assert figures == ["recall-at-k", "precision-recall", "similarities"]
     assert blocks(report, Table)[0].columns == ["metric", "mean", "interval", "what it is"]
 
 
