@@ -6,12 +6,20 @@ import pandas as pd
 
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import Dataset
+from eval.data.sizes import PERCENTS, SizeDistribution, measure_sizes
 from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance_section
 from eval.report.results import PER_QUERY, Mean, weights_lead
 from eval.retrieval.ablation_result import ablation_table
+from eval.retrieval.confusion import (
+    CONFUSION,
+    Confusion,
+    confusion_figure,
+    confusion_strips,
+    count_confusion,
+)
 from eval.retrieval.curves import compute_curves
-from eval.retrieval.failures import failure_strips
+from eval.retrieval.failures import Pictures, failure_strips
 from eval.retrieval.measure import RetrievalOutcome, leak_note
 from eval.retrieval.plots import (
     class_figure,
@@ -57,10 +65,12 @@ OVERLAPS = {
 
 def result_tables(outcome: RetrievalOutcome) -> dict[str, pd.DataFrame]:
     """The tables of a run, by the name of the file."""
-    return {
+    tables = {
         PER_QUERY: query_table(outcome.query_results),
         PRECISION_RECALL: outcome.precision_recall.table(outcome.run.seed),
     }
+    confusion = _count_confusion(outcome)
+    return tables if confusion is None else {**tables, CONFUSION: confusion.table}
 
 
 def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
@@ -69,14 +79,16 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
     Raises OSError and bogv's errors for an image that can't be read any more.
     """
     run, queries = outcome.run, query_table(outcome.query_results)
+    pictures = Pictures.of(outcome.dataset, decoder)
     sections = [
         _metrics(run),
         None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
         _depth(outcome, queries),
         _precision_recall(outcome),
         _classes(run, queries),
+        _confusion(outcome, pictures),
         _similarities(run, outcome.similarities),
-        _failures(outcome, queries, decoder),
+        _failures(queries, pictures),
         _dataset(outcome),
         provenance_section(run),
     ]
@@ -225,8 +237,28 @@ def _similarities(run: Run, found: Similarities) -> Section:
     return Section("How alike pairs are", [similarity_figure(found), text])
 
 
-def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder) -> Section:
-    strips = failure_strips(queries, outcome.dataset, decoder)
+def _count_confusion(outcome: RetrievalOutcome) -> Confusion | None:
+    return count_confusion(outcome.dataset, outcome.query_results, outcome.run.dataset.headline)
+
+
+def _confusion(outcome: RetrievalOutcome, pictures: Pictures) -> Section | None:
+    found = _count_confusion(outcome)
+    if found is None:
+        return None
+    figure = confusion_figure(found)
+    where = "the top rank" if found.k == 1 else f"the top {found.k} ranks"
+    text = (
+        f"The images in {where} that are not relevant, by the query's class and their own. Then the"
+        " most frequent pairs, each with the mistake that ranks highest."
+        if found.mistakes
+        else f"All images in {where} are relevant: no class is mistaken for another."
+    )
+    shown = [figure] if figure is not None and found.mistakes else []
+    return Section("Mistaken for what", [*shown, text, *confusion_strips(found, pictures)])
+
+
+def _failures(queries: pd.DataFrame, pictures: Pictures) -> Section:
+    strips = failure_strips(queries, pictures)
     text = (
         "Every query ranked all relevant images first: there is no failure to show."
         if not strips
@@ -237,9 +269,16 @@ def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder
 
 
 def _dataset(outcome: RetrievalOutcome) -> Section:
-    run = outcome.run
-    counts = run.counts
+    """The dataset card."""
+    run, spec = outcome.run, outcome.dataset.spec
+    counts, sizes = run.counts, measure_sizes(outcome.dataset.items)
     rows = [
+        ["name", spec.name],
+        ["source", spec.homepage or (str(outcome.dataset.root) if outcome.dataset.root else "–")],
+        ["licence", spec.licence],
+        ["terms", spec.terms],
+        ["citation", spec.citation],
+        ["protocol", f"{run.dataset.protocol}: {PROTOCOLS[run.dataset.protocol]}"],
         ["images", f"{counts.images:,}"],
         ["classes", f"{counts.classes:,}"],
         ["gallery", f"{counts.gallery:,}"],
@@ -248,7 +287,17 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
         ["queries with a duplicate in the gallery", f"{counts.queries_with_duplicate:,}"],
         ["digest", run.dataset.digest],
     ]
-    blocks: list[Block] = [Table(["", run.dataset.id], rows)]
+    blocks: list[Block] = [Table(["", run.dataset.id], rows), _size_table(sizes)]
     note = leak_note(outcome.duplicates)
     blocks.append(note or "No query is in the gallery under another id, byte for byte.")
     return Section("The dataset", [*blocks, OVERLAPS[run.dataset.overlaps_imagenet]])
+
+
+def _size_table(sizes: SizeDistribution) -> Table:
+    names = {0: "smallest", 50: "median", 100: "largest"}
+    columns = [names.get(percent, f"{percent}%") for percent in PERCENTS]
+    rows = [
+        [name, *(f"{value:,}" for value in values)]
+        for name, values in (("pixels", sizes.pixels), ("bytes", sizes.bytes))
+    ]
+    return Table(["size of the images", *columns], rows, "Percentiles; pixels: width × height.")

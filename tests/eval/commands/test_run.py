@@ -31,6 +31,7 @@ def test_a_folder_is_measured_and_written(
     written = Path(out.splitlines()[-1])
     assert written.name.startswith("folder-custom-exact-16-")
     assert {path.name for path in written.iterdir()} == {
+        "confusion.parquet",
         "figures",
         "run.json",
         "per_query.parquet",
