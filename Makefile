@@ -1,4 +1,4 @@
-# make demo | test | check | coverage | soak | lock. PYTHON names the interpreter (3.10 to 3.13), VENV the folder.
+# make demo | test | check | coverage | soak | lock | notebooks. PYTHON names the interpreter (3.10 to 3.13), VENV the folder.
 PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/
@@ -7,7 +7,7 @@ IN_VENV := $(VENV)/bin/
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test check coverage soak format lock licences clean
+.PHONY: demo test check coverage soak format lock licences notebooks clean
 
 demo: $(VENV)/requirements.txt
 	$(IN_VENV)python -m bogv demo $(if $(IMAGES),--images "$(IMAGES)")
@@ -44,6 +44,10 @@ lock: $(VENV)/requirements-dev.txt
 
 licences: $(VENV)/requirements-dev.txt
 	$(IN_VENV)python tools/licences.py
+
+# Runs both anew and keeps their output, made with untrained weights.
+notebooks: $(VENV)/requirements-dev.txt
+	$(IN_VENV)python -m tools.notebooks
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

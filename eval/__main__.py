@@ -13,6 +13,7 @@ from bogv.errors import BogvError
 from eval.commands.ann import ann
 from eval.commands.compare import compare
 from eval.commands.datasets import fetch, list_command
+from eval.commands.history import app as history
 from eval.commands.latency import latency
 from eval.commands.robustness import robustness
 from eval.commands.run import run
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("list")(list_command)
 for command in (fetch, run, robustness, ann, latency, speed, scale, compare, selftest):
     app.command()(command)
+app.add_typer(history, name="history")
 
 
 def main(arguments: list[str] | None = None) -> None:

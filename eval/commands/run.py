@@ -34,13 +34,14 @@ from eval.embedding.settings import (
     Tta,
     network_of,
 )
-from eval.report.results import PER_QUERY, UNTRAINED_NOTE, interval_text, write
+from eval.embedding.table import EMBEDDINGS, write_embeddings
+from eval.report.results import UNTRAINED_NOTE, interval_text, write
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure, notes
-from eval.retrieval.report import run_report
-from eval.retrieval.result import query_table
+from eval.retrieval.report import result_tables, run_report
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
+from eval.retrieval.trec import QRELS, TREC_RUN
 
 PoolingOption = Annotated[
     Pooling, typer.Option(help="Of the last feature map: mean, generalised mean, maximum.")
@@ -69,6 +70,13 @@ LossQueriesOption = Annotated[
 LossImagesOption = Annotated[
     int, typer.Option(min=2, help="Maximum number of images through the service for --losses.")
 ]
+TrecOption = Annotated[
+    bool, typer.Option("--trec", help="Write the rankings and the ground truth for TREC's tools.")
+]
+DepthOption = Annotated[int, typer.Option(min=1, help="Ranks of each ranking for --trec.")]
+EmbeddingsOption = Annotated[
+    bool, typer.Option("--embeddings", help="Write the embeddings to a Parquet file.")
+]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Cache of embeddings. By default data/cache/eval.")
 ]
@@ -93,6 +101,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     losses: LossesOption = True,
     loss_queries: LossQueriesOption = 200,
     loss_images: LossImagesOption = 500,
+    trec: TrecOption = False,
+    depth: DepthOption = 1000,
+    embeddings: EmbeddingsOption = False,
     out: Out = Path("results"),
     cache: CacheOption = None,
     as_json: Json = False,
@@ -112,6 +123,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
+        depth=depth if trec else None,
         command=typed_command(context),
     )
 
@@ -120,7 +132,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         network = network_of(options.settings)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
-    outcome, folder = _measure_and_write(options, load, out, cache)
+    outcome, folder = _measure_and_write(options, load, out, cache, embeddings)
     if as_json:
         print_json(outcome.run.model_dump(mode="json"))
     else:
@@ -128,7 +140,11 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _measure_and_write(
-    options: RetrievalOptions, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
+    options: RetrievalOptions,
+    load: Callable[[Settings], Embedder],
+    out: Path,
+    cache: Path | None,
+    embeddings: bool,
 ) -> tuple[RetrievalOutcome, Path]:
     """The outcome and the folder that it was written to."""
     if options.ablation is not None or options.backend == "milvus":
@@ -140,10 +156,34 @@ def _measure_and_write(
     decoder = Decoder(settings.max_upload, settings.max_pixels)
     outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
     report = run_report(outcome, decoder)
-    folder = write(out, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
+    files = _exports(outcome, embeddings)
+    for name in {TREC_RUN, QRELS, EMBEDDINGS} - set(files):
+        (out / outcome.run.folder / name).unlink(missing_ok=True)  # of an earlier run
+    folder = write(out, outcome.run, result_tables(outcome), report, files)
     for note in notes(outcome):
         print(note, file=sys.stderr)
     return outcome, folder
+
+
+def _exports(outcome: RetrievalOutcome, embeddings: bool) -> dict[str, Callable[[Path], None]]:
+    """What writes each file that was asked for, by its name."""
+    run = outcome.run
+    files: dict[str, Callable[[Path], None]] = {}
+    if outcome.rankings is not None:
+        files |= outcome.rankings.files(outcome.dataset, run.folder)
+    if embeddings:
+        made_by = {
+            "dataset": run.dataset.id,
+            "digest": run.dataset.digest,
+            "weights": run.weights.name,
+            "fingerprint": run.weights.fingerprint,
+            "engine": run.engine,
+            "settings": run.settings.model_dump(),
+        }
+        files[EMBEDDINGS] = lambda path: write_embeddings(
+            path, outcome.dataset, outcome.vectors, made_by
+        )
+    return files
 
 
 def _parse_post(text: str) -> str:

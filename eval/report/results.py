@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -177,10 +177,17 @@ def short_hash(identity: Any) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]
 
 
-def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report: Report) -> Path:
+def write(
+    out: Path,
+    result: Result,
+    tables: Mapping[str, pd.DataFrame],
+    report: Report,
+    files: Mapping[str, Callable[[Path], object]] | None = None,
+) -> Path:
     """Write the result's folder below `out`, replacing an earlier one, and return its path.
 
-    tables: by the name of the Parquet file. Raises WorkbenchError if it can't be written.
+    tables: by the name of the Parquet file. files: by name, what writes each to its path. Raises
+    WorkbenchError if it can't be written.
     """
     folder = out / result.folder
     try:
@@ -188,6 +195,8 @@ def write(out: Path, result: Result, tables: Mapping[str, pd.DataFrame], report:
         (folder / RUN).unlink(missing_ok=True)
         for name, frame in tables.items():
             frame.to_parquet(folder / name, index=False)
+        for name, write_file in (files or {}).items():
+            write_file(folder / name)
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
         run = f"{result.model_dump_json(indent=2)}\n".encode()
@@ -208,7 +217,7 @@ def read_kind(path: Path) -> str:
     try:
         return str(json.loads((folder / RUN).read_bytes())["kind"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+        raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
 
 
 def read_result(path: Path, kind: type[R]) -> R:
@@ -224,7 +233,7 @@ def read_result(path: Path, kind: type[R]) -> R:
             f" {where or 'the file'}: {fault['msg']}."
         ) from error
     except OSError as error:
-        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+        raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
 
 
 def read_table(path: Path, name: str) -> pd.DataFrame:
@@ -237,7 +246,7 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
         contents = {file: (folder / file).read_bytes() for file in (RUN, name)}
         sums = (folder / CHECKSUMS).read_text("utf-8")
     except OSError as error:
-        raise WorkbenchError(f"There is no whole result in {folder}: {error}") from error
+        raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
     for file, data in contents.items():
         if f"{_digest(data)}  {file}\n" not in sums:
             raise WorkbenchError(f"{folder / file} is damaged, or not of this result.")

@@ -38,24 +38,31 @@ def worst_queries(queries: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
     )
 
 
-def failure_strips(queries: pd.DataFrame, dataset: Dataset, decoder: Decoder) -> list[Strip]:
+def failure_strips(queries: pd.DataFrame, pictures: Pictures) -> list[Strip]:
     """One strip per query: the query, its top hits, and the first relevant image with its rank.
 
     Raises OSError and bogv's errors for an image that can no longer be read.
     """
-    gallery = _Pictures({item.id: item for item in dataset.items}, decoder)
     return [
-        _strip(number, row, gallery)
+        _strip(number, row, pictures)
         for number, row in enumerate(worst_queries(queries).to_dict("records"), 1)
     ]
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class Pictures:
+    """The images of a dataset, to be shown."""
+
     items: dict[str, Item]
     decoder: Decoder
 
+    @classmethod
+    def of(cls, dataset: Dataset, decoder: Decoder) -> Pictures:
+        """All images of a dataset, by their ids."""
+        return cls({item.id: item for item in dataset.items}, decoder)
+
     def tile(self, name: str, rank: str, mark: str) -> Tile:
+        """An image as a tile. Raises OSError and bogv's errors where it can't be read."""
         item = self.items[name]
         caption = " · ".join(part for part in (item.label, rank, name) if part)
         return Tile(make_tile_image(item.read(), self.decoder), caption, mark)
@@ -78,7 +85,7 @@ def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
     return out.getvalue()
 
 
-def _strip(number: int, row: Mapping[Any, Any], pictures: _Pictures) -> Strip:
+def _strip(number: int, row: Mapping[Any, Any], pictures: Pictures) -> Strip:
     first = None if pd.isna(row["first_relevant"]) else int(row["first_relevant"])
     tiles = [pictures.tile(row["query"], "", "query")]
     relevant_ranks = set(row["relevant_places"])

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
+from bogv.records import Vectors
 from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load
 from eval.data.naming import label_note, printable
@@ -27,9 +28,11 @@ from eval.report.machine import Environment, describe_environment
 from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.ablation import AblationInput, AblationSample, measure_ablation
 from eval.retrieval.ablation_result import Ablation
+from eval.retrieval.precision_recall import PrecisionRecall
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run
 from eval.retrieval.scoring import (
     Duplicate,
+    Observer,
     QueryResult,
     chance_levels,
     find_duplicates,
@@ -39,6 +42,7 @@ from eval.retrieval.scoring import (
 )
 from eval.retrieval.search import Backend, check_ranking_depth, rank, ranking_depth
 from eval.retrieval.similarities import Similarities
+from eval.retrieval.trec import TopRankings
 
 EXAMPLES = 3
 
@@ -61,6 +65,8 @@ class RetrievalOptions:
     limit: int | None = None
     """Of images."""
     seed: int = 0
+    depth: int | None = None
+    """Ranks to keep of each ranking, for export; None: none are kept."""
     command: str = ""
     """As it was typed, for run.json."""
     progress: bool = True
@@ -73,7 +79,12 @@ class RetrievalOutcome:
     run: Run
     dataset: Dataset
     query_results: list[QueryResult]
+    vectors: Vectors
+    """(n, dimension) float32: the embedding of each item that was searched with."""
     similarities: Similarities
+    precision_recall: PrecisionRecall
+    rankings: TopRankings | None
+    """None: not asked for."""
     duplicates: list[Duplicate]
     gallery_copies: list[list[str]]
     """Ids of the gallery's images that the network can't tell apart, by picture."""
@@ -100,14 +111,16 @@ def measure(
     )
     watch.lap("embed", embedded.new)
     projected = replace(embedded, vectors=project(dataset, embedded.vectors, options.settings.post))
-    similarities = Similarities()
+    similarities, precision_recall = Similarities(), PrecisionRecall()
+    rankings = None if options.depth is None else TopRankings(options.depth)
+    observers = [similarities.observe, precision_recall.observe]
     query_results = search_and_score(
         dataset,
         projected,
         options.backend,
         ks,
         embedder.weights.fingerprint,
-        similarities,
+        observers if rankings is None else [*observers, rankings.observe],
         progress=options.progress,
     )
     found = _Found(
@@ -119,7 +132,16 @@ def measure(
         watch.lap("losses")
     run = _run(options, found, embedder, ablation, environment, watch.seconds)
     return RetrievalOutcome(
-        run, dataset, query_results, similarities, found.leaks, found.copies, embedded.new
+        run=run,
+        dataset=dataset,
+        query_results=query_results,
+        vectors=projected.vectors,
+        similarities=similarities,
+        precision_recall=precision_recall,
+        rankings=rankings,
+        duplicates=found.leaks,
+        gallery_copies=found.copies,
+        new=embedded.new,
     )
 
 
@@ -200,19 +222,16 @@ def search_and_score(
     backend: Backend,
     ks: Sequence[int],
     fingerprint: str,
-    similarities: Similarities | None = None,
+    observers: Sequence[Observer] = (),
     *,
     progress: bool = True,
 ) -> list[QueryResult]:
-    """A result for each query that has something to find.
-
-    similarities: counts the pairs, where it is given.
-    """
+    """A result for each query that has something to find; observers see its whole ranking."""
     rankings = rank(dataset, embedded.vectors, backend, fingerprint)
     bar = tqdm(
         rankings, "Searching", total=len(dataset.queries), unit="query", disable=not progress
     )
-    return list(score(dataset, bar, ks, similarities))
+    return list(score(dataset, bar, ks, observers))
 
 
 def check_answerable(dataset: Dataset) -> None:

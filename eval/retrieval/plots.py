@@ -153,7 +153,7 @@ def _draw_classes(axes: Axes, found: Classes, metric: str) -> None:
     whiskers = np.maximum([means - low, high - means], 0)
     style = {"ecolor": "#333333", "elinewidth": 1.5, "capsize": 3}
     axes.barh(positions, means, height=0.72, color=BLUE, alpha=0.75, xerr=whiskers, error_kw=style)
-    labels = [f"{_short(each.name)} ({each.queries:,})" for each in bars]
+    labels = [f"{shorten(each.name)} ({each.queries:,})" for each in bars]
     if found.between:
         middle = float(np.mean(found.between))
         axes.barh(
@@ -174,7 +174,8 @@ def _draw_classes(axes: Axes, found: Classes, metric: str) -> None:
     axes.set(xlabel=f"{metric}, mean of the class (line: 95% interval)", ylabel="class (queries)")
 
 
-def _short(name: str) -> str:
+def shorten(name: str) -> str:
+    """A class's name as one line of at most 30 letters, for an axis."""
     name = plain(name)
     return name if len(name) <= NAME else f"{name[: NAME - 9]}…{name[-8:]}"
 

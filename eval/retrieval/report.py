@@ -8,13 +8,21 @@ from dataclasses import replace
 import pandas as pd
 
 from bogv.imaging.decoder import Decoder
-from eval.data.datasets import UnitName
+from eval.data.datasets import Dataset, UnitName
+from eval.data.sizes import PERCENTS, SizeDistribution, measure_sizes
 from eval.report.document import Block, Report, Section, Table, markdown
 from eval.report.provenance import provenance_section
-from eval.report.results import interval_text, weights_lead
+from eval.report.results import PER_QUERY, interval_text, weights_lead
 from eval.retrieval.ablation_result import ablation_table
+from eval.retrieval.confusion import (
+    CONFUSION,
+    Confusion,
+    confusion_figure,
+    confusion_strips,
+    count_confusion,
+)
 from eval.retrieval.curves import compute_curves
-from eval.retrieval.failures import failure_strips
+from eval.retrieval.failures import Pictures, failure_strips
 from eval.retrieval.measure import RetrievalOutcome, notes
 from eval.retrieval.plots import (
     class_figure,
@@ -23,6 +31,7 @@ from eval.retrieval.plots import (
     rank_classes,
     similarity_figure,
 )
+from eval.retrieval.precision_recall import PRECISION_RECALL, precision_recall_figure
 from eval.retrieval.result import Run, query_table
 from eval.retrieval.similarities import Similarities
 
@@ -78,19 +87,32 @@ OVERLAPS = {
 }
 
 
+def result_tables(outcome: RetrievalOutcome) -> dict[str, pd.DataFrame]:
+    """The tables of a run, by the name of the file."""
+    tables = {
+        PER_QUERY: query_table(outcome.query_results),
+        PRECISION_RECALL: outcome.precision_recall.table(outcome.run.seed),
+    }
+    confusion = _count_confusion(outcome)
+    return tables if confusion is None else {**tables, CONFUSION: confusion.table}
+
+
 def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
     """What a run found, for people. decoder: makes the pictures of the failure gallery.
 
     Raises OSError and bogv's errors for an image that can't be read any more.
     """
     run, queries = outcome.run, query_table(outcome.query_results)
+    pictures = Pictures.of(outcome.dataset, decoder)
     sections = [
         _metrics(run),
         None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
         _depth(outcome, queries),
+        _precision_recall(outcome),
         _classes(run, queries),
+        _confusion(outcome, pictures),
         _similarities(run, outcome.similarities),
-        _failures(outcome, queries, decoder),
+        _failures(queries, pictures),
         _dataset(outcome),
         provenance_section(run),
     ]
@@ -219,11 +241,30 @@ def _anchors(run: Run) -> list[Block]:
 
 
 def _depth(outcome: RetrievalOutcome, queries: pd.DataFrame) -> Section:
-    run, dataset = outcome.run, outcome.dataset
-    longest = run.depth or run.counts.gallery
-    searches_itself = bool(set(dataset.queries) & set(dataset.gallery))
-    found = compute_curves(queries, run.k, max(1, longest - searches_itself), run.seed)
+    run = outcome.run
+    longest = (run.depth or run.counts.gallery) - _searches_itself(outcome.dataset)
+    found = compute_curves(queries, run.k, max(1, longest), run.seed)
     return Section("How far down to look", [curve_figure(found)])
+
+
+def _searches_itself(dataset: Dataset) -> bool:
+    return bool(set(dataset.queries) & set(dataset.gallery))
+
+
+def _precision_recall(outcome: RetrievalOutcome) -> Section:
+    run = outcome.run
+    others = max(1, run.counts.gallery - _searches_itself(outcome.dataset))
+    relevant = [query_result.relevant for query_result in outcome.query_results]
+    chance = sum(relevant) / len(relevant) / others
+    text = (
+        "At each level of recall, the highest precision at that recall or beyond; the mean over"
+        f" queries, {_deep(run)} (Manning, Raghavan, Schütze, Introduction to Information"
+        " Retrieval, section 8.4)."
+    )
+    if run.depth is not None:
+        text += " Where a ranking ends before a level of recall is reached, precision is 0 there."
+    figure = precision_recall_figure(outcome.precision_recall.table(run.seed), chance)
+    return Section("Precision and recall", [figure, text])
 
 
 def _classes(run: Run, queries: pd.DataFrame) -> Section | None:
@@ -253,8 +294,28 @@ def _similarities(run: Run, found: Similarities) -> Section:
     return Section("How alike pairs are", [similarity_figure(found), text])
 
 
-def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder) -> Section:
-    strips = failure_strips(queries, outcome.dataset, decoder)
+def _count_confusion(outcome: RetrievalOutcome) -> Confusion | None:
+    return count_confusion(outcome.dataset, outcome.query_results, outcome.run.dataset.headline)
+
+
+def _confusion(outcome: RetrievalOutcome, pictures: Pictures) -> Section | None:
+    found = _count_confusion(outcome)
+    if found is None:
+        return None
+    figure = confusion_figure(found)
+    where = "the top rank" if found.k == 1 else f"the top {found.k} ranks"
+    text = (
+        f"The images in {where} that are not relevant, by the query's class and their own. Then the"
+        " most frequent pairs, each with the mistake that ranks highest."
+        if found.mistakes
+        else f"All images in {where} are relevant: no class is mistaken for another."
+    )
+    shown = [figure] if figure is not None and found.mistakes else []
+    return Section("Mistaken for what", [*shown, text, *confusion_strips(found, pictures)])
+
+
+def _failures(queries: pd.DataFrame, pictures: Pictures) -> Section:
+    strips = failure_strips(queries, pictures)
     text = (
         "Every query ranked all relevant images first: there is no failure to show."
         if not strips
@@ -265,9 +326,16 @@ def _failures(outcome: RetrievalOutcome, queries: pd.DataFrame, decoder: Decoder
 
 
 def _dataset(outcome: RetrievalOutcome) -> Section:
-    run = outcome.run
-    counts = run.counts
+    """The dataset card."""
+    run, spec = outcome.run, outcome.dataset.spec
+    counts, sizes = run.counts, measure_sizes(outcome.dataset.items)
     rows = [
+        ["name", spec.name],
+        ["source", spec.homepage or (str(outcome.dataset.root) if outcome.dataset.root else "–")],
+        ["licence", spec.licence],
+        ["terms", spec.terms],
+        ["citation", spec.citation],
+        ["protocol", f"{run.dataset.protocol}: {PROTOCOLS[run.dataset.protocol]}"],
         ["images", f"{counts.images:,}"],
         ["classes", f"{counts.classes:,}"],
         ["gallery", f"{counts.gallery:,}"],
@@ -280,8 +348,18 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
         ["digest", run.dataset.digest],
         ["canonical embedding", run.canonical],
     ]
-    blocks: list[Block] = [Table(["", run.dataset.id], rows)]
+    blocks: list[Block] = [Table(["", run.dataset.id], rows), _size_table(sizes)]
     blocks += notes(outcome)
     if not outcome.duplicates:
         blocks.append("No query is in the gallery under another id, by bytes or by pixels.")
     return Section("The dataset", [*blocks, OVERLAPS[run.dataset.overlaps_imagenet]])
+
+
+def _size_table(sizes: SizeDistribution) -> Table:
+    names = {0: "smallest", 50: "median", 100: "largest"}
+    columns = [names.get(percent, f"{percent}%") for percent in PERCENTS]
+    rows = [
+        [name, *(f"{value:,}" for value in values)]
+        for name, values in (("pixels", sizes.pixels), ("bytes", sizes.bytes))
+    ]
+    return Table(["size of the images", *columns], rows, "Percentiles; pixels: width × height.")

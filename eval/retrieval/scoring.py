@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +11,15 @@ import numpy as np
 from eval.chance import chance
 from eval.data.catalogue import Metric
 from eval.data.datasets import Dataset
-from eval.metrics import count_relevant, judge, revisited_precision, score_query, ukbench_ns
-from eval.retrieval.search import Ranking
-from eval.retrieval.similarities import Similarities
+from eval.metrics import (
+    Relevance,
+    count_relevant,
+    judge,
+    revisited_precision,
+    score_query,
+    ukbench_ns,
+)
+from eval.retrieval.search import Ranking, Scores
 from eval.vectors import Indices
 
 TOP = 10
@@ -47,6 +53,28 @@ class QueryResult:
 
 
 @dataclass(frozen=True)
+class JudgedRanking:
+    """The whole ranking of a query, without the query and junk."""
+
+    query: int
+    """Index into the dataset's items."""
+    unit: str
+    """The query's sampling unit."""
+    found: Indices
+    """(n,): indices into the dataset's items, best first."""
+    scores: Scores
+    """(n,): cosine similarity of each."""
+    rel: Relevance
+    """(n,): whether each is relevant."""
+    total: int
+    """The number of relevant images in the gallery."""
+
+
+Observer = Callable[[JudgedRanking], object]
+"""Is given each ranking once, as it is scored: what needs all of it can't be had from a result."""
+
+
+@dataclass(frozen=True)
 class Duplicate:
     """A query and an image of the gallery that are the same picture under two ids."""
 
@@ -65,33 +93,38 @@ def score(
     dataset: Dataset,
     rankings: Iterable[Ranking],
     ks: Sequence[int],
-    similarities: Similarities | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Iterator[QueryResult]:
-    """A result for each ranking of a query that has a relevant image.
-
-    similarities: counts the pairs of these queries and what they found, where it is given.
-    """
+    """A result for each ranking of a query that has a relevant image; observers see the same."""
     for ranking in rankings:
         if has_relevant(dataset, ranking.query):
-            yield _score_ranking(dataset, ranking, ks, similarities)
+            judged = _judge_ranking(dataset, ranking)
+            for observe in observers:
+                observe(judged)
+            yield _score_ranking(dataset, judged, ks)
 
 
-def _score_ranking(
-    dataset: Dataset, ranking: Ranking, ks: Sequence[int], similarities: Similarities | None
-) -> QueryResult:
+def _judge_ranking(dataset: Dataset, ranking: Ranking) -> JudgedRanking:
     query = ranking.query
     relevant, junk = dataset.relevant(query), dataset.junk(query)
-    rel = judge(ranking.found, relevant, query, junk)
-    total = count_relevant(relevant, query, junk)
-    metrics = score_query(rel, total, ks)
+    judged_items = drop_query_and_junk(ranking.found, query, junk)
+    return JudgedRanking(
+        query=query,
+        unit=dataset.unit(query),
+        found=judged_items,
+        scores=ranking.scores[np.isin(ranking.found, judged_items)],
+        rel=judge(ranking.found, relevant, query, junk),
+        total=count_relevant(relevant, query, junk),
+    )
+
+
+def _score_ranking(dataset: Dataset, judged: JudgedRanking, ks: Sequence[int]) -> QueryResult:
+    query, rel, judged_items, scores = judged.query, judged.rel, judged.found, judged.scores
+    metrics = score_query(rel, judged.total, ks)
     if dataset.spec.protocol == "groups-of-four":
         metrics["ns"] = ukbench_ns(rel)
     if dataset.spec.protocol == "revisited":
-        metrics |= {f"mp@{k}": revisited_precision(rel, total, k) for k in ks}
-    judged_items = drop_query_and_junk(ranking.found, query, junk)
-    scores = ranking.scores[np.isin(ranking.found, judged_items)]
-    if similarities is not None:
-        similarities.add(scores, rel)
+        metrics |= {f"mp@{k}": revisited_precision(rel, judged.total, k) for k in ks}
     ranks = np.flatnonzero(rel)
     first = int(ranks[0]) if ranks.size else None
     return QueryResult(
@@ -101,7 +134,7 @@ def _score_ranking(
         first_relevant=None if first is None else first + 1,
         first_relevant_id=None if first is None else dataset.items[int(judged_items[first])].id,
         first_relevant_score=None if first is None else round(float(scores[first]), 6),
-        relevant=total,
+        relevant=judged.total,
         relevant_places=(ranks[ranks < DEEP] + 1).tolist(),
         top_ids=[dataset.items[index].id for index in judged_items[:TOP].tolist()],
         top_scores=[round(float(value), 6) for value in scores[:TOP]],

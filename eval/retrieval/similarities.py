@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics import Relevance
+from eval.retrieval.scoring import JudgedRanking
 
 Bins = NDArray[np.int64]
 
@@ -26,6 +27,10 @@ class Similarities:
     def __init__(self) -> None:
         self.relevant: Bins = np.zeros(COUNT, np.int64)
         self.irrelevant: Bins = np.zeros(COUNT, np.int64)
+
+    def observe(self, ranking: JudgedRanking) -> None:
+        """Count one ranking, as it is scored."""
+        self.add(ranking.scores, ranking.rel)
 
     def add(self, scores: NDArray[np.float64], rel: Relevance) -> None:
         """Count one ranking. scores, rel: (n,), without the query and without junk."""

@@ -49,8 +49,7 @@ def paired_difference(
 
     units: (n,), the sampling unit of each query; None: queries are independent.
     The interval is Student's over units, with the cluster-robust variance of their mean; where few
-    units differ, after adding half a unit that b lost and half a unit that it
-    won. The test flips the signs of the units' differences: exact if a and b are exchangeable.
+    units differ, after adding half a query that b lost and half a query that it won. The test flips the signs of the units' differences: exact if a and b are exchangeable.
     Sources: Cameron, Miller, A practitioner's guide to cluster-robust inference, J. of Human
     Resources 50 (2015); Agresti, Min, Simple improved confidence intervals for comparing matched
     proportions, Statistics in Medicine 24 (2005); Smucker, Allan, Carterette, A comparison of
@@ -70,7 +69,7 @@ def paired_difference(
         return Difference(sums.mean, None, 1.0, sums.count, None)
     differing = int(np.count_nonzero(sums.sums))
     is_sparse = differing < min(FEW_UNITS, sums.count / 2)
-    measured = _add_half_units(sums, upper) if is_sparse else sums
+    measured = _add_half_queries(sums, upper) if is_sparse else sums
     error = float(np.sqrt(measured.variance))
     half = float(stdtrit(sums.count - 1, 1 - ALPHA)) * error
     ends = (max(-upper, measured.mean - half), min(upper, measured.mean + half))
@@ -78,11 +77,9 @@ def paired_difference(
     return Difference(sums.mean, ends, sign_flip_test(sums.sums, seed), sums.count, detectable)
 
 
-def _add_half_units(sums: UnitSums, upper: float) -> UnitSums:
-    size = sums.sizes.mean()
+def _add_half_queries(sums: UnitSums, upper: float) -> UnitSums:
     return UnitSums(
-        np.concatenate([sums.sums, [upper * size / 2, -upper * size / 2]]),
-        np.concatenate([sums.sizes, [size / 2, size / 2]]),
+        np.append(sums.sums, [upper / 2, -upper / 2]), np.append(sums.sizes, [0.5, 0.5])
     )
 
 

@@ -30,7 +30,7 @@ EVAL: tuple[set[str], ...] = (
     {"data", "report", "harness"},
     {"embedding", "ann", "latency", "speed", "scale"},
     {"retrieval"},
-    {"robustness"},
+    {"robustness", "history"},
     {"selftest"},
     {"commands"},
     {"__main__"},

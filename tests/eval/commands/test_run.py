@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pyarrow.parquet import read_schema
 
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
@@ -30,9 +31,11 @@ def test_a_folder_is_measured_and_written(
     written = Path(out.splitlines()[-1])
     assert written.name.startswith("folder-custom-exact-16-")
     assert {path.name for path in written.iterdir()} == {
+        "confusion.parquet",
         "figures",
         "run.json",
         "per_query.parquet",
+        "precision_recall.parquet",
         "report.html",
         "report.md",
         "summary.csv",
@@ -70,6 +73,29 @@ def test_a_folder_is_measured_and_written(
     assert [step["name"] for step in run["losses"]["steps"]] == ["exact", "milvus", "rest"]
     assert "## Loss account" in (written / "report.md").read_text()
     assert "\nLoss account\n" in out
+
+
+def test_rankings_and_embeddings_are_written_where_they_are_asked_for(
+    run_eval: Eval, folder: Path, tmp_path: Path
+) -> None:
+    arguments = ("--root", folder, "--out", tmp_path / "results", "--no-losses")
+    exports = ("--trec", "--depth", "4", "--embeddings")
+    assert run_eval("run", "--dataset", "folder", *arguments, *exports) == 0
+    [written] = (tmp_path / "results").iterdir()
+    lines = (written / "run.trec").read_text().splitlines()
+    assert len(lines) == 16 * 4
+    assert lines[0].startswith("class%200/q20.jpg Q0 class%200/q")
+    assert lines[0].endswith(f" {written.name}")
+    assert (written / "qrels.trec").read_text().count(" 1\n") == 16 * 3
+    embeddings = pd.read_parquet(written / "embeddings.parquet")
+    assert embeddings["role"].tolist() == ["both"] * 16
+    made_by = json.loads(read_schema(written / "embeddings.parquet").metadata[b"bogv"])
+    assert (made_by["fingerprint"], made_by["dimension"]) == ("fake0000", 2048)
+    assert made_by["settings"]["crop"] == "center"
+    # Those of an earlier run don't stay beside a newer run.json.
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
+    exported = {"run.trec", "qrels.trec", "embeddings.parquet"}
+    assert exported.isdisjoint(path.name for path in written.iterdir())
 
 
 def test_untrained_weights_are_called_that_on_the_console(

@@ -9,7 +9,7 @@ import pytest
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.errors import WorkbenchError
-from eval.report.results import PER_QUERY, percentile_text, write
+from eval.report.results import PER_QUERY, Mean, percentile_text, write
 from eval.retrieval.measure import RetrievalOptions, measure
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table

@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from eval.report.document import Strip, markdown
-from eval.retrieval.failures import failure_strips, make_tile_image, worst_queries
+from eval.retrieval.failures import Pictures, failure_strips, make_tile_image, worst_queries
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table
 from tests.eval.support.retrieval import DECODER
@@ -32,7 +32,8 @@ def test_a_failure_shows_the_query_its_top_hits_and_the_first_relevant_image(
     class_folders: Path, tmp_path: Path
 ) -> None:
     outcome = measured(class_folders, tmp_path)
-    strips = failure_strips(query_table(outcome.query_results), outcome.dataset, DECODER)
+    pictures = Pictures.of(outcome.dataset, DECODER)
+    strips = failure_strips(query_table(outcome.query_results), pictures)
     assert len(strips) == 8
     first = strips[0]
     query, *found = first.tiles

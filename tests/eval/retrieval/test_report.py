@@ -74,6 +74,24 @@ def test_every_metric_of_the_run_is_in_the_table_with_a_word_on_it(
     assert explain("ns") == EXPLAINED["ns"]
 
 
+def test_the_dataset_has_a_card(class_folders: Path, tmp_path: Path) -> None:
+    outcome = measured(class_folders, tmp_path)
+    report = run_report(outcome, DECODER)
+    [card] = [each for each in blocks(report, Table) if "folder" in each.columns]
+    rows = dict(card.rows)
+    spec, counts = outcome.dataset.spec, outcome.run.counts
+    assert rows["name"] == spec.name
+    assert rows["source"] == str(class_folders)
+    assert (rows["licence"], rows["terms"], rows["citation"]) == ("yours", "yours", "none")
+    assert rows["protocol"].startswith("leave-one-out: each image searches all others")
+    assert rows["images"] == f"{counts.images}" == "16"
+    assert rows["digest"] == outcome.run.dataset.digest
+    [sizes] = [each for each in blocks(report, Table) if each.columns[0] == "size of the images"]
+    on_disk = sorted(path.stat().st_size for path in class_folders.rglob("*.jpg"))
+    [_, smallest, *_, largest] = sizes.rows[1]
+    assert (smallest, largest) == (f"{on_disk[0]:,}", f"{on_disk[-1]:,}")
+
+
 def test_duplicates_and_overlap_with_imagenet_are_reported(
     class_folders: Path, tmp_path: Path
 ) -> None:
@@ -135,9 +153,14 @@ def test_groups_without_labels_have_no_class_plot(class_folders: Path, tmp_path:
     metrics = {k: v for k, v in outcome.run.metrics.items() if not k.endswith("_per_class")}
     run = outcome.run.model_copy(update={"metrics": metrics})
     report = run_report(replace(outcome, run=run, query_results=query_results), DECODER)
-    assert [figure.name for figure in blocks(report, Figure)] == ["recall-at-k", "similarities"]
+    figures = [figure.name for figure in blocks(report, Figure)]
+    assert figures == ["recall-at-k", "precision-recall", "similarities"]
     assert blocks(report, Table)[0].columns == [
-        *("metric", "mean", "interval", "chance", "what it is"),
+        "metric",
+        "mean",
+        "interval",
+        "chance",
+        "what it is",
     ]
 
 

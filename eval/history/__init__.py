@@ -1,0 +1,1 @@
+"""A history of results: which figures were measured at which revision."""
