@@ -35,10 +35,11 @@ from eval.embedding.settings import (
     network_of,
 )
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
+from eval.rerank.setting import parse_rerank
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
-from eval.retrieval.report import run_report
+from eval.retrieval.report import rerank_note, run_report
 from eval.retrieval.result import query_table
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
 
@@ -52,6 +53,10 @@ CropOption = Annotated[
 TtaOption = Annotated[Tta, typer.Option(help="flip: the mean with the mirrored image's.")]
 PostOption = Annotated[
     str, typer.Option(help="none, pca:512 or whiten:512 (any number), of the gallery.")
+]
+RerankOption = Annotated[
+    str,
+    typer.Option(help="none, aqe, dba, kreciprocal or diffusion; parameters: aqe:n=10,alpha=3."),
 ]
 BackendOption = Annotated[
     Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
@@ -87,6 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     crop: CropOption = "center",
     tta: TtaOption = "none",
     post: PostOption = "none",
+    rerank: RerankOption = "none",
     backend: BackendOption = "exact",
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -107,7 +113,12 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         ks=parse_ks(k),
         backend=backend,
         settings=EmbeddingSettings(
-            pooling=pooling, size=size, crop=crop, tta=tta, post=_parse_post(post)
+            pooling=pooling,
+            size=size,
+            crop=crop,
+            tta=tta,
+            post=_parse_post(post),
+            rerank=_parse_rerank(rerank),
         ),
         ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
@@ -152,6 +163,14 @@ def _parse_post(text: str) -> str:
     return text
 
 
+def _parse_rerank(text: str) -> str:
+    try:
+        method = parse_rerank(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--rerank: {error}") from error
+    return "none" if method is None else method.text
+
+
 def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     run = outcome.run
     counts = run.counts
@@ -165,6 +184,8 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     deep = "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
     print(f"Settings: {run.settings.text}")
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
+    if note := rerank_note(run):
+        print(note)
     print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")
     print(f"{'metric':30} {'value':>8}  95% interval")
     for name, mean in run.metrics.items():

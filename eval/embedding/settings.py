@@ -5,6 +5,7 @@ With the defaults, everything is bogv's own: its decoder, its network, nothing a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +18,7 @@ from bogv.embedding.engines import MEAN, Network
 from bogv.imaging.decode import INPUT_SIZE, RESIZE_SIZE, network_input
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
+from eval.rerank.setting import Rerank
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +50,8 @@ class EmbeddingSettings(BaseModel):
     post: Post = "none"
     """`pca:<dimension>` or `whiten:<dimension>`, fitted on the gallery: see
     `eval.embedding.projection`."""
+    rerank: Rerank = "none"
+    """What re-ranks the exact rankings, with its parameters: see `eval.rerank.setting`."""
 
     @property
     def is_own(self) -> bool:
@@ -63,13 +67,17 @@ class EmbeddingSettings(BaseModel):
     def tag(self) -> str:
         """What differs from bogv's own, for the names of folders: `gem-448-pca64`; own: empty."""
         changed = self._changed("pooling", "size", "crop", "tta", "post")
-        return "-".join(changed).replace(":", "")
+        method = re.sub(r"[:,]", "-", "".join(self._changed("rerank")))
+        return re.sub("[:=]", "", "-".join(filter(None, [*changed, method])))
 
     @property
     def text(self) -> str:
         """All settings, as text."""
         own = "; bogv's own" if self.is_own else ""
-        return f"{self.pooling}, {self.size} px, {self.crop}, tta {self.tta}, post {self.post}{own}"
+        return (
+            f"{self.pooling}, {self.size} px, {self.crop}, tta {self.tta}, post {self.post},"
+            f" re-ranking {self.rerank}{own}"
+        )
 
     def _changed(self, *names: str) -> list[str]:
         own = EmbeddingSettings.model_fields

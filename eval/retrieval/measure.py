@@ -26,6 +26,7 @@ from eval.report.machine import describe_environment
 from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.ablation import AblationInput, AblationSample, measure_ablation
 from eval.retrieval.ablation_result import Ablation
+from eval.retrieval.rerank import Reranking, rerank, reranking_of
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run
 from eval.retrieval.scoring import Duplicate, QueryResult, find_duplicates, has_relevant, score
 from eval.retrieval.search import Backend, check_ranking_depth, rank, ranking_depth
@@ -81,6 +82,7 @@ def measure(
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
     check_ranking_depth(options.backend, ks[-1])
+    reranking = reranking_of(options.settings.rerank, options.backend)
     check_answerable(dataset)
     watch.lap("load")
     embedded = embed(
@@ -96,12 +98,20 @@ def measure(
         ks,
         embedder.weights.fingerprint,
         similarities,
+        reranking=reranking,
         progress=options.progress,
     )
     found = _Found(
-        dataset, ks, embedded, projected, query_results, _means(query_results, options.seed)
+        dataset,
+        ks,
+        embedded,
+        projected,
+        query_results,
+        _means(query_results, options.seed),
+        None if reranking is None else round(reranking.bytes_per_vector, 1),
     )
     watch.lap("search_and_score")
+    watch.seconds |= {} if reranking is None else reranking.seconds
     ablation = _measure_ablation(options, found, embedder, decoder)
     if ablation is not None:
         watch.lap("losses")
@@ -120,6 +130,7 @@ class _Found:
     projected: Embedded
     query_results: list[QueryResult]
     metrics: dict[str, Mean]
+    rerank_bytes: float | None
 
 
 def _measure_ablation(
@@ -160,6 +171,7 @@ def _run(
         k=found.ks,
         engine=embedder.engine,
         settings=options.settings,
+        rerank_bytes_per_vector=found.rerank_bytes,
         backend=options.backend,
         depth=ranking_depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
@@ -179,13 +191,18 @@ def search_and_score(
     fingerprint: str,
     similarities: Similarities | None = None,
     *,
+    reranking: Reranking | None = None,
     progress: bool = True,
 ) -> list[QueryResult]:
     """A result for each query that has something to find.
 
-    similarities: counts the pairs, where it is given.
+    similarities: counts the pairs, where it is given. reranking: of exact rankings.
     """
-    rankings = rank(dataset, embedded.vectors, backend, fingerprint)
+    rankings = (
+        rank(dataset, embedded.vectors, backend, fingerprint)
+        if reranking is None
+        else rerank(dataset, embedded.vectors, reranking)
+    )
     bar = tqdm(
         rankings, "Searching", total=len(dataset.queries), unit="query", disable=not progress
     )

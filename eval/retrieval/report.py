@@ -92,6 +92,7 @@ def _lead(run: Run) -> list[str]:
     lead.append(f"Settings: {run.settings.text}.")
     if run.settings.post != "none":
         lead.append("PCA was fitted on the gallery itself, which flatters these figures slightly.")
+    lead += [line for line in [rerank_note(run)] if line is not None]
     lead += [
         f"To compare, {anchor.status}: {anchor.metric} {anchor.value:g} ({anchor.setting};"
         f" {anchor.source})."
@@ -99,6 +100,18 @@ def _lead(run: Run) -> list[str]:
         if anchor.metric == name
     ]
     return lead
+
+
+def rerank_note(run: Run) -> str | None:
+    """What the re-ranking costs; None if there is none."""
+    once, each = (run.seconds.get(f"rerank_{part}") for part in ("gallery", "per_query"))
+    if run.rerank_bytes_per_vector is None or once is None or each is None:
+        return None
+    return (
+        f"Re-ranking ({run.settings.rerank}) took {1000 * each:.2f} ms a query beyond the first"
+        f" search, {once:.1f} s once for the gallery, and {run.rerank_bytes_per_vector:,.0f} more"
+        " bytes a gallery vector. Similarities are still the cosines of the search."
+    )
 
 
 def explain(metric: str) -> str:

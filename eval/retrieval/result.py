@@ -63,6 +63,9 @@ class Run(Result):
     k: list[int]
     engine: str
     settings: EmbeddingSettings = OWN_SETTINGS
+    rerank_bytes_per_vector: float | None = None
+    """What the re-ranking keeps beside each vector of the gallery; None: nothing was re-ranked. Its
+    times are in `seconds`: `rerank_gallery` once, `rerank_per_query` without the first search."""
     backend: Backend
     depth: int | None
     """The maximum length of a ranking, including the query; None: the whole gallery. Metrics of the

@@ -62,6 +62,7 @@ def test_a_folder_is_measured_and_written(
         "crop": "center",
         "tta": "none",
         "post": "none",
+        "rerank": "none",
     }
     assert [step["name"] for step in run["losses"]["steps"]] == ["exact", "milvus", "rest"]
     assert "## Loss account" in (written / "report.md").read_text()
@@ -141,6 +142,7 @@ def test_the_same_bytes_under_two_ids_are_reported(
         (["--dataset", "digits", "--weights", "/no/file.pth"], "weights '/no/file.pth' can't be"),
         (["--dataset", "digits", "--backend", "milvus", "--k", "1000"], "Use --backend exact"),
         (["--dataset", "digits", "--limit", "20", "--post", "pca:20"], "ask for 19 at most"),
+        (["--dataset", "digits", "--backend", "milvus", "--rerank", "dba"], "use --backend exact"),
     ],
 )
 def test_an_error_is_one_line_and_status_2(
@@ -159,9 +161,33 @@ def test_a_k_below_one_is_rejected(run_eval: Eval, k: str) -> None:
     assert run_eval("run", "--dataset", "digits", "--k", k) == 2
 
 
+def test_a_reranked_run_has_its_cost_and_a_folder_of_its_own(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--root", folder, "--out", tmp_path, "--rerank", "diffusion:k=3")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
+    out, _ = capsys.readouterr()
+    written = Path(out.splitlines()[-1])
+    text = "diffusion:k=3,kq=10,alpha=0.99,gamma=3,top=1000,iterations=20"
+    assert written.name.startswith("folder-custom-diffusion-k3-kq10-alpha0.99-gamma3-top1000-")
+    run = json.loads((written / "run.json").read_text())
+    assert run["settings"]["rerank"] == text
+    assert run["rerank_bytes_per_vector"] == 36
+    assert {"rerank_gallery", "rerank_per_query"} <= set(run["seconds"])
+    assert set(run["losses"]["left_out"]) == {"rerank", "rest"}
+    note = f"Re-ranking ({text}) took {1000 * run['seconds']['rerank_per_query']:.2f} ms a query"
+    assert note in out
+    assert note in (written / "report.md").read_text()
+    assert run_eval("compare", written, written) == 0
+    assert f"re-ranking {text}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "setting",
-    ["--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"],
+    [
+        *("--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"),
+        *("--rerank=qe", "--rerank=aqe:n=x", "--rerank=aqe:k=1"),
+    ],
 )
 def test_an_unknown_setting_is_rejected(run_eval: Eval, setting: str) -> None:
     assert run_eval("run", "--dataset", "digits", setting) == 2
