@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from bogv.config import Engine, Settings
 from bogv.embedding.embedder import Embedder, load_embedder
@@ -35,7 +37,6 @@ from eval.embedding.settings import (
     network_of,
 )
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
-from eval.rerank.setting import parse_rerank
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
@@ -49,6 +50,9 @@ PoolingOption = Annotated[
 SizeOption = Annotated[Size, typer.Option(help="The input's pixels along each side.")]
 CropOption = Annotated[
     Crop, typer.Option(help="The middle; all of it, squashed; all of it, padded.")
+]
+ScalesOption = Annotated[
+    str, typer.Option(help="The mean over inputs of these factors of --size: 0.7071,1,1.4142.")
 ]
 TtaOption = Annotated[Tta, typer.Option(help="flip: the mean with the mirrored image's.")]
 PostOption = Annotated[
@@ -90,6 +94,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     pooling: PoolingOption = "gap",
     size: SizeOption = 224,
     crop: CropOption = "center",
+    scales: ScalesOption = "1",
     tta: TtaOption = "none",
     post: PostOption = "none",
     rerank: RerankOption = "none",
@@ -112,13 +117,14 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         root=root,
         ks=parse_ks(k),
         backend=backend,
-        settings=EmbeddingSettings(
+        settings=_settings(
             pooling=pooling,
             size=size,
             crop=crop,
+            scales=scales.split(","),
             tta=tta,
             post=_parse_post(post),
-            rerank=_parse_rerank(rerank),
+            rerank=rerank,
         ),
         ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
@@ -126,9 +132,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         command=typed_command(context),
     )
 
-    def load(settings: Settings) -> Embedder:
+    def load(settings: Settings, variant: EmbeddingSettings) -> Embedder:
         chosen = resolve(weights, precision=precision, models=settings.models_dir)
-        network = network_of(options.settings)
+        network = network_of(variant)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
     outcome, folder = _measure_and_write(options, load, out, cache)
@@ -139,17 +145,22 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _measure_and_write(
-    options: RetrievalOptions, load: Callable[[Settings], Embedder], out: Path, cache: Path | None
+    options: RetrievalOptions,
+    load: Callable[[Settings, EmbeddingSettings], Embedder],
+    out: Path,
+    cache: Path | None,
 ) -> tuple[RetrievalOutcome, Path]:
     """The outcome and the folder that it was written to."""
     if options.ablation is not None or options.backend == "milvus":
         load_faiss_for_one_thread()
     settings = Settings()
-    embedder = load(settings)
+    load_variant = partial(load, settings)
+    embedder = load_variant(options.settings)
     if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
-    outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
+    cache = cache or settings.cache_dir / "eval"
+    outcome = measure(options, embedder, decoder, cache, load_variant)
     report = run_report(outcome, decoder)
     folder = write(out, outcome.run, {PER_QUERY: query_table(outcome.query_results)}, report)
     if note := leak_note(outcome.duplicates):
@@ -163,12 +174,13 @@ def _parse_post(text: str) -> str:
     return text
 
 
-def _parse_rerank(text: str) -> str:
+def _settings(**values: Any) -> EmbeddingSettings:
     try:
-        method = parse_rerank(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--rerank: {error}") from error
-    return "none" if method is None else method.text
+        return EmbeddingSettings(**values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = f"--{str(fault['loc'][0]).replace('_', '-')}: " if fault["loc"] else ""
+        raise typer.BadParameter(option + fault["msg"].removeprefix("Value error, ")) from error
 
 
 def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:

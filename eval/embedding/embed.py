@@ -4,7 +4,7 @@ Kept in one SQLite file for each fingerprint, engine and way of seeing an image 
 crop, mirrored), by the SHA-256 of the image's bytes: SQLite writes a batch whole or not at all, so
 an interrupted run leaves nothing half, and the next one goes on from there. What is on disk changes
 no figure: it is what the embedder gave, bit by bit. What comes after, the mean with the mirror's
-embedding and PCA, is worked out anew.
+embedding or other scales' and PCA, is worked out anew.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -106,24 +106,31 @@ def embed(
     cache: Path,
     *,
     settings: EmbeddingSettings = OWN_SETTINGS,
+    load: Callable[[EmbeddingSettings], Embedder] | None = None,
     progress: bool = True,
 ) -> Embedded:
     """Embed all items; what `cache` (a folder) has is not embedded again.
 
-    embedder: of the variant's network. The variant's `post` is left to `eval.embedding.projection`.
+    embedder: of the variant's network. load: loads that of another size, for the scales; None: this
+    one takes inputs of any size. The variant's `post` is left to `eval.embedding.projection`.
 
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
-    views = [_embed_view(dataset, _View(embedder, decoder, settings), cache, progress)]
-    if settings.tta == "flip":
-        mirrored = _View(embedder, decoder, settings, mirror=True)
-        views.append(_embed_view(dataset, mirrored, cache, progress))
-    vectors, digests, fresh = views[0]
-    for other, _, more in views[1:]:
-        vectors = normalise(vectors.astype(np.float64) + other).astype(np.float32)
-        fresh |= more
-    return Embedded(vectors, digests, len(fresh))
+    mirrors = (False, True) if settings.tta == "flip" else (False,)
+    views = [
+        _View(each, decoder, scaled, mirror)
+        for scaled in settings.at_scales()
+        for each in [embedder if load is None or scaled.size == settings.size else load(scaled)]
+        for mirror in mirrors
+    ]
+    (vectors, digests, fresh), *others = (
+        _embed_view(dataset, view, cache, progress) for view in views
+    )
+    if others:
+        total = sum((other for other, _, _ in others), vectors.astype(np.float64))
+        vectors = normalise(total).astype(np.float32)
+    return Embedded(vectors, digests, len(fresh.union(*(more for _, _, more in others))))
 
 
 @dataclass(frozen=True)

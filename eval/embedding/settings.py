@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bogv.embedding.engines import MEAN, Network
 from bogv.imaging.decode import INPUT_SIZE, RESIZE_SIZE, network_input
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     import torch
 
 Pooling = Literal["gap", "gem", "mac"]
+InputSize = Annotated[int, Field(ge=160, le=448, multiple_of=32)]
+"""Pixels; the network's last feature map has a position for each 32."""
 Size = Literal[224, 448]
+"""Of a run; the others are for its scales."""
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Crop = Literal["center", "squash", "pad"]
 Tta = Literal["none", "flip"]
 POST_PATTERN = r"^(none|(pca|whiten):[1-9][0-9]{0,3})$"
@@ -34,6 +38,10 @@ PADDING = tuple(round(channel) for channel in MEAN)
 """ImageNet's mean colour, (124, 116, 104): next to nothing once the network has taken it off."""
 
 
+def _ascending(scales: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted(scales))
+
+
 class EmbeddingSettings(BaseModel):
     """The settings that `run` can vary. run.json holds them as `settings`."""
 
@@ -41,8 +49,11 @@ class EmbeddingSettings(BaseModel):
 
     pooling: Pooling = "gap"
     """Of the last feature map over positions: mean, generalised mean (p = 3), or maximum."""
-    size: Size = 224
+    size: InputSize = 224
     """Pixels of the network's input along each side."""
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1), AfterValidator(_ascending)] = (1.0,)
+    """Factors of the size, ascending: the mean of the image's embeddings at each, of length 1
+    again. Radenović, Tolias, Chum, arXiv:1711.02512, search with three: 1/√2, 1, √2."""
     crop: Crop = "center"
     """The middle; the whole image squashed into the square; or the whole image, padded."""
     tta: Tta = "none"
@@ -52,6 +63,21 @@ class EmbeddingSettings(BaseModel):
     `eval.embedding.projection`."""
     rerank: Rerank = "none"
     """What re-ranks the exact rankings, with its parameters: see `eval.rerank.setting`."""
+
+    @model_validator(mode="after")
+    def _check_scales(self) -> EmbeddingSettings:
+        sizes = [round(self.size * scale / 32) * 32 for scale in self.scales]
+        if len(set(sizes)) < len(sizes) or not all(160 <= size <= 448 for size in sizes):
+            raise ValueError(
+                f"at {self.size} px, the scales give inputs of {sizes} px (multiples of 32); they"
+                " have to be different, from 160 to 448."
+            )
+        return self
+
+    def at_scales(self) -> list[EmbeddingSettings]:
+        """These settings at each of the scales: at a size of its own, which is cached as such."""
+        sizes = [round(self.size * scale / 32) * 32 for scale in self.scales]
+        return [self.model_copy(update={"size": size, "scales": (1.0,)}) for size in sizes]
 
     @property
     def is_own(self) -> bool:
@@ -66,18 +92,24 @@ class EmbeddingSettings(BaseModel):
     @property
     def tag(self) -> str:
         """What differs from bogv's own, for the names of folders: `gem-448-pca64`; own: empty."""
-        changed = self._changed("pooling", "size", "crop", "tta", "post")
-        method = re.sub(r"[:,]", "-", "".join(self._changed("rerank")))
-        return re.sub("[:=]", "", "-".join(filter(None, [*changed, method])))
+        scales = [f"x{self._scales('-x')}"] if self._changed("scales") else []
+        method = [re.sub("[:,]", "-", text) for text in self._changed("rerank")]
+        before, after = self._changed("pooling", "size", "crop"), self._changed("tta", "post")
+        return re.sub("[:=]", "", "-".join([*before, *scales, *after, *method]))
 
     @property
     def text(self) -> str:
         """All settings, as text."""
         own = "; bogv's own" if self.is_own else ""
+        scales = f" at scales {self._scales(', ')}" if self._changed("scales") else ""
+        method = f", re-ranking {self.rerank}" if self._changed("rerank") else ""
         return (
-            f"{self.pooling}, {self.size} px, {self.crop}, tta {self.tta}, post {self.post},"
-            f" re-ranking {self.rerank}{own}"
+            f"{self.pooling}, {self.size} px{scales}, {self.crop}, tta {self.tta},"
+            f" post {self.post}{method}{own}"
         )
+
+    def _scales(self, separator: str) -> str:
+        return separator.join(f"{scale:g}" for scale in self.scales)
 
     def _changed(self, *names: str) -> list[str]:
         own = EmbeddingSettings.model_fields

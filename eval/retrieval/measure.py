@@ -5,8 +5,9 @@ Dataset -> Embedded -> Ranking, one a query -> QueryResult, one a query -> Run a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,13 @@ class RetrievalOutcome:
 
 
 def measure(
-    options: RetrievalOptions, embedder: Embedder, decoder: Decoder, cache: Path
+    options: RetrievalOptions,
+    embedder: Embedder,
+    decoder: Decoder,
+    cache: Path,
+    load_variant: Callable[[EmbeddingSettings], Embedder] | None = None,
 ) -> RetrievalOutcome:
-    """Measure what this embedder finds on this dataset.
+    """Measure what this embedder finds on this dataset. load_variant: as `embed` has it.
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
@@ -85,9 +90,16 @@ def measure(
     reranking = reranking_of(options.settings.rerank, options.backend)
     check_answerable(dataset)
     watch.lap("load")
-    embedded = embed(
-        dataset, embedder, decoder, cache, settings=options.settings, progress=options.progress
+    embed_images = partial(
+        embed,
+        embedder=embedder,
+        decoder=decoder,
+        cache=cache,
+        settings=options.settings,
+        load=load_variant,
+        progress=options.progress,
     )
+    embedded = embed_images(dataset)
     watch.lap("embed", embedded.new)
     projected = replace(embedded, vectors=project(dataset, embedded.vectors, options.settings.post))
     similarities = Similarities()

@@ -59,6 +59,7 @@ def test_a_folder_is_measured_and_written(
     assert run["settings"] == {
         "pooling": "gap",
         "size": 224,
+        "scales": [1.0],
         "crop": "center",
         "tta": "none",
         "post": "none",
@@ -187,6 +188,7 @@ def test_a_reranked_run_has_its_cost_and_a_folder_of_its_own(
     [
         *("--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"),
         *("--rerank=qe", "--rerank=aqe:n=x", "--rerank=aqe:k=1"),
+        *("--scales=0", "--scales=1,1", "--scales=x", "--scales=", "--scales=0.5", "--scales=1,3"),
     ],
 )
 def test_an_unknown_setting_is_rejected(run_eval: Eval, setting: str) -> None:
