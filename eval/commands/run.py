@@ -27,6 +27,7 @@ from eval.commands.shared import (
     typed_command,
     weights_line,
 )
+from eval.embedding.fitting import SPLITS
 from eval.embedding.settings import (
     POST_PATTERN,
     Crop,
@@ -40,7 +41,7 @@ from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, leak_note, measure
-from eval.retrieval.report import rerank_note, run_report
+from eval.retrieval.report import fit_note, rerank_note, run_report
 from eval.retrieval.result import query_table
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
 
@@ -57,6 +58,13 @@ ScalesOption = Annotated[
 TtaOption = Annotated[Tta, typer.Option(help="flip: the mean with the mirrored image's.")]
 PostOption = Annotated[
     str, typer.Option(help="none, pca:512 or whiten:512 (any number), of the gallery.")
+]
+FitOnOption = Annotated[
+    str,
+    typer.Option(
+        help="What --post is fitted on: gallery, or another dataset, as rparis6k, rparis6k:gallery,"
+        " folder:/path."
+    ),
 ]
 RerankOption = Annotated[
     str,
@@ -97,6 +105,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     scales: ScalesOption = "1",
     tta: TtaOption = "none",
     post: PostOption = "none",
+    fit_on: FitOnOption = "gallery",
     rerank: RerankOption = "none",
     backend: BackendOption = "exact",
     limit: LimitOption = None,
@@ -112,6 +121,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
+    fitted, fit_on_root = _parse_fit_on(fit_on)
     options = RetrievalOptions(
         dataset=dataset,
         root=root,
@@ -124,8 +134,10 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
             scales=scales.split(","),
             tta=tta,
             post=_parse_post(post),
+            fit_on=fitted,
             rerank=rerank,
         ),
+        fit_on_root=fit_on_root,
         ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
@@ -174,6 +186,12 @@ def _parse_post(text: str) -> str:
     return text
 
 
+def _parse_fit_on(text: str) -> tuple[str, Path | None]:
+    """The setting, and the folder of that dataset if the text has one after the colon."""
+    dataset, _, rest = text.partition(":")
+    return (text, None) if rest in {"", *SPLITS} else (dataset, Path(rest))
+
+
 def _settings(**values: Any) -> EmbeddingSettings:
     try:
         return EmbeddingSettings(**values)
@@ -196,7 +214,7 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     deep = "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
     print(f"Settings: {run.settings.text}")
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
-    if note := rerank_note(run):
+    for note in filter(None, (fit_note(run), rerank_note(run))):
         print(note)
     print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")
     print(f"{'metric':30} {'value':>8}  95% interval")

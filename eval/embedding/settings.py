@@ -33,6 +33,7 @@ Crop = Literal["center", "squash", "pad"]
 Tta = Literal["none", "flip"]
 POST_PATTERN = r"^(none|(pca|whiten):[1-9][0-9]{0,3})$"
 Post = Annotated[str, Field(pattern=POST_PATTERN)]
+FitOn = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(:(queries|gallery))?$")]
 
 PADDING = tuple(round(channel) for channel in MEAN)
 """ImageNet's mean colour, (124, 116, 104): next to nothing once the network has taken it off."""
@@ -59,8 +60,10 @@ class EmbeddingSettings(BaseModel):
     tta: Tta = "none"
     """flip: the mean of the image's embedding and its mirror's, of length 1 again."""
     post: Post = "none"
-    """`pca:<dimension>` or `whiten:<dimension>`, fitted on the gallery: see
-    `eval.embedding.projection`."""
+    """`pca:<dimension>` or `whiten:<dimension>`: see `eval.embedding.projection`."""
+    fit_on: FitOn = "gallery"
+    """What `post` is fitted on: the evaluated gallery, or `<dataset>[:queries|gallery]`, all of its
+    images or those: see `eval.embedding.fitting`."""
     rerank: Rerank = "none"
     """What re-ranks the exact rankings, with its parameters: see `eval.rerank.setting`."""
 
@@ -72,6 +75,12 @@ class EmbeddingSettings(BaseModel):
                 f"at {self.size} px, the scales give inputs of {sizes} px (multiples of 32); they"
                 " have to be different, from 160 to 448."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_fit_on(self) -> EmbeddingSettings:
+        if self.fit_on != "gallery" and self.post == "none":
+            raise ValueError(f"--fit-on {self.fit_on} needs --post: nothing is fitted without.")
         return self
 
     def at_scales(self) -> list[EmbeddingSettings]:
@@ -95,17 +104,19 @@ class EmbeddingSettings(BaseModel):
         scales = [f"x{self._scales('-x')}"] if self._changed("scales") else []
         method = [re.sub("[:,]", "-", text) for text in self._changed("rerank")]
         before, after = self._changed("pooling", "size", "crop"), self._changed("tta", "post")
-        return re.sub("[:=]", "", "-".join([*before, *scales, *after, *method]))
+        fitted = [f"on-{text.replace(':', '-')}" for text in self._changed("fit_on")]
+        return re.sub("[:=]", "", "-".join([*before, *scales, *after, *fitted, *method]))
 
     @property
     def text(self) -> str:
         """All settings, as text."""
         own = "; bogv's own" if self.is_own else ""
         scales = f" at scales {self._scales(', ')}" if self._changed("scales") else ""
+        fitted = f" fitted on {self.fit_on}" if self._changed("fit_on") else ""
         method = f", re-ranking {self.rerank}" if self._changed("rerank") else ""
         return (
             f"{self.pooling}, {self.size} px{scales}, {self.crop}, tta {self.tta},"
-            f" post {self.post}{method}{own}"
+            f" post {self.post}{fitted}{method}{own}"
         )
 
     def _scales(self, separator: str) -> str:

@@ -19,6 +19,7 @@ from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load
 from eval.embedding.embed import Embedded, embed
+from eval.embedding.fitting import FittedOn, FittingSet
 from eval.embedding.projection import project
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
@@ -49,6 +50,8 @@ class RetrievalOptions:
     backend: Backend = "exact"
     settings: EmbeddingSettings = OWN_SETTINGS
     """The embedder is of its network."""
+    fit_on_root: Path | None = None
+    """The folder of the dataset that PCA is fitted on; None: below $BOGV_DATASETS."""
     ablation: AblationSample | None = None
     """How much the ablation may take; None: none is made."""
     limit: int | None = None
@@ -88,6 +91,7 @@ def measure(
     ks = _with_headline(dataset.spec, options.ks)
     check_ranking_depth(options.backend, ks[-1])
     reranking = reranking_of(options.settings.rerank, options.backend)
+    fitting = FittingSet.of(options.settings.fit_on, options.fit_on_root)
     check_answerable(dataset)
     watch.lap("load")
     embed_images = partial(
@@ -101,7 +105,14 @@ def measure(
     )
     embedded = embed_images(dataset)
     watch.lap("embed", embedded.new)
-    projected = replace(embedded, vectors=project(dataset, embedded.vectors, options.settings.post))
+    vectors, fitted_on = None, None
+    if fitting is not None:
+        queries = {embedded.digests[query] for query in dataset.queries}
+        vectors, fitted_on = fitting.embed(embed_images, queries)
+        watch.lap("embed_fit_on")
+    projected = replace(
+        embedded, vectors=project(dataset, embedded.vectors, options.settings.post, vectors)
+    )
     similarities = Similarities()
     query_results = search_and_score(
         dataset,
@@ -121,6 +132,7 @@ def measure(
         query_results,
         _means(query_results, options.seed),
         None if reranking is None else round(reranking.bytes_per_vector, 1),
+        fitted_on,
     )
     watch.lap("search_and_score")
     watch.seconds |= {} if reranking is None else reranking.seconds
@@ -143,6 +155,7 @@ class _Found:
     query_results: list[QueryResult]
     metrics: dict[str, Mean]
     rerank_bytes: float | None
+    fitted_on: FittedOn | None
 
 
 def _measure_ablation(
@@ -183,6 +196,7 @@ def _run(
         k=found.ks,
         engine=embedder.engine,
         settings=options.settings,
+        fitted_on=found.fitted_on,
         rerank_bytes_per_vector=found.rerank_bytes,
         backend=options.backend,
         depth=ranking_depth(options.backend, len(dataset.gallery)),

@@ -90,9 +90,7 @@ def _lead(run: Run) -> list[str]:
         f" {run.engine}."
     )
     lead.append(f"Settings: {run.settings.text}.")
-    if run.settings.post != "none":
-        lead.append("PCA was fitted on the gallery itself, which flatters these figures slightly.")
-    lead += [line for line in [rerank_note(run)] if line is not None]
+    lead += [line for line in [fit_note(run), rerank_note(run)] if line is not None]
     lead += [
         f"To compare, {anchor.status}: {anchor.metric} {anchor.value:g} ({anchor.setting};"
         f" {anchor.source})."
@@ -100,6 +98,15 @@ def _lead(run: Run) -> list[str]:
         if anchor.metric == name
     ]
     return lead
+
+
+def fit_note(run: Run) -> str | None:
+    """What PCA was fitted on; None if there is none."""
+    if run.settings.post == "none":
+        return None
+    if run.fitted_on is None:
+        return "PCA was fitted on the gallery itself, which flatters these figures slightly."
+    return f"PCA was fitted on {run.fitted_on.text}."
 
 
 def rerank_note(run: Run) -> str | None:

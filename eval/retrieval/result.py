@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from eval.data.catalogue import Anchor, Protocol
+from eval.embedding.fitting import FittedOn
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.report.results import (
@@ -63,6 +64,8 @@ class Run(Result):
     k: list[int]
     engine: str
     settings: EmbeddingSettings = OWN_SETTINGS
+    fitted_on: FittedOn | None = None
+    """What PCA was fitted on; None: on the gallery itself, or there is none."""
     rerank_bytes_per_vector: float | None = None
     """What the re-ranking keeps beside each vector of the gallery; None: nothing was re-ranked. Its
     times are in `seconds`: `rerank_gallery` once, `rerank_per_query` without the first search."""
@@ -89,6 +92,8 @@ class Run(Result):
             *(self.dataset.id, self.dataset.digest, self.dataset.limit, self.seed, self.k),
             *(self.weights.fingerprint, self.engine, self.settings.model_dump(), self.backend),
         ]
+        if self.fitted_on is not None:
+            identity.append(self.fitted_on.digest)
         settings = [self.settings.tag] if self.settings.tag else []
         parts = [self.dataset.id, self.weights.name, *settings, self.backend, str(self.n)]
         return "-".join([*parts, short_hash(identity)])

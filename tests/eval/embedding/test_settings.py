@@ -126,6 +126,16 @@ def test_scales_and_reranking_are_named_too() -> None:
     assert not settings.is_own
 
 
+def test_what_it_is_fitted_on_is_named() -> None:
+    settings = EmbeddingSettings(post="whiten:8", fit_on="rparis6k:gallery")
+    assert settings.tag == "whiten8-on-rparis6k-gallery"
+    assert settings.text.endswith("post whiten:8 fitted on rparis6k:gallery")
+    with pytest.raises(ValidationError, match="needs --post"):
+        EmbeddingSettings(fit_on="rparis6k")
+    with pytest.raises(ValidationError):
+        EmbeddingSettings(post="pca:2", fit_on="rparis6k:train")
+
+
 def test_each_scale_is_a_size_of_its_own() -> None:
     settings = EmbeddingSettings(crop="pad", scales=(1.4142, 1, 0.7071), post="pca:4")
     assert settings.scales == (0.7071, 1, 1.4142)
