@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from bogv.config import Engine, Settings
 from bogv.embedding.embedder import Embedder, load_embedder
@@ -25,6 +27,7 @@ from eval.commands.shared import (
     typed_command,
     weights_line,
 )
+from eval.embedding.fitting import SPLITS
 from eval.embedding.settings import (
     POST_PATTERN,
     Crop,
@@ -39,7 +42,7 @@ from eval.report.results import UNTRAINED_NOTE, interval_text, write
 from eval.retrieval.ablation import AblationSample
 from eval.retrieval.ablation_result import Ablation, ablation_table
 from eval.retrieval.measure import RetrievalOptions, RetrievalOutcome, measure, notes
-from eval.retrieval.report import result_tables, run_report
+from eval.retrieval.report import fit_note, rerank_note, result_tables, run_report
 from eval.retrieval.search import Backend, load_faiss_for_one_thread
 from eval.retrieval.trec import QRELS, TREC_RUN
 
@@ -50,9 +53,23 @@ SizeOption = Annotated[Size, typer.Option(help="The input's pixels along each si
 CropOption = Annotated[
     Crop, typer.Option(help="The middle; all of it, squashed; all of it, padded.")
 ]
+ScalesOption = Annotated[
+    str, typer.Option(help="The mean over inputs of these factors of --size: 0.7071,1,1.4142.")
+]
 TtaOption = Annotated[Tta, typer.Option(help="flip: the mean with the mirrored image's.")]
 PostOption = Annotated[
     str, typer.Option(help="none, pca:512 or whiten:512 (any number), of the gallery.")
+]
+FitOnOption = Annotated[
+    str,
+    typer.Option(
+        help="What --post is fitted on: gallery, or another dataset, as rparis6k, rparis6k:gallery,"
+        " folder:/path."
+    ),
+]
+RerankOption = Annotated[
+    str,
+    typer.Option(help="none, aqe, dba, kreciprocal or diffusion; parameters: aqe:n=10,alpha=3."),
 ]
 BackendOption = Annotated[
     Backend, typer.Option(help="All pairs; or bogv's own index, 1000 hits deep.")
@@ -93,8 +110,11 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     pooling: PoolingOption = "gap",
     size: SizeOption = 224,
     crop: CropOption = "center",
+    scales: ScalesOption = "1",
     tta: TtaOption = "none",
     post: PostOption = "none",
+    fit_on: FitOnOption = "gallery",
+    rerank: RerankOption = "none",
     backend: BackendOption = "exact",
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -112,14 +132,23 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
+    fitted, fit_on_root = _parse_fit_on(fit_on)
     options = RetrievalOptions(
         dataset=dataset,
         root=root,
         ks=parse_ks(k),
         backend=backend,
-        settings=EmbeddingSettings(
-            pooling=pooling, size=size, crop=crop, tta=tta, post=_parse_post(post)
+        settings=_settings(
+            pooling=pooling,
+            size=size,
+            crop=crop,
+            scales=scales.split(","),
+            tta=tta,
+            post=_parse_post(post),
+            fit_on=fitted,
+            rerank=rerank,
         ),
+        fit_on_root=fit_on_root,
         ablation=AblationSample(loss_queries, loss_images) if losses else None,
         limit=limit,
         seed=seed,
@@ -127,9 +156,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         command=typed_command(context),
     )
 
-    def load(settings: Settings) -> Embedder:
+    def load(settings: Settings, variant: EmbeddingSettings) -> Embedder:
         chosen = resolve(weights, precision=precision, models=settings.models_dir)
-        network = network_of(options.settings)
+        network = network_of(variant)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
     outcome, folder = _measure_and_write(options, load, out, cache, embeddings)
@@ -141,7 +170,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _measure_and_write(
     options: RetrievalOptions,
-    load: Callable[[Settings], Embedder],
+    load: Callable[[Settings, EmbeddingSettings], Embedder],
     out: Path,
     cache: Path | None,
     embeddings: bool,
@@ -150,11 +179,13 @@ def _measure_and_write(
     if options.ablation is not None or options.backend == "milvus":
         load_faiss_for_one_thread()
     settings = Settings()
-    embedder = load(settings)
+    load_variant = partial(load, settings)
+    embedder = load_variant(options.settings)
     if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
-    outcome = measure(options, embedder, decoder, cache or settings.cache_dir / "eval")
+    cache = cache or settings.cache_dir / "eval"
+    outcome = measure(options, embedder, decoder, cache, load_variant)
     report = run_report(outcome, decoder)
     files = _exports(outcome, embeddings)
     for name in {TREC_RUN, QRELS, EMBEDDINGS} - set(files):
@@ -192,6 +223,21 @@ def _parse_post(text: str) -> str:
     return text
 
 
+def _parse_fit_on(text: str) -> tuple[str, Path | None]:
+    """The setting, and the folder of that dataset if the text has one after the colon."""
+    dataset, _, rest = text.partition(":")
+    return (text, None) if rest in {"", *SPLITS} else (dataset, Path(rest))
+
+
+def _settings(**values: Any) -> EmbeddingSettings:
+    try:
+        return EmbeddingSettings(**values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = f"--{str(fault['loc'][0]).replace('_', '-')}: " if fault["loc"] else ""
+        raise typer.BadParameter(option + fault["msg"].removeprefix("Value error, ")) from error
+
+
 def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     run = outcome.run
     counts = run.counts
@@ -207,6 +253,8 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     deep = "the whole gallery" if run.depth is None else f"the top {run.depth:,} ranks"
     print(f"Settings: {run.settings.text}")
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
+    for note in filter(None, (fit_note(run), rerank_note(run))):
+        print(note)
     print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")
     print(f"{'metric':30} {'value':>8}  {'95% interval':16}  at chance")
     for name, mean in run.metrics.items():

@@ -2,15 +2,15 @@
 
 There is a cache for each fingerprint, engine, way of seeing an image (pooling, size, crop,
 mirrored), canonical embedding, and versions of the libraries. What is on disk changes no figure: it
-is what the embedder gave, bit by bit. What comes after, the mean with the mirror's embedding and
-PCA, is worked out anew.
+is what the embedder gave, bit by bit. What comes after, the mean with the mirror's embedding or
+other scales' and PCA, is worked out anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -65,26 +65,33 @@ def embed(
     cache: Path,
     *,
     settings: EmbeddingSettings = OWN_SETTINGS,
+    load: Callable[[EmbeddingSettings], Embedder] | None = None,
     progress: bool = True,
 ) -> Embedded:
     """Embed all items; what `cache` (a folder) has is not embedded again.
 
-    embedder: of the variant's network. The variant's `post` is left to `eval.embedding.projection`.
+    embedder: of the variant's network. load: loads that of another size, for the scales; None: this
+    one takes inputs of any size. The variant's `post` is left to `eval.embedding.projection`.
 
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
-    views = [_View(embedder, decoder, settings)]
-    if settings.tta == "flip":
-        views.append(_View(embedder, decoder, settings, mirror=True))
+    mirrors = (False, True) if settings.tta == "flip" else (False,)
+    views = [
+        _View(each, decoder, scaled, mirror)
+        for scaled in settings.at_scales()
+        for each in [embedder if load is None or scaled.size == settings.size else load(scaled)]
+        for mirror in mirrors
+    ]
     canonical = "-".join(view.canonical for view in views)
     (vectors, digests, pixels, fresh), *others = (
         _embed_view(dataset, view, cache, progress) for view in views
     )
-    for other, _, _, more in others:
-        vectors = normalise(vectors.astype(np.float64) + other).astype(np.float32)
-        fresh |= more
-    return Embedded(vectors, digests, len(fresh), pixels, canonical)
+    if others:
+        total = sum((other for other, *_ in others), vectors.astype(np.float64))
+        vectors = normalise(total).astype(np.float32)
+    new = fresh.union(*(more for *_, more in others))
+    return Embedded(vectors, digests, len(new), pixels, canonical)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""PCA and whitening of embeddings, fitted on the gallery.
+"""PCA and whitening of embeddings, fitted on the gallery or on other images.
 
-Papers fit on a set of its own, such as Paris for Oxford. A run has none, so that the gallery, which
-is known before any query comes, stands in: the queries of a leave-one-out protocol are part of it,
-which flatters slightly. The labels are never looked at.
+Papers fit on a set of its own, such as Paris for Oxford (`eval.embedding.fitting`). By default the
+gallery, which is known before any query comes, stands in: the queries of a leave-one-out protocol
+are part of it, which flatters slightly. The labels are never looked at.
 """
 
 from __future__ import annotations
@@ -37,35 +37,41 @@ class Projection:
         return normalise(rows).astype(np.float32)
 
 
-def project(dataset: Dataset, vectors: Vectors, setting: str) -> Vectors:
+def project(
+    dataset: Dataset, vectors: Vectors, setting: str, fitted_on: Vectors | None = None
+) -> Vectors:
     """The embeddings after `setting`: none, pca:<dimension> or whiten:<dimension>.
 
-    vectors: (n, d) float32, one for each item -> (n, dimension) float32 of length 1. A product's
-    last bit depends on where in the matrix it stands: rows are put into an order of their own, so
-    that the order of the files changes nothing, and equal embeddings stay equal.
+    vectors: (n, d) float32, one for each item -> (n, dimension) float32 of length 1. fitted_on:
+    (m, d), of the images to fit on; None: the gallery's. A product's last bit depends on where in
+    the matrix it stands: rows are put into an order of their own, so that the order of the files
+    changes nothing, and equal embeddings stay equal.
 
-    Raises WorkbenchError where the gallery has fewer dimensions than that.
+    Raises WorkbenchError where what it is fitted on has fewer dimensions than that.
     """
     if setting == "none":
         return vectors
     kind, _, dimension = setting.partition(":")
-    rows, which = distinct(vectors[dataset.gallery])
-    projection = fit(rows[np.sort(which)], int(dimension), whiten=kind == "whiten")
+    rows, which = distinct(vectors[dataset.gallery] if fitted_on is None else fitted_on)
+    source = "the gallery" if fitted_on is None else "--fit-on"
+    projection = fit(rows[np.sort(which)], int(dimension), whiten=kind == "whiten", source=source)
     rows, which = distinct(vectors)
     return projection(rows)[which]
 
 
-def fit(gallery: Vectors, dimension: int, *, whiten: bool) -> Projection:
-    """PCA of the gallery, (n, d) float32, to `dimension` axes; whitening also evens out variances.
+def fit(
+    vectors: Vectors, dimension: int, *, whiten: bool, source: str = "the gallery"
+) -> Projection:
+    """PCA of embeddings, (n, d) float32, to `dimension` axes; whitening also evens out variances.
 
-    Each axis points to where its largest coordinate is positive, so that the same gallery has the
+    Each axis points to where its largest coordinate is positive, so that the same images have the
     same axes everywhere. The dimensions that there are: fewer than images, d at most, and none in
-    which the gallery differs by no more than float32's rounding.
+    which they differ by no more than float32's rounding.
 
     Source: Jégou, Chum, Negative Evidences and Co-occurrences in Image Retrieval: the Benefit of
     PCA and Whitening, ECCV 2012, section 3. Raises WorkbenchError where there are too few.
     """
-    rows = gallery.astype(np.float64)
+    rows = vectors.astype(np.float64)
     mean = rows.mean(axis=0)
     # Of the triangle of QR, which has d rows at most: as exact as of all rows, and less work.
     _, lengths, axes = np.linalg.svd(np.linalg.qr(rows - mean, mode="r"), full_matrices=False)
@@ -73,11 +79,11 @@ def fit(gallery: Vectors, dimension: int, *, whiten: bool) -> Projection:
     there = int((lengths > rounding).sum())
     if dimension > there:
         raise WorkbenchError(
-            f"--post asks for {dimension:,} dimensions, but the {len(gallery):,} embeddings of the"
-            f" gallery differ in {there:,} only; ask for {there:,} at most."
+            f"--post asks for {dimension:,} dimensions, but the {len(vectors):,} embeddings of"
+            f" {source} differ in {there:,} only; ask for {there:,} at most."
         )
     axes = axes[:dimension].T
     largest = np.abs(axes).argmax(axis=0)
     axes = axes * np.sign(axes[largest, np.arange(dimension)])
-    deviations = lengths[:dimension] / np.sqrt(len(gallery))
+    deviations = lengths[:dimension] / np.sqrt(len(vectors))
     return Projection(mean, axes, deviations if whiten else np.ones(dimension))

@@ -5,31 +5,42 @@ With the defaults, everything is bogv's own: its decoder, its network, nothing a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bogv.embedding.engines import MEAN, Network
 from bogv.imaging.decode import INPUT_SIZE, RESIZE_SIZE, network_input
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
+from eval.rerank.setting import Rerank
 
 if TYPE_CHECKING:
     import torch
 
 Pooling = Literal["gap", "gem", "mac"]
+InputSize = Annotated[int, Field(ge=160, le=448, multiple_of=32)]
+"""Pixels; the network's last feature map has a position for each 32."""
 Size = Literal[224, 448]
+"""Of a run; the others are for its scales."""
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Crop = Literal["center", "squash", "pad"]
 Tta = Literal["none", "flip"]
 POST_PATTERN = r"^(none|(pca|whiten):[1-9][0-9]{0,3})$"
 Post = Annotated[str, Field(pattern=POST_PATTERN)]
+FitOn = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(:(queries|gallery))?$")]
 
 PADDING = tuple(round(channel) for channel in MEAN)
 """ImageNet's mean colour, (124, 116, 104): next to nothing once the network has taken it off."""
+
+
+def _ascending(scales: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted(scales))
 
 
 class EmbeddingSettings(BaseModel):
@@ -39,15 +50,43 @@ class EmbeddingSettings(BaseModel):
 
     pooling: Pooling = "gap"
     """Of the last feature map over positions: mean, generalised mean (p = 3), or maximum."""
-    size: Size = 224
+    size: InputSize = 224
     """Pixels of the network's input along each side."""
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1), AfterValidator(_ascending)] = (1.0,)
+    """Factors of the size, ascending: the mean of the image's embeddings at each, of length 1
+    again. Radenović, Tolias, Chum, arXiv:1711.02512, search with three: 1/√2, 1, √2."""
     crop: Crop = "center"
     """The middle; the whole image squashed into the square; or the whole image, padded."""
     tta: Tta = "none"
     """flip: the mean of the image's embedding and its mirror's, of length 1 again."""
     post: Post = "none"
-    """`pca:<dimension>` or `whiten:<dimension>`, fitted on the gallery: see
-    `eval.embedding.projection`."""
+    """`pca:<dimension>` or `whiten:<dimension>`: see `eval.embedding.projection`."""
+    fit_on: FitOn = "gallery"
+    """What `post` is fitted on: the evaluated gallery, or `<dataset>[:queries|gallery]`, all of its
+    images or those: see `eval.embedding.fitting`."""
+    rerank: Rerank = "none"
+    """What re-ranks the exact rankings, with its parameters: see `eval.rerank.setting`."""
+
+    @model_validator(mode="after")
+    def _check_scales(self) -> EmbeddingSettings:
+        sizes = [round(self.size * scale / 32) * 32 for scale in self.scales]
+        if len(set(sizes)) < len(sizes) or not all(160 <= size <= 448 for size in sizes):
+            raise ValueError(
+                f"at {self.size} px, the scales give inputs of {sizes} px (multiples of 32); they"
+                " have to be different, from 160 to 448."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_fit_on(self) -> EmbeddingSettings:
+        if self.fit_on != "gallery" and self.post == "none":
+            raise ValueError(f"--fit-on {self.fit_on} needs --post: nothing is fitted without.")
+        return self
+
+    def at_scales(self) -> list[EmbeddingSettings]:
+        """These settings at each of the scales: at a size of its own, which is cached as such."""
+        sizes = [round(self.size * scale / 32) * 32 for scale in self.scales]
+        return [self.model_copy(update={"size": size, "scales": (1.0,)}) for size in sizes]
 
     @property
     def is_own(self) -> bool:
@@ -62,14 +101,26 @@ class EmbeddingSettings(BaseModel):
     @property
     def tag(self) -> str:
         """What differs from bogv's own, for the names of folders: `gem-448-pca64`; own: empty."""
-        changed = self._changed("pooling", "size", "crop", "tta", "post")
-        return "-".join(changed).replace(":", "")
+        scales = [f"x{self._scales('-x')}"] if self._changed("scales") else []
+        method = [re.sub("[:,]", "-", text) for text in self._changed("rerank")]
+        before, after = self._changed("pooling", "size", "crop"), self._changed("tta", "post")
+        fitted = [f"on-{text.replace(':', '-')}" for text in self._changed("fit_on")]
+        return re.sub("[:=]", "", "-".join([*before, *scales, *after, *fitted, *method]))
 
     @property
     def text(self) -> str:
         """All settings, as text."""
         own = "; bogv's own" if self.is_own else ""
-        return f"{self.pooling}, {self.size} px, {self.crop}, tta {self.tta}, post {self.post}{own}"
+        scales = f" at scales {self._scales(', ')}" if self._changed("scales") else ""
+        fitted = f" fitted on {self.fit_on}" if self._changed("fit_on") else ""
+        method = f", re-ranking {self.rerank}" if self._changed("rerank") else ""
+        return (
+            f"{self.pooling}, {self.size} px{scales}, {self.crop}, tta {self.tta},"
+            f" post {self.post}{fitted}{method}{own}"
+        )
+
+    def _scales(self, separator: str) -> str:
+        return separator.join(f"{scale:g}" for scale in self.scales)
 
     def _changed(self, *names: str) -> list[str]:
         own = EmbeddingSettings.model_fields

@@ -81,6 +81,8 @@ def measure_ablation(run: AblationInput, sample: AblationSample) -> Ablation:
             [each for each in run.query_results if each.query in names],
         )
     left_out: dict[StepName, str] = {}
+    if run.settings.rerank != "none":
+        left_out["rerank"] = "every step here is before it; compare the metrics with another run's."
     if not run.settings.is_own:
         left_out["rest"] = "the service supports bogv's own settings only."
     else:

@@ -10,7 +10,7 @@ from typing import Literal
 from eval.report.document import Table
 from eval.report.results import ResultPart
 
-StepName = Literal["exact", "post", "milvus", "milvus_sample", "rest"]
+StepName = Literal["exact", "post", "rerank", "milvus", "milvus_sample", "rest"]
 
 
 class MetricLoss(ResultPart):

@@ -5,9 +5,9 @@ Dataset -> Embedded -> Ranking, one a query -> QueryResult, one a query -> Run a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load
 from eval.data.naming import label_note, printable
 from eval.embedding.embed import Embedded, embed
+from eval.embedding.fitting import FittedOn, FittingSet
 from eval.embedding.projection import project
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.errors import WorkbenchError
@@ -28,7 +29,8 @@ from eval.report.machine import Environment, describe_environment
 from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.ablation import AblationInput, AblationSample, measure_ablation
 from eval.retrieval.ablation_result import Ablation
-from eval.retrieval.precision_recall import PrecisionRecall
+from eval.retrieval.curves import PrecisionRecall
+from eval.retrieval.rerank import Reranking, rerank, reranking_of
 from eval.retrieval.result import DatasetCounts, DatasetPart, Run
 from eval.retrieval.scoring import (
     Duplicate,
@@ -60,6 +62,8 @@ class RetrievalOptions:
     backend: Backend = "exact"
     settings: EmbeddingSettings = OWN_SETTINGS
     """The embedder is of its network."""
+    fit_on_root: Path | None = None
+    """The folder of the dataset that PCA is fitted on; None: below $BOGV_DATASETS."""
     ablation: AblationSample | None = None
     """How much the ablation may take; None: none is made."""
     limit: int | None = None
@@ -93,9 +97,13 @@ class RetrievalOutcome:
 
 
 def measure(
-    options: RetrievalOptions, embedder: Embedder, decoder: Decoder, cache: Path
+    options: RetrievalOptions,
+    embedder: Embedder,
+    decoder: Decoder,
+    cache: Path,
+    load_variant: Callable[[EmbeddingSettings], Embedder] | None = None,
 ) -> RetrievalOutcome:
-    """Measure what this embedder finds on this dataset.
+    """Measure what this embedder finds on this dataset. load_variant: as `embed` has it.
 
     Raises DatasetError, WorkbenchError, what the embedder raises, DatabaseUnavailable.
     """
@@ -104,13 +112,29 @@ def measure(
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
     ks = _with_headline(dataset.spec, options.ks)
     check_ranking_depth(options.backend, ks[-1])
+    reranking = reranking_of(options.settings.rerank, options.backend)
+    fitting = FittingSet.of(options.settings.fit_on, options.fit_on_root)
     check_answerable(dataset)
     watch.lap("load")
-    embedded = embed(
-        dataset, embedder, decoder, cache, settings=options.settings, progress=options.progress
+    embed_images = partial(
+        embed,
+        embedder=embedder,
+        decoder=decoder,
+        cache=cache,
+        settings=options.settings,
+        load=load_variant,
+        progress=options.progress,
     )
+    embedded = embed_images(dataset)
     watch.lap("embed", embedded.new)
-    projected = replace(embedded, vectors=project(dataset, embedded.vectors, options.settings.post))
+    vectors, fitted_on = None, None
+    if fitting is not None:
+        queries = {embedded.digests[query] for query in dataset.queries}
+        vectors, fitted_on = fitting.embed(embed_images, queries)
+        watch.lap("embed_fit_on")
+    projected = replace(
+        embedded, vectors=project(dataset, embedded.vectors, options.settings.post, vectors)
+    )
     similarities, precision_recall = Similarities(), PrecisionRecall()
     rankings = None if options.depth is None else TopRankings(options.depth)
     observers = [similarities.observe, precision_recall.observe]
@@ -121,12 +145,21 @@ def measure(
         ks,
         embedder.weights.fingerprint,
         observers if rankings is None else [*observers, rankings.observe],
+        reranking=reranking,
         progress=options.progress,
     )
     found = _Found(
-        dataset, ks, embedded, projected, query_results, _means(query_results, options.seed)
+        dataset,
+        ks,
+        embedded,
+        projected,
+        query_results,
+        _means(query_results, options.seed),
+        None if reranking is None else round(reranking.bytes_per_vector, 1),
+        fitted_on,
     )
     watch.lap("search_and_score")
+    watch.seconds |= {} if reranking is None else reranking.seconds
     ablation = _measure_ablation(options, found, embedder, decoder)
     if ablation is not None:
         watch.lap("losses")
@@ -155,6 +188,8 @@ class _Found:
     projected: Embedded
     query_results: list[QueryResult]
     metrics: dict[str, Mean]
+    rerank_bytes: float | None
+    fitted_on: FittedOn | None
 
     @cached_property
     def leaks(self) -> list[Duplicate]:
@@ -204,6 +239,8 @@ def _run(
         engine=embedder.engine,
         canonical=found.embedded.canonical,
         settings=options.settings,
+        fitted_on=found.fitted_on,
+        rerank_bytes_per_vector=found.rerank_bytes,
         backend=options.backend,
         depth=ranking_depth(options.backend, len(dataset.gallery)),
         seed=options.seed,
@@ -224,10 +261,18 @@ def search_and_score(
     fingerprint: str,
     observers: Sequence[Observer] = (),
     *,
+    reranking: Reranking | None = None,
     progress: bool = True,
 ) -> list[QueryResult]:
-    """A result for each query that has something to find; observers see its whole ranking."""
-    rankings = rank(dataset, embedded.vectors, backend, fingerprint)
+    """A result for each query that has something to find; observers see its whole ranking.
+
+    reranking: of exact rankings.
+    """
+    rankings = (
+        rank(dataset, embedded.vectors, backend, fingerprint)
+        if reranking is None
+        else rerank(dataset, embedded.vectors, reranking)
+    )
     bar = tqdm(
         rankings, "Searching", total=len(dataset.queries), unit="query", disable=not progress
     )

@@ -21,7 +21,7 @@ from eval.retrieval.confusion import (
     confusion_strips,
     count_confusion,
 )
-from eval.retrieval.curves import compute_curves
+from eval.retrieval.curves import PRECISION_RECALL, compute_curves, precision_recall_figure
 from eval.retrieval.failures import Pictures, failure_strips
 from eval.retrieval.measure import RetrievalOutcome, notes
 from eval.retrieval.plots import (
@@ -31,7 +31,6 @@ from eval.retrieval.plots import (
     rank_classes,
     similarity_figure,
 )
-from eval.retrieval.precision_recall import PRECISION_RECALL, precision_recall_figure
 from eval.retrieval.result import Run, query_table
 from eval.retrieval.similarities import Similarities
 
@@ -151,8 +150,7 @@ def _lead(run: Run) -> list[str]:
         f" {_deep(run)}; engine {run.engine}."
     )
     lead.append(f"Settings: {run.settings.text}.")
-    if run.settings.post != "none":
-        lead.append("PCA was fitted on the gallery itself, which flatters these figures slightly.")
+    lead += [line for line in [fit_note(run), rerank_note(run)] if line is not None]
     lead += [
         f"To compare, {anchor.status}: {anchor.metric} {anchor.value:g} ({anchor.setting};"
         f" {anchor.source})."
@@ -160,6 +158,27 @@ def _lead(run: Run) -> list[str]:
         if anchor.metric == name
     ]
     return lead
+
+
+def fit_note(run: Run) -> str | None:
+    """What PCA was fitted on; None if there is none."""
+    if run.settings.post == "none":
+        return None
+    if run.fitted_on is None:
+        return "PCA was fitted on the gallery itself, which flatters these figures slightly."
+    return f"PCA was fitted on {run.fitted_on.text}."
+
+
+def rerank_note(run: Run) -> str | None:
+    """What the re-ranking costs; None if there is none."""
+    once, each = (run.seconds.get(f"rerank_{part}") for part in ("gallery", "per_query"))
+    if run.rerank_bytes_per_vector is None or once is None or each is None:
+        return None
+    return (
+        f"Re-ranking ({run.settings.rerank}) took {1000 * each:.2f} ms a query beyond the first"
+        f" search, {once:.1f} s once for the gallery, and {run.rerank_bytes_per_vector:,.0f} more"
+        " bytes a gallery vector. Similarities are still the cosines of the search."
+    )
 
 
 def explain(metric: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from eval.data.catalogue import Anchor, Protocol
 from eval.data.datasets import UnitName
+from eval.embedding.fitting import FittedOn
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
 from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import (
@@ -82,6 +83,11 @@ class Run(Result):
     """Hash of four images' pixels and embeddings (`eval.embedding.canonical`): equal if decoder and
     network do the same."""
     settings: EmbeddingSettings = OWN_SETTINGS
+    fitted_on: FittedOn | None = None
+    """What PCA was fitted on; None: on the gallery itself, or there is none."""
+    rerank_bytes_per_vector: float | None = None
+    """What the re-ranking keeps beside each vector of the gallery; None: nothing was re-ranked. Its
+    times are in `seconds`: `rerank_gallery` once, `rerank_per_query` without the first search."""
     backend: Backend
     depth: int | None
     """The maximum length of a ranking, including the query; None: the whole gallery. Metrics of the
@@ -109,6 +115,8 @@ class Run(Result):
             *(self.weights.fingerprint, self.engine, self.settings.model_dump(), self.backend),
             *(self.canonical, self.revision, *map(self.packages.get, EMBEDDING_PACKAGES)),
         ]
+        if self.fitted_on is not None:
+            identity.append(self.fitted_on.digest)
         settings = [self.settings.tag] if self.settings.tag else []
         parts = [self.dataset.id, self.weights.name, *settings, self.backend, str(self.n)]
         return "-".join([*parts, short_hash(identity)])

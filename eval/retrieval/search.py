@@ -75,8 +75,12 @@ def check_ranking_depth(backend: Backend, k: int) -> None:
         )
 
 
-def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
+def rank_exactly(
+    dataset: Dataset, vectors: Vectors, *, asked: Vectors | Scores | None = None
+) -> Iterator[Ranking]:
     """Rank the whole gallery, by the cosines of all pairs in double precision.
+
+    asked: (n, dimension), what the items search with as queries; None: `vectors`.
 
     Double, because cosines are close together: with untrained weights, those of the dataset
     `clothing` are between 0.991 and 1, and float32 products, with errors of 6e-7, changed the top
@@ -86,6 +90,7 @@ def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     once, so that duplicates tie, and rows and columns are sorted by id, so that the scores don't
     depend on the order of the files.
     """
+    rows_asked = vectors if asked is None else asked
     ranks = id_ranks(dataset)
     queries, gallery = sort_by_id(dataset.queries, ranks), sort_by_id(dataset.gallery, ranks)
     different, which = distinct(vectors[gallery])
@@ -94,7 +99,7 @@ def rank_exactly(dataset: Dataset, vectors: Vectors) -> Iterator[Ranking]:
     for start in range(0, len(queries), rows):
         chunk = queries[start : start + rows]
         cosines = (
-            normalise(vectors[chunk]) @ columns
+            normalise(rows_asked[chunk]) @ columns
         )  # (rows, d) x (d, distinct) -> (rows, distinct)
         for query, row in zip(chunk.tolist(), cosines, strict=True):
             scores = row[which]

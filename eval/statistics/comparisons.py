@@ -49,7 +49,8 @@ def paired_difference(
 
     units: (n,), the sampling unit of each query; None: queries are independent.
     The interval is Student's over units, with the cluster-robust variance of their mean; where few
-    units differ, after adding half a query that b lost and half a query that it won. The test flips the signs of the units' differences: exact if a and b are exchangeable.
+    units differ, after adding half a query that b lost and half a query that it won. The test
+    flips the signs of the units' differences: exact if a and b are exchangeable.
     Sources: Cameron, Miller, A practitioner's guide to cluster-robust inference, J. of Human
     Resources 50 (2015); Agresti, Min, Simple improved confidence intervals for comparing matched
     proportions, Statistics in Medicine 24 (2005); Smucker, Allan, Carterette, A comparison of

@@ -27,7 +27,7 @@ BOGV: tuple[set[str], ...] = (
 )
 EVAL: tuple[set[str], ...] = (
     {"chance", "errors", "metrics", "statistics", "vectors"},
-    {"data", "report", "harness"},
+    {"data", "report", "harness", "rerank"},
     {"embedding", "ann", "latency", "speed", "scale"},
     {"retrieval"},
     {"robustness", "history"},
@@ -36,7 +36,7 @@ EVAL: tuple[set[str], ...] = (
     {"__main__"},
 )
 LAYERS = {"bogv": BOGV, "eval": EVAL}
-WITHOUT_DATASETS = {"ann", "latency", "speed", "scale"}
+WITHOUT_DATASETS = {"ann", "latency", "rerank", "scale", "speed"}
 """Parts of eval whose input is no dataset."""
 
 VENDORS = {

@@ -15,7 +15,7 @@ from eval.commands import run as run_command
 from eval.retrieval.measure import leak_note
 from tests.eval.support.retrieval import Eval, measured
 from tests.support import models
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import FakeEngine, png
 from tests.support.running import ROOT
 
 
@@ -66,9 +66,12 @@ def test_a_folder_is_measured_and_written(
     assert run["settings"] == {
         "pooling": "gap",
         "size": 224,
+        "scales": [1.0],
         "crop": "center",
         "tta": "none",
         "post": "none",
+        "fit_on": "gallery",
+        "rerank": "none",
     }
     assert [step["name"] for step in run["losses"]["steps"]] == ["exact", "milvus", "rest"]
     assert "## Loss account" in (written / "report.md").read_text()
@@ -171,6 +174,11 @@ def test_the_same_bytes_under_two_ids_are_reported(
         (["--dataset", "digits", "--weights", "/no/file.pth"], "weights '/no/file.pth' can't be"),
         (["--dataset", "digits", "--backend", "milvus", "--k", "1000"], "Use --backend exact"),
         (["--dataset", "digits", "--limit", "20", "--post", "pca:20"], "ask for 19 at most"),
+        (
+            ["--dataset", "digits", "--limit", "20", "--post", "pca:2", "--fit-on", "digits:x"],
+            "it is inside a package and has no folder 'x'",
+        ),
+        (["--dataset", "digits", "--backend", "milvus", "--rerank", "dba"], "use --backend exact"),
     ],
 )
 def test_an_error_is_one_line_and_status_2(
@@ -189,9 +197,60 @@ def test_a_k_below_one_is_rejected(run_eval: Eval, k: str) -> None:
     assert run_eval("run", "--dataset", "digits", "--k", k) == 2
 
 
+def test_pca_is_fitted_on_another_folder(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    (other / "class").mkdir(parents=True)
+    for seed in range(10, 16):
+        (other / "class" / f"{seed}.png").write_bytes(png(seed))
+    (other / "class" / "copy.jpg").write_bytes((folder / "class 0" / "q95.jpg").read_bytes())
+    arguments = ("--root", folder, "--out", tmp_path, "--post", "pca:3", "--no-losses")
+    written = []
+    for source in ("gallery", f"folder:{other}"):
+        assert run_eval("run", "--dataset", "folder", *arguments, "--fit-on", source) == 0
+        out, _ = capsys.readouterr()
+        written.append(Path(out.splitlines()[-1]))
+    itself, apart = (json.loads((path / "run.json").read_text()) for path in written)
+    assert itself["fitted_on"] is None
+    assert "fitted on the gallery itself" in (written[0] / "report.md").read_text()
+    found = apart["fitted_on"]
+    assert (found["dataset"], found["images"], found["left_out"]) == ("folder", 6, 1)
+    assert apart["settings"]["fit_on"] == "folder"
+    assert found["digest"] != apart["dataset"]["digest"]
+    assert written[1].name.startswith("folder-custom-pca3-on-folder-exact-16-")
+    assert "PCA was fitted on 6 images of folder, digest" in (written[1] / "report.md").read_text()
+
+
+def test_a_reranked_run_has_its_cost_and_a_folder_of_its_own(
+    run_eval: Eval, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--root", folder, "--out", tmp_path, "--rerank", "diffusion:k=3")
+    assert run_eval("run", "--dataset", "folder", *arguments) == 0
+    out, _ = capsys.readouterr()
+    written = Path(out.splitlines()[-1])
+    text = "diffusion:k=3,kq=10,alpha=0.99,gamma=3,top=1000,iterations=20"
+    assert written.name.startswith("folder-custom-diffusion-k3-kq10-alpha0.99-gamma3-top1000-")
+    run = json.loads((written / "run.json").read_text())
+    assert run["settings"]["rerank"] == text
+    assert run["rerank_bytes_per_vector"] == 36
+    assert {"rerank_gallery", "rerank_per_query"} <= set(run["seconds"])
+    assert set(run["losses"]["left_out"]) == {"rerank", "rest"}
+    note = f"Re-ranking ({text}) took {1000 * run['seconds']['rerank_per_query']:.2f} ms a query"
+    assert note in out
+    assert note in (written / "report.md").read_text()
+    assert run_eval("compare", written, written) == 0
+    assert f"re-ranking {text}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "setting",
-    ["--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"],
+    [
+        *("--post=pca", "--post=512", "--post=pca:0", "--size=300", "--crop=middle", "--tta=x"),
+        *("--fit-on=digits", "--fit-on=a/b"),
+        *("--rerank=qe", "--rerank=aqe:n=x", "--rerank=aqe:k=1"),
+        *("--scales=0", "--scales=1,1", "--scales=x", "--scales=", "--scales=0.5", "--scales=1,3"),
+    ],
 )
 def test_an_unknown_setting_is_rejected(run_eval: Eval, setting: str) -> None:
     assert run_eval("run", "--dataset", "digits", setting) == 2

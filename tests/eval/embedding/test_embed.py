@@ -17,7 +17,7 @@ from eval.data.datasets import Dataset
 from eval.data.items import Item
 from eval.embedding import embed as embedding
 from eval.embedding.embed import Embedded, embed
-from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings, prepare_input
 from eval.errors import WorkbenchError
 from eval.selftest import made_up
 from tests.support.fakes import FakeEngine, encoded, fake_embedder, picture, png
@@ -126,6 +126,32 @@ def test_a_flip_is_the_mean_with_the_mirrors_embedding_of_length_one(tmp_path: P
     again = embedded(pictures(3), tmp_path, FakeEngine(), settings=EmbeddingSettings(tta="flip"))
     assert again.new == 0
     assert again.vectors.tobytes() == found.vectors.tobytes()
+
+
+def test_scales_are_the_mean_of_the_embeddings_of_length_one(tmp_path: Path) -> None:
+    scales = (0.7071, 1, 1.4142)
+    settings = EmbeddingSettings(scales=scales, tta="flip", post="pca:2")
+    sizes: list[int] = []
+
+    def load(variant: EmbeddingSettings) -> Embedder:
+        sizes.append(variant.size)
+        return fake_embedder()
+
+    own = fake_embedder()
+    found = embed(pictures(3), own, DECODER, tmp_path, settings=settings, load=load, progress=False)
+    assert (sizes, found.new) == ([160, 320], 3)
+    mean = np.zeros_like(found.vectors)
+    for size in (160, 224, 320):
+        for mirror in (False, True):
+            one = EmbeddingSettings(size=size)
+            pixels = [prepare_input(png(n), DECODER, one, mirror=mirror) for n in range(3)]
+            mean += fake_embedder().embed(np.stack(pixels))
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    assert np.abs(found.vectors - expected).max() < 1e-6
+    # A scale is cached as its size is: a run at that size finds it there.
+    for size in (160, 224, 320):
+        one = EmbeddingSettings(size=size)
+        assert embedded(pictures(3), tmp_path, FakeEngine(), settings=one).new == 0
 
 
 def test_an_image_and_its_mirror_count_as_one_new_image(tmp_path: Path) -> None:

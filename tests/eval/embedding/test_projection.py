@@ -67,6 +67,16 @@ def test_the_order_of_the_files_changes_no_bit_and_duplicates_stay_alike() -> No
     assert found[5].tobytes() == found[40].tobytes() == found[71].tobytes()
 
 
+def test_other_images_are_fitted_on_where_they_are_given() -> None:
+    rows, others = vectors(40), vectors(90)[40:]
+    dataset = made_up(["a"] * 40)
+    found = project(dataset, rows, "whiten:6", others)
+    assert np.allclose(found, fit(others, 6, whiten=True)(rows), atol=1e-6)
+    assert not np.allclose(found, project(dataset, rows, "whiten:6"), atol=1e-3)
+    with pytest.raises(WorkbenchError, match="embeddings of --fit-on differ in 3 only"):
+        project(dataset, rows, "pca:4", others[:4])
+
+
 def test_none_is_nothing() -> None:
     rows = vectors(10)
     assert project(made_up(["a"] * 10), rows, "none") is rows

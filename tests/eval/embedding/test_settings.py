@@ -118,6 +118,44 @@ def test_each_variant_has_a_unique_name() -> None:
     assert "bogv's own" not in settings.text
 
 
+def test_scales_and_reranking_are_named_too() -> None:
+    settings = EmbeddingSettings(scales=(1, 0.7071), post="pca:4", rerank="aqe:n=5")
+    assert settings.tag == "x0.7071-x1-pca4-aqe-n5-alpha3"
+    assert "224 px at scales 0.7071, 1, center" in settings.text
+    assert "re-ranking aqe:n=5,alpha=3" in settings.text
+    assert not settings.is_own
+
+
+def test_what_it_is_fitted_on_is_named() -> None:
+    settings = EmbeddingSettings(post="whiten:8", fit_on="rparis6k:gallery")
+    assert settings.tag == "whiten8-on-rparis6k-gallery"
+    assert settings.text.endswith("post whiten:8 fitted on rparis6k:gallery")
+    with pytest.raises(ValidationError, match="needs --post"):
+        EmbeddingSettings(fit_on="rparis6k")
+    with pytest.raises(ValidationError):
+        EmbeddingSettings(post="pca:2", fit_on="rparis6k:train")
+
+
+def test_each_scale_is_a_size_of_its_own() -> None:
+    settings = EmbeddingSettings(crop="pad", scales=(1.4142, 1, 0.7071), post="pca:4")
+    assert settings.scales == (0.7071, 1, 1.4142)
+    scaled = settings.at_scales()
+    assert [each.size for each in scaled] == [160, 224, 320]
+    assert [each.view for each in scaled] == ["160-pad", "pad", "320-pad"]
+    assert [prepare_input(encoded(HALVES), DECODER, each).shape for each in scaled] == [
+        (160, 160, 3),
+        (224, 224, 3),
+        (320, 320, 3),
+    ]
+    assert OWN_SETTINGS.at_scales() == [OWN_SETTINGS]
+
+
+@pytest.mark.parametrize("scales", [(), (0,), (-1,), (1, 1), (1, 1.01), (0.5,), (1, 3), ("nan",)])
+def test_scales_that_give_no_inputs_of_their_own_are_refused(scales: Any) -> None:
+    with pytest.raises(ValidationError):
+        EmbeddingSettings(scales=scales)
+
+
 @pytest.mark.parametrize("post", ["pca", "pca:0", "pca:-1", "white:4", "whiten:1.5", "", "pca:4\n"])
 def test_a_post_that_means_nothing_is_refused(post: str) -> None:
     with pytest.raises(ValidationError):

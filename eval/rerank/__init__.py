@@ -1,0 +1,1 @@
+"""Re-ranking without training: methods as functions of embeddings and neighbours."""
