@@ -1,4 +1,7 @@
-"""Limits of time and memory for decoding one image."""
+"""Limits of time and memory for decoding one image.
+
+The server's limit of time is BOGV_DECODE_SECONDS (`bogv.config`); the default here is for others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Storage of thumbnails by id, in a folder or an object store supported by fsspec (`s3://…`)."""
+"""Storage of thumbnails by id, in a folder or an object store supported by fsspec (`s3://…`).
+
+They are made, and their size is set, in `bogv.imaging.decode`.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def create_api(
 ) -> FastAPI:
     """The API, to be mounted at `/api`.
 
-    door: shared with the demo; by default one of its own. canary: the caller starts and stops it.
+    access: shared with the demo; by default one of its own. canary: the caller starts and stops it.
     """
     access = access or AccessControl.from_settings(settings)
     api = FastAPIOffline(
