@@ -44,7 +44,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The workers of a parallel run inherit the folder from the process that starts them."""
+    """The workers of a parallel run inherit the environment of the process that starts them.
+
+    One thread for OpenMP: those of several workers would wait for each other, spinning.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if models.FOLDER not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="bogv-tests-")
         os.environ[models.FOLDER] = folder.name

@@ -236,3 +236,4 @@ def test_the_token_is_asked_for_first(tmp_path: Path, open_page: Callable[..., A
         nothing.write_bytes(b"no image")
         search_with(page, nothing)
         says(page, "search-status", "This file is not a readable image")
+        page.close()  # before the server ends its streams, which the page would report

@@ -15,7 +15,7 @@ from tests.support import models
 from tests.support.running import ROOT
 from tools.notebooks import FOLDER, NOTEBOOKS, drop_incidentals, execute
 
-SAMPLE, SMALL_SAMPLE = '"--limit", "100"', '"--limit", "30"'
+SAMPLE, SMALL_SAMPLE = '"--limit", "100"', '"--limit", "30", "--no-losses"'
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
