@@ -46,9 +46,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_configure(config: pytest.Config) -> None:
     """The workers of a parallel run inherit the environment of the process that starts them.
 
-    One thread for OpenMP: those of several workers would wait for each other, spinning.
+    One thread for OpenMP and OpenBLAS: those of several workers would spin for each other.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for library in ("OMP", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if models.FOLDER not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="bogv-tests-")
         os.environ[models.FOLDER] = folder.name
