@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pandas as pd
+
 from eval.errors import WorkbenchError
-from eval.report.results import Result
+from eval.report.results import UPPER, Result
 from eval.statistics.comparisons import (
     Difference,
     Verdict,
     holm,
     independent_difference,
     judge,
+    paired_difference,
 )
 
 
@@ -75,6 +78,40 @@ def check_conditions(a: Result, b: Result) -> None:
                 f"The runs can't be compared: the {name} is {first} in one and {second} in the"
                 " other."
             )
+
+
+def compare_pairs(
+    a: Result,
+    b: Result,
+    metric: str,
+    shared: pd.DataFrame,
+    *,
+    unit: str,
+    max_drop: float,
+    seed: int,
+    flips: Flips | None = None,
+) -> Comparison:
+    """Compare two results by what both measured of the same queries.
+
+    shared: a row for each, with the columns `<metric>_a` and `<metric>_b`. unit: the column of
+    the sampling units.
+    """
+    before, after = shared[f"{metric}_a"], shared[f"{metric}_b"]
+    found = paired_difference(
+        before.to_numpy(), after.to_numpy(), shared[unit], seed, UPPER.get(metric, 1.0)
+    )
+    return Comparison(
+        a=a,
+        b=b,
+        metric=metric,
+        before=float(before.mean()),
+        after=float(after.mean()),
+        n=len(shared),
+        difference=found,
+        max_drop=max_drop,
+        p_worse=found.p_worse,
+        flips=flips,
+    )
 
 
 def less_is_better(metric: str) -> bool:

@@ -8,10 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from eval.errors import WorkbenchError
-from eval.report.comparison import Comparison, Flips, check_conditions, correct, unknown_metric
-from eval.report.results import UPPER
+from eval.report.comparison import (
+    Comparison,
+    Flips,
+    check_conditions,
+    compare_pairs,
+    correct,
+    unknown_metric,
+)
 from eval.retrieval.result import Run, read_run
-from eval.statistics.comparisons import paired_difference
 
 Queries = tuple[Run, pd.DataFrame]
 
@@ -48,21 +53,9 @@ def _compare(a: Queries, b: Queries, name: str, max_drop: float, seed: int) -> C
     shared = before_queries.merge(after_queries, on="query", suffixes=("_a", "_b"))
     if shared.empty:
         raise WorkbenchError("The two runs have no query in common.")
-    values_a, values_b = shared[f"{name}_a"], shared[f"{name}_b"]
-    found = paired_difference(
-        values_a.to_numpy(), values_b.to_numpy(), shared["unit_a"], seed, UPPER.get(name, 1.0)
-    )
-    return Comparison(
-        a=before,
-        b=after,
-        metric=name,
-        before=float(values_a.mean()),
-        after=float(values_b.mean()),
-        n=len(shared),
-        difference=found,
-        max_drop=max_drop,
-        p_worse=found.p_worse,
-        flips=_find_flips(shared, _flip_k(name, before)),
+    flips = _find_flips(shared, _flip_k(name, before))
+    return compare_pairs(
+        before, after, name, shared, unit="unit_a", max_drop=max_drop, seed=seed, flips=flips
     )
 
 

@@ -39,6 +39,7 @@ EXPLAINED = {
     "recall@": "share of all relevant images that are in {ranks}",
     "precision@": "share of relevant images in {ranks}",
     "ndcg@": "discounted gain of {ranks}, as a share of the best possible",
+    "mp@": "share of relevant images in {ranks}, or up to the last relevant image if it is above",
     "r_precision": "share of relevant images in the top R; R: number of relevant images",
     "map@r": "average precision over the top R",
     "map_trapezoid": "average precision over the whole ranking, trapezoidal rule",
@@ -84,6 +85,14 @@ OVERLAPS = {
     "none": "The dataset shares nothing known with ImageNet-1k, on which the usual weights were"
     " trained.",
 }
+UNITS: dict[UnitName, str] = {
+    "class": "classes",
+    "group": "groups",
+    "landmark": "landmarks",
+    "query": "queries",
+}
+ENOUGH_UNITS = 20
+"""From so many on the intervals hold: `python -m eval selftest --statistics`."""
 
 
 def result_tables(outcome: RetrievalOutcome) -> dict[str, pd.DataFrame]:
@@ -192,16 +201,6 @@ def explain(metric: str) -> str:
         return EXPLAINED[metric]
     ranks = "the top rank" if k == "1" else f"the top {k} ranks"
     return EXPLAINED.get(name + at, "").format(ranks=ranks)
-
-
-UNITS: dict[UnitName, str] = {
-    "class": "classes",
-    "group": "groups",
-    "landmark": "landmarks",
-    "query": "queries",
-}
-ENOUGH_UNITS = 20
-"""From so many on the intervals hold: `python -m eval selftest --statistics`."""
 
 
 def _chance(run: Run) -> str:

@@ -130,7 +130,7 @@ def _score_ranking(dataset: Dataset, judged: JudgedRanking, ks: Sequence[int]) -
     return QueryResult(
         query=dataset.items[query].id,
         label=dataset.items[query].label,
-        unit=dataset.unit(query),
+        unit=judged.unit,
         first_relevant=None if first is None else first + 1,
         first_relevant_id=None if first is None else dataset.items[int(judged_items[first])].id,
         first_relevant_score=None if first is None else round(float(scores[first]), 6),

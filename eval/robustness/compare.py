@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.report.comparison import Comparison, check_conditions, correct, unknown_metric
+from eval.report.comparison import (
+    Comparison,
+    check_conditions,
+    compare_pairs,
+    correct,
+    unknown_metric,
+)
 from eval.report.results import PER_QUERY, read_result, read_table
 from eval.robustness.result import HEADLINE, Robustness
-from eval.statistics.comparisons import paired_difference
 
 EDITED_IMAGE = ["image", "edit", "strength"]
 
@@ -45,16 +50,4 @@ def _compare(
         raise unknown_metric(name, known)
     shared = before_rows.merge(after_rows, on=EDITED_IMAGE, suffixes=("_a", "_b"))
     shared = shared[shared["edit"] != "none"]
-    values_a, values_b = shared[f"{name}_a"], shared[f"{name}_b"]
-    found = paired_difference(values_a.to_numpy(), values_b.to_numpy(), shared["image"], seed)
-    return Comparison(
-        a=before,
-        b=after,
-        metric=name,
-        before=float(values_a.mean()),
-        after=float(values_b.mean()),
-        n=len(shared),
-        difference=found,
-        max_drop=max_drop,
-        p_worse=found.p_worse,
-    )
+    return compare_pairs(before, after, name, shared, unit="image", max_drop=max_drop, seed=seed)
