@@ -58,6 +58,7 @@ class DeleteTab:
     def __init__(self, context: TabContext) -> None:
         self.context = context
         self.ids = gr.State([])  # list[int]: exactly the previewed images are deleted
+        self.previewed = gr.State(None)  # tuple[str, str] | None: the names and their kind
         with gr.Row(elem_classes="bogv-columns"):
             with gr.Column(scale=2, min_width=260, elem_classes="bogv-inputs"):
                 self._build_inputs()
@@ -101,9 +102,15 @@ class DeleteTab:
 
     def _connect_events(self) -> None:
         inputs = [self.text, self.name_kind]
-        self.preview_button.click(self.preview, inputs, self.outputs, **PRIVATE)
+        self.preview_button.click(self.preview, inputs, [self.previewed, *self.outputs], **PRIVATE)
         for changed in (self.text.input, self.name_kind.input):
-            changed(self.show_start, None, self.outputs, show_progress="hidden", **PRIVATE)
+            changed(
+                self.discard_preview,
+                [*inputs, self.previewed],
+                self.outputs,
+                show_progress="hidden",
+                **PRIVATE,
+            )
         self.delete_button.click(
             lambda: gr.Column(visible=True), None, self.confirmation, **PRIVATE
         )
@@ -115,14 +122,28 @@ class DeleteTab:
 
     @report_errors
     def show_start(self, request: gr.Request) -> Updates:
-        """Clear the preview and show the instructions: on page load, and when the input changes."""
+        """Clear the preview and show the instructions."""
         language = request_language(request)
         return self._show([], render_note(translate(language, "delete_start")), language)
+
+    def discard_preview(
+        self, text: str, name_kind: str, previewed: tuple[str, str] | None, request: gr.Request
+    ) -> Updates:
+        """Clear the preview when the input changes.
+
+        Not if it is of this input: its request may have overtaken the one of the last keystroke.
+        """
+        is_current = previewed == (text, name_kind)
+        return {self.status: gr.skip()} if is_current else self.show_start(request)
 
     @report_errors
     def preview(self, text: str, name_kind: str, request: gr.Request) -> Updates:
         """Show the named images, and list the names that weren't found."""
-        language, names = request_language(request), split_names(text)
+        updates = self._preview(text, name_kind, request_language(request))
+        return {self.previewed: (text, name_kind), **updates}
+
+    def _preview(self, text: str, name_kind: str, language: Language) -> Updates:
+        names = split_names(text)
         if not names:
             return self._show([], render_note(translate(language, "no_names"), "bad"), language)
         if name_kind == "keys":

@@ -167,6 +167,31 @@ def _deletes(page: Any) -> None:
     says(page, "gallery-status", "5 matching “coffee”; 29 images in total")
 
 
+def test_a_change_of_the_input_that_is_answered_late_does_not_hide_the_preview(
+    url: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(url)
+    tab(page, 2)
+    says(page, "delete-status", "Enter")
+    held: list[Any] = []
+
+    def hold_the_first(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/queue/join*", hold_the_first)
+    field(page, "delete-names").fill("123456")
+    page.get_by_label("Keys", exact=True).check()
+    page.click("#delete-show")
+    says(page, "delete-status", "Not in the gallery: 123456")
+    with page.expect_response("**/queue/join*"):
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    says(page, "delete-status", "Not in the gallery: 123456")
+
+
 def test_a_broken_file_gets_plain_words(
     url: str, folder: Path, open_page: Callable[..., Any]
 ) -> None:
