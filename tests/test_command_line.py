@@ -24,10 +24,9 @@ from tests.support.running import ROOT, running
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One data folder for the module."""
-    folder = tmp_path_factory.mktemp("data")
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
     models.lend(folder)
     return folder
 
@@ -67,34 +66,53 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def test_commands_add_search_list_and_delete_images(run: Run, images: Path) -> None:
-    """One test for several commands, because each call loads the model."""
+@pytest.fixture
+def run_here(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs a command in this process, which then keeps the gallery to itself; returns its exit
+    status and its output."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run_it(*arguments: str | Path) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as exited:
+            main(list(map(str, arguments)))
+        return int(exited.value.code or 0), capsys.readouterr().out
+
+    return run_it
+
+
+def test_commands_add_search_list_and_delete_images(
+    run: Run, run_here: Callable[..., tuple[int, str]], images: Path
+) -> None:
     first = run("add", images, "--key-from", "stem")
     assert first.returncode == 1
     assert first.stdout.strip() == "4 created, 0 updated, 0 unchanged, 1 failed"
     assert "bad.jpg: The bytes are no image" in first.stderr
     assert "Adding" in first.stderr
 
-    again = json.loads(run("add", images, "--key-from", "stem", "--json").stdout)
-    assert (again["unchanged"], again["failed"]) == (4, 1)
+    status, text = run_here("add", images, "--key-from", "stem", "--json")
+    again = json.loads(text)
+    assert (status, again["unchanged"], again["failed"]) == (1, 4, 1)
     assert {image["key"] for image in again["images"][:4]} == {"p0", "p1", "p2", "p3"}
     assert again["images"][4]["error"]["type"] == "not-an-image"
 
-    hits = json.loads(run("search", images / "p2.png", "--limit", "2", "--json").stdout)
+    hits = json.loads(run_here("search", images / "p2.png", "--limit", "2", "--json")[1])
     assert [hits[0]["key"], len(hits)] == ["p2", 2]
     assert hits[0]["filepath"] == str(images / "p2.png")
 
-    listed = json.loads(run("list", "--json", "--limit", "3").stdout)
+    listed = json.loads(run_here("list", "--json", "--limit", "3")[1])
     assert [record["key"] for record in listed] == ["p3", "p2", "p1"]
-    [line] = run("list", "--text", "P1").stdout.splitlines()
+    [line] = run_here("list", "--text", "P1")[1].splitlines()
     assert "p1" in line
 
-    deleted = run("delete", "--key", "p0", "--key", "nobody", "--id", str(hits[0]["id"]))
-    assert (deleted.returncode, deleted.stdout) == (0, "2 deleted\n")
-    assert run("delete", "--key", "p0").returncode == 1
-    stats = json.loads(run("stats", "--json").stdout)
+    deleted = run_here("delete", "--key", "p0", "--key", "nobody", "--id", str(hits[0]["id"]))
+    assert deleted == (0, "2 deleted\n")
+    assert run_here("delete", "--key", "p0")[0] == 1
+    stats = json.loads(run_here("stats", "--json")[1])
     assert (stats["count"], stats["weights"], stats["database"]) == (2, "untrained", "Milvus Lite")
-    assert "p1" in run("search", images / "p1.png").stdout.splitlines()[0]
+    assert "p1" in run_here("search", images / "p1.png")[1].splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ GREY = "#6B7480"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+DPI = 150
+"""Pixels per inch."""
+
 STYLE: Any = {
     "font.size": 15,
     "axes.titlesize": 16,
@@ -49,7 +52,7 @@ _CJK = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaH
 
 
 def render(draw: Callable[[Axes], object], *, width: float = 9, height: float = 5.5) -> bytes:
-    """PNG of what `draw` draws on the axes. width, height: inches, of 150 pixels each."""
+    """PNG of what `draw` draws on the axes. width, height: inches, of `DPI` pixels each."""
     return render_many([draw], columns=1, width=width, height=height)
 
 
@@ -70,7 +73,7 @@ def render_many(
             draw(figure.add_subplot(rows, columns, number))
         out = io.BytesIO()
         # Without matplotlib's version, equal figures give equal files.
-        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
+        figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
 
 

@@ -12,10 +12,17 @@ import pytest
 from eval import __main__ as command_line
 from eval.ann import measure as ann_measure
 from eval.commands import run as run_command
+from eval.report import plots
 from tests.eval.support.ann import here
 from tests.eval.support.latency import HEALTH, Answer
 from tests.eval.support.retrieval import Eval
 from tests.support.fakes import encoded, fake_embedder, picture, png
+
+
+@pytest.fixture(autouse=True)
+def _small_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing is a third of a run's processor time; no test looks at the pixels."""
+    monkeypatch.setattr(plots, "DPI", 40)
 
 
 @pytest.fixture
