@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import httpx
 import pytest
 
 from bogv.files import _accept, atomic_write, download, file_digest
-from tests.support.web import reply, serving
+from tests.support.web import hanging_names, reply, serving
 
 BODY = b"a file " * 400_000  # more than one block
 
@@ -130,29 +128,17 @@ def test_more_bytes_than_the_limit_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_whose_resolution_hangs_ends_at_the_time_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_whose_resolution_hangs_ends_at_the_time_limit(tmp_path: Path) -> None:
     """The time for connecting is for the resolution too, which has no limit of its own."""
-    over = threading.Event()
-
-    def hang(*_: object, **__: object) -> None:
-        over.wait()
-        raise socket.gaierror("no such host")
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    timeout = httpx.Timeout(60, connect=0.05)
-    try:
-        with pytest.raises(httpx.ConnectTimeout, match=r"no connection within 0\.05 s"):
-            download(
-                "http://blackhole.example/a", tmp_path / "a", lambda _: None,
-                label="a", timeout=timeout, progress=False,
-            )  # fmt: skip
-    finally:
-        over.set()
-        for thread in threading.enumerate():
-            if thread.name == "download":
-                thread.join()
+    limits = httpx.Timeout(60, connect=0.05)
+    with (
+        hanging_names(),
+        pytest.raises(httpx.ConnectTimeout, match=r"no connection within 0\.05 s"),
+    ):
+        download(
+            "http://blackhole.example/a", tmp_path / "a", lambda _: None,
+            label="a", timeout=limits, progress=False,
+        )  # fmt: skip
 
 
 def test_a_redirect_from_https_to_http_is_refused() -> None:
