@@ -31,6 +31,7 @@ ENV BOGV_HOST=0.0.0.0 \
 USER 10001:10001
 
 ARG FETCH_WEIGHTS=0
+ARG HF_ENDPOINT
 RUN if [ "$FETCH_WEIGHTS" = 1 ]; then python -m bogv weights; fi
 
 EXPOSE 7000

@@ -25,9 +25,10 @@ from tqdm import tqdm
 from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.config import Settings, read_settings
+from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
 from bogv.embedding.quantize import quantize as make_int8
-from bogv.embedding.weights import fetch, resolve
+from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
 from bogv.records import Added, Record
@@ -186,7 +187,7 @@ def quantize(
     Needs nncf. Its embeddings need a gallery of their own: see docs/configuration.md.
     """
     settings = read_settings()
-    base = resolve(settings.weights, precision="fp32")
+    base = resolve(settings.weights, precision="fp32", models=settings.models_dir)
     files = find_images(paths)
     sample = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
     decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
@@ -207,9 +208,24 @@ def quantize(
 
 
 @app.command()
-def weights() -> None:
-    """Download and verify the ResNet50 weights, and print their path."""
-    print(fetch())
+def weights(
+    fetch: Annotated[
+        bool, typer.Option(help="Download them if there are none on this machine.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Tell which ResNet50 weights are here; download and verify them if there are none.
+
+    Exit status 1 if there are none in the end; then it says what to copy where.
+    """
+    settings = read_settings()
+    inventory = take_inventory(settings.weights, settings.models_dir, fetch)
+    if as_json:
+        _print_json(inventory.values)
+    else:
+        print("\n".join(inventory.lines))
+    if inventory.used is None:
+        raise typer.Exit(1)
 
 
 def _listen() -> tuple[Settings, list[socket.socket]]:

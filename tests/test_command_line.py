@@ -153,6 +153,17 @@ def test_an_error_goes_to_stderr_without_a_traceback(run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_weights_tells_what_to_copy_where_and_fails_where_there_are_none(
+    run: Run, tmp_path: Path
+) -> None:
+    nothing = {"TORCH_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path)}
+    told = run("weights", "--no-fetch", **nothing)
+    assert told.returncode == 1
+    assert f"\n    {tmp_path / 'hub' / 'checkpoints'}\n" in told.stdout
+    values = json.loads(run("weights", "--no-fetch", "--json", **nothing).stdout)
+    assert (values["used"], values["files"], values["problems"]) == (None, [], [])
+
+
 def test_help_names_every_command(run: Run) -> None:
     text = run("--help").stdout
     for command in ("serve", "demo", "add", "search", "delete", "list", "stats", "weights"):

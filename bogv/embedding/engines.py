@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bogv.config import Precision
+from bogv.embedding.state_dict import read_state_dict
 from bogv.embedding.weights import DIMENSION, Weights
 from bogv.errors import EngineFailed, StorageUnavailable, WeightsUnavailable
 from bogv.files import atomic_write
@@ -99,14 +100,12 @@ def _load_network(weights: Weights, variant: Network) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights.seed)
         network = resnet50(weights=None)
-    if weights.path is not None:
-        try:
-            network.load_state_dict(torch.load(weights.path, map_location="cpu", weights_only=True))
-        except Exception as error:  # unpickling may raise any exception
-            raise WeightsUnavailable(
-                f"{str(weights.path)!r} is not a state dict of torchvision's ResNet50: {error}."
-            ) from error
     network.fc = torch.nn.Identity()
+    if weights.path is not None:
+        numbers = read_state_dict(weights.path)
+        tensors = {name: torch.from_numpy(values) for name, values in numbers.items()}
+        # Not strict: the counts of training batches are missing. All other names are checked.
+        network.load_state_dict(tensors, strict=False)
     if variant.pool is not None:
         network.avgpool = variant.pool()
     network.eval()

@@ -2,83 +2,151 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bogv.embedding.weights import IMAGENET, UNTRAINED, URL, fetch, resolve
+from bogv.embedding import state_dict
+from bogv.embedding.fingerprints import fingerprint_of
+from bogv.embedding.weight_files import HUB_NAME, START, Patience
+from bogv.embedding.weights import IMAGENET, UNTRAINED, int8_path, resolve
 from bogv.errors import GalleryMismatch, WeightsUnavailable
-from tests.support.web import reply, serving
+from tests.embedding.support.origins import (
+    SMALL,
+    as_safetensors,
+    as_torch,
+    serving_weights,
+    small_numbers,
+    torchvision_name,
+)
+from tests.support.web import hanging_names, reply, serving
 
-BODY = b"weights " * 10_000
-NAME = f"resnet50-{hashlib.sha256(BODY).hexdigest()[:8]}.pth"
+PTH, HUB = as_torch(small_numbers()), as_safetensors(small_numbers())
+NAME = torchvision_name(PTH)
+OLD = fingerprint_of(hashlib.sha256(PTH).hexdigest())
+"""By which bogv knew the file before fingerprints were those of the numbers."""
+NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(autouse=True)
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty download cache."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty caches, no hub, and a small network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
+    monkeypatch.setattr(state_dict, "SHAPES", SMALL)
     return tmp_path / "hub" / "checkpoints"
 
 
-def test_the_url_is_torchvisions() -> None:
-    from torchvision.models import ResNet50_Weights
-
-    assert ResNet50_Weights.IMAGENET1K_V1.url == URL
-
-
-def test_the_cache_is_torch_hubs(hub: Path) -> None:
-    import torch
-
-    from bogv.embedding.weights import hub_folder
-
-    assert hub_folder() == hub == Path(torch.hub.get_dir()) / "checkpoints"
+def put(folder: Path, name: str, body: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(body)
+    return folder / name
 
 
-def test_weights_are_fetched_once(hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    requests: list[str] = []
-
-    def answer(handler: Any) -> None:
-        requests.append(handler.path)
-        reply(handler, BODY)
-
-    with serving(answer) as base:
-        first = resolve("imagenet", url=f"{base}/{NAME}")
-        second = resolve("auto", url=f"{base}/{NAME}")
-    assert requests == [f"/{NAME}"]
+def test_torchvisions_file_is_fetched_once_and_the_hub_not_asked(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving_weights(PTH, HUB) as (base, origins):
+        monkeypatch.setenv("HF_ENDPOINT", base)
+        first = resolve("imagenet", url=f"{base}/models/{NAME}")
+        second = resolve("auto", url=f"{base}/models/{NAME}")
+    assert origins.requests == [f"/models/{NAME}"]
     assert first == second
-    assert (first.name, first.path, first.is_trained) == (IMAGENET, hub / NAME, True)
-    assert (hub / NAME).read_bytes() == BODY
+    assert (first.name, first.path, first.is_trained) == (IMAGENET, cache / NAME, True)
+    assert (cache / NAME).read_bytes() == PTH
     assert "Weights: 100%" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x", b"<html>"])
-def test_a_download_with_another_checksum_is_refused(hub: Path, body: bytes) -> None:
-    with (
-        serving(lambda h: reply(h, body)) as base,
-        pytest.raises(WeightsUnavailable, match="damaged"),
-    ):
-        fetch(f"{base}/{NAME}")
-    assert list(hub.iterdir()) == []
+def test_the_hub_gives_the_same_fingerprint_where_torchvision_is_out_of_reach(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with serving_weights(None, HUB) as (base, origins):
+        monkeypatch.setenv("HF_ENDPOINT", f"{base}/")
+        weights = resolve("auto", url=f"{base}/models/{NAME}")
+    assert weights.path == cache / HUB_NAME
+    assert origins.requests[0] == f"/models/{NAME}"
+    again = resolve("imagenet", url=f"{NOWHERE}/{NAME}")  # from the cache
+    theirs = resolve(str(put(tmp_path / "other", NAME, PTH)))
+    assert weights.fingerprint == again.fingerprint == theirs.fingerprint
+    assert weights.name == again.name == IMAGENET
 
 
-def test_an_interrupted_download_leaves_no_file(hub: Path) -> None:
-    def answer(handler: Any) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(BODY)))
-        handler.end_headers()
-        handler.wfile.write(BODY[:1000])
-
-    with serving(answer) as base, pytest.raises(WeightsUnavailable, match="can't be downloaded"):
-        fetch(f"{base}/{NAME}")
-    assert list(hub.iterdir()) == []
+def test_a_damaged_file_in_the_cache_is_downloaded_again(
+    cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(cache, NAME, b"cut short")
+    with serving_weights(PTH, None) as (base, _):
+        assert resolve("imagenet", url=f"{base}/models/{NAME}").path == cache / NAME
+    assert (cache / NAME).read_bytes() == PTH
+    assert "damaged" in caplog.text
 
 
-def test_a_damaged_file_in_the_cache_is_refused(hub: Path) -> None:
-    hub.mkdir(parents=True)
-    (hub / NAME).write_bytes(b"cut short")
-    with pytest.raises(WeightsUnavailable, match="damaged"):
-        resolve("imagenet", url=f"http://127.0.0.1:9/{NAME}")
+def test_without_a_network_a_damaged_file_is_refused(cache: Path) -> None:
+    put(cache, NAME, b"cut short")
+    with pytest.raises(WeightsUnavailable, match=r"damaged.*python -m bogv weights"):
+        resolve("imagenet", url=f"{NOWHERE}/{NAME}")
+
+
+@pytest.mark.parametrize("choice", ["auto", "imagenet"])
+def test_a_gallery_of_an_older_bogv_keeps_its_fingerprint(cache: Path, choice: str) -> None:
+    put(cache, NAME, PTH)
+    new = resolve(choice, url=f"{NOWHERE}/{NAME}")
+    old = resolve(choice, OLD, url=f"{NOWHERE}/{NAME}")
+    assert new.fingerprint != OLD
+    assert (old.fingerprint, old.path) == (OLD, new.path)
+    assert resolve(choice, new.fingerprint, url=f"{NOWHERE}/{NAME}") == new
+
+
+def test_a_gallery_of_an_older_bogv_takes_the_hubs_file_once_both_were_seen(
+    cache: Path, tmp_path: Path
+) -> None:
+    models, url = tmp_path / "models", f"{NOWHERE}/{NAME}"
+    put(cache, NAME, PTH)
+    resolve("auto", OLD, url=url, models=models)
+    (cache / NAME).unlink()
+    put(cache, HUB_NAME, HUB)
+    assert resolve("auto", OLD, url=url, models=models).path == cache / HUB_NAME
+    with pytest.raises(GalleryMismatch, match=r"older bogv needs resnet50-0676ba61\.pth itself"):
+        resolve("auto", OLD, url=url)  # nothing says that the numbers are the same
+
+
+def test_torchvisions_file_is_downloaded_for_a_gallery_that_the_hubs_does_not_fit(
+    cache: Path,
+) -> None:
+    put(cache, HUB_NAME, HUB)
+    with serving_weights(PTH, None) as (base, _):
+        assert resolve("auto", OLD, url=f"{base}/models/{NAME}").path == cache / NAME
+
+
+def test_an_int8_model_of_an_older_bogv_is_found(cache: Path, tmp_path: Path) -> None:
+    models, url = tmp_path / "models", f"{NOWHERE}/{NAME}"
+    put(cache, NAME, PTH)
+    xml = put(models, f"resnet50-{OLD}-int8.xml", b"<net/>")
+    put(models, f"resnet50-{OLD}-int8.bin", b"numbers")
+    small = resolve("auto", url=url, precision="int8", models=models)
+    assert small.int8 == xml == int8_path(resolve("auto", url=url, models=models), models)
+    assert small.fingerprint == fingerprint_of(f"int8-{hashlib.sha256(b'numbers').hexdigest()}")
+    assert resolve("auto", small.fingerprint, url=url, models=models) == small
+
+
+def test_galleries_of_untrained_weights_keep_their_fingerprint() -> None:
+    assert resolve("untrained").fingerprint == "738e95f31b35"
+
+
+def test_a_start_without_a_network_ends_soon_and_tells_what_it_tries(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    url, soon = f"http://torch.example/{NAME}", Patience(connect=0.05, stall=0.05)
+    with caplog.at_level("INFO"), hanging_names():
+        assert resolve("auto", url=url, patience=soon).name == UNTRAINED
+    assert f"Downloading the weights from {url} (0.05 s to connect)" in caplog.text
+    assert "Downloading the weights from http://hub.example/timm/resnet50.tv_in1k" in caplog.text
+    assert caplog.text.count("no connection within 0.05 s") == 2
+
+
+def test_two_addresses_that_do_not_answer_take_ten_seconds_at_most() -> None:
+    assert 2 * START.connect <= 10
 
 
 def test_without_weights_auto_uses_untrained_ones_and_logs_a_warning(
@@ -119,7 +187,7 @@ def test_a_trained_gallery_is_not_searched_with_untrained_weights() -> None:
 
 
 def test_weights_other_than_the_gallerys_are_rejected(tmp_path: Path) -> None:
-    (tmp_path / "mine.pth").write_bytes(b"1")
+    (tmp_path / "mine.pth").write_bytes(PTH)
     with pytest.raises(GalleryMismatch, match="BOGV_DATA_DIR"):
         resolve(str(tmp_path / "mine.pth"), gallery_fingerprint=resolve("untrained").fingerprint)
 
@@ -129,9 +197,8 @@ def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
         resolve(str(tmp_path / "no.pth"))
 
 
-def test_each_file_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
-    prints = {resolve("untrained").fingerprint}
-    for content in (b"1", b"2"):
-        (tmp_path / "w.pth").write_bytes(content)
-        prints.add(resolve(str(tmp_path / "w.pth")).fingerprint)
-    assert len(prints) == 3
+def test_other_numbers_have_another_fingerprint(tmp_path: Path) -> None:
+    bodies = [as_torch(small_numbers(seed)) for seed in (1, 2)]
+    paths = [put(tmp_path, f"{at}.pth", body) for at, body in enumerate(bodies)]
+    prints = {resolve(str(path)).fingerprint for path in paths}
+    assert len(prints | {resolve("untrained").fingerprint}) == 3

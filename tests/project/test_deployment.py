@@ -218,7 +218,10 @@ def test_minio_does_not_start_with_a_login_that_everybody_knows() -> None:
 def test_bogv_is_given_every_variable_that_it_reads() -> None:
     given = set(SERVICES["bogv"]["environment"])
     read = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    assert given == (read - set(SECRETS)) | {f"{name}_FILE" for name in SECRETS} | {"TZ"}
+    assert given == (read - set(SECRETS)) | {
+        *(f"{name}_FILE" for name in SECRETS),
+        *("TZ", "HF_ENDPOINT"),
+    }
 
 
 def test_bogv_starts_with_the_environment_of_an_empty_env_file(

@@ -43,7 +43,7 @@ VENDORS = {
     "pymilvus": {"bogv/storage/connection.py", "bogv/storage/schema.py"},
     "milvus_lite": {"bogv/storage/lite.py"},
     "gradio": {"bogv/ui"},
-    "torch": {"bogv/embedding/engines.py"},
+    "torch": {"bogv/embedding/engines.py", "bogv/embedding/state_dict.py"},
     "torchvision": {"bogv/embedding/engines.py"},
     "openvino": {"bogv/embedding/engines.py"},
     "fastapi": {"bogv/web", "bogv/ui/demo.py", "bogv/bootstrap.py"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import patch
 
 
 @contextmanager
@@ -37,3 +39,22 @@ def reply(handler: BaseHTTPRequestHandler, body: bytes, status: int = 200, **hea
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(body)
+
+
+@contextmanager
+def hanging_names() -> Iterator[None]:
+    """A network in which the resolution of names never ends, nor do connections, in effect."""
+    over = threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        over.wait()
+        raise socket.gaierror("no such host")
+
+    with patch.object(socket, "getaddrinfo", hang):
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threading.enumerate():
+                if thread.name == "download":
+                    thread.join()
