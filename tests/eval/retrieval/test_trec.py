@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bogv.judgements import unescape_id
 from eval.data.datasets import load
 from eval.retrieval import measure as running
 from eval.retrieval.measure import RetrievalOutcome
-from eval.retrieval.trec import QRELS, TREC_RUN, decreasing_steps, escape_id, unescape_id
+from eval.retrieval.trec import QRELS, TREC_RUN, decreasing_steps
 from tests.eval.support.retrieval import first_is_junk, measured
 
 
@@ -110,16 +111,6 @@ def test_junk_is_in_neither_file(
     assert grades[query]["class%200/q70.jpg"] == 1
     assert {junk, query}.isdisjoint(grades[query])
     assert len(ranked[query]) == len(grades[query]) == 14
-
-
-@pytest.mark.parametrize(
-    "name", ["a b", "a%20b", "a\tb\nc", "鞋/é.jpg", "\udcff.jpg", "'\"|#?", "", "\u3000 \u2028"]
-)
-def test_an_escaped_id_is_one_word_of_ascii_and_comes_back(name: str) -> None:
-    escaped = escape_id(name)
-    assert escaped.isascii()
-    assert escaped.split() == ([escaped] if name else [])
-    assert unescape_id(escaped) == name
 
 
 def test_scores_that_float32_cannot_tell_apart_decrease_all_the_same() -> None:
