@@ -18,6 +18,7 @@ from bogv.judgements import (
     PARTLY,
     QRELS,
     RELEVANT,
+    Grade,
     Pair,
     Pool,
     PoolFolder,
@@ -46,7 +47,8 @@ def test_a_pool_lists_its_pairs_query_by_query(pool: PoolFolder) -> None:
 
 
 def test_judgements_are_qrels_and_the_last_of_a_pair_counts(pool: PoolFolder) -> None:
-    for pair, grade in zip(PAIRS, (RELEVANT, PARTLY, NOT), strict=True):
+    grades: tuple[Grade, ...] = (RELEVANT, PARTLY, NOT)
+    for pair, grade in zip(PAIRS, grades, strict=True):
         pool.judge(pair, grade)
     pool.judge(PAIRS[0], NOT)
     text = (pool.path / QRELS).read_text("ascii")
