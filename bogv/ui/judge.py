@@ -86,11 +86,11 @@ class JudgeTab:
                     label(name),
                     elem_id=name.replace("_", "-"),
                     variant="primary" if grade == RELEVANT else "secondary",
-                    min_width=90,
+                    min_width=130,
                 )
                 for name, grade in GRADES.items()
             }
-            self.undo_button = gr.Button(label("judge_undo"), elem_id="judge-undo", min_width=90)
+            self.undo_button = gr.Button(label("judge_undo"), elem_id="judge-undo", min_width=130)
         self.outputs = [self.pool, self.status, self.card, *self.buttons.values(), self.undo_button]
         self._connect_events()
 
@@ -194,7 +194,7 @@ class JudgeTab:
 def _render_progress(folder: PoolFolder, done: int, total: int, language: Language) -> str:
     """HTML: how many are judged and, at the end, how to score them."""
     progress = translate(language, "judge_progress", done=f"{done:,}", total=f"{total:,}")
-    bar = f'<progress class="bogv-progress" max="{total}" value="{done}"></progress>'
+    bar = f'<span class="bogv-progress"><i style="width: {100 * done / total:.1f}%"></i></span>'
     if done < total:
         return render_note(f"<b>{progress}</b> {translate(language, 'judge_blind')}{bar}")
     # Not the whole path: the page shows no folder of the server.
