@@ -85,10 +85,9 @@ class JudgeTab:
                 name: gr.Button(
                     label(name),
                     elem_id=name.replace("_", "-"),
-                    variant="primary" if grade == RELEVANT else "secondary",
                     min_width=130,
                 )
-                for name, grade in GRADES.items()
+                for name in GRADES  # of one colour: none is suggested
             }
             self.undo_button = gr.Button(label("judge_undo"), elem_id="judge-undo", min_width=130)
         self.outputs = [self.pool, self.status, self.card, *self.buttons.values(), self.undo_button]
