@@ -129,7 +129,7 @@ def score_pool(
         foreign=len(stored) - len(grades),
         without_relevant=len(queries) - len(with_relevant),
         settings=[_summarise(each, scored[each.label], ks) for each in pooled.settings],
-        comparisons=_compare(scored, ks[-1], seed),
+        comparisons=compare_settings(scored, ks[-1], seed),
         **describe_environment(),
     )
     return result, _table(scored)
@@ -190,7 +190,7 @@ def _summarise(
     return ScoredSetting(setting=setting, bounds=bounds, unjudged=unjudged)
 
 
-def _compare(
+def compare_settings(
     scored: Mapping[str, Sequence[QueryScore]], k: int, seed: int
 ) -> list[SettingComparison]:
     """Each pair of settings by each metric at the largest k."""

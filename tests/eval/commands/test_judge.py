@@ -45,11 +45,11 @@ def test_thirty_queries_judged_from_labels_have_the_labels_own_precision(
     table = pd.read_parquet(folder / "score" / "per_query.parquet")
     assert result["n"] == 30
     for label, setting in zip("AB", SETTINGS, strict=True):
-        arguments = ("--dataset", "folder", "--root", images, *setting.split())
-        by_labels = run_per_query(run_eval, tmp_path / label, *arguments)["precision@10"]
+        root = ("--dataset", "folder", "--root", images)
+        by_labels = run_per_query(run_eval, tmp_path / label, *root, *setting.split())
         judged = table[table["setting"] == label].set_index("query")["precision@10"]
         assert len(judged) == 30
-        assert judged.tolist() == by_labels[judged.index].tolist()
+        assert judged.tolist() == by_labels.loc[judged.index, "precision@10"].tolist()
         assert 0.3 < judged.mean() < 0.6
         assert result["metrics"][f"precision@10/{label}"]["value"] == pytest.approx(judged.mean())
     a, b = (table[table["setting"] == label]["precision@10"].to_numpy() for label in "AB")
