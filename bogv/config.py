@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     canary_seconds: float = Field(
         300, validation_alias="BOGV_CANARY_SECONDS", ge=0, le=10**7, allow_inf_nan=False
     )
+    judge: bool = Field(False, validation_alias="BOGV_JUDGE")
     log_format: LogFormat = Field("text", validation_alias="BOGV_LOG_FORMAT")
     image_inc_path: Path | None = Field(None, validation_alias="IMAGE_INC_PATH")
     image_pool_path: Path | None = Field(None, validation_alias="IMAGE_POOL_PATH")
@@ -170,6 +171,11 @@ class Settings(BaseSettings):
         return self.data_dir / "models"
 
     @property
+    def judge_dir(self) -> Path:
+        """The pools of results to judge (`bogv.judgements`)."""
+        return self.data_dir / "judge"
+
+    @property
     def thumbnails_url(self) -> str:
         """An fsspec URL of the folder of thumbnails.
 
@@ -194,7 +200,7 @@ class Settings(BaseSettings):
 
         The cache also holds the uploads of the demo's visitors.
         """
-        names = ("thumbnails", "pending", "originals", "milvus.db")
+        names = ("thumbnails", "pending", "originals", "milvus.db", self.judge_dir.name)
         own = [self.cache_dir, self.models_dir, *(self.data_dir / name for name in names)]
         target = self.thumbnails_url.rpartition("::")[2]  # the URL behind chained fsspec caches
         if split_protocol(target)[0] in {None, "file", "local"}:

@@ -14,6 +14,7 @@ from eval.commands.ann import ann
 from eval.commands.compare import compare
 from eval.commands.datasets import fetch, list_command
 from eval.commands.history import app as history
+from eval.commands.judge import app as judge
 from eval.commands.latency import latency
 from eval.commands.robustness import robustness
 from eval.commands.run import run
@@ -34,6 +35,7 @@ app.command("list")(list_command)
 for command in (fetch, run, robustness, ann, latency, speed, scale, compare, selftest):
     app.command()(command)
 app.add_typer(history, name="history")
+app.add_typer(judge, name="judge")
 
 
 def main(arguments: list[str] | None = None) -> None:

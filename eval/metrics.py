@@ -221,6 +221,30 @@ def ndcg(rel: Relevance, total: int, k: int) -> float:
     return float(discounts[: first.size][first].sum() / discounts[:ideal].sum())
 
 
+def graded_ndcg(gains: ArrayLike, ideal: ArrayLike, k: int) -> float:
+    """Normalised discounted cumulative gain of the first k, where relevance has grades.
+
+    (sum over i <= k of gains[i] / log2(i + 1)) / (the same sum of `ideal`, the highest first), i
+    counted from 1. The gain of an image is its grade itself.
+    gains: (n,), of the ranked images, best first. ideal: of all judged images, in any order; 0 if
+    none is above 0, as in trec_eval. 0 to 1 if the ranked images are among those of `ideal`.
+    Source: Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002, in the
+    form with log2(i + 1) that `ndcg` has.
+
+    (1 / log2(2) + 2 / log2(4)) / (2 / log2(2) + 1 / log2(3)):
+
+    >>> round(graded_ndcg([1, 0, 2], ideal=[1, 0, 2], k=3), 6)
+    0.760188
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1.")
+    first = np.asarray(gains, np.float64)[:k]
+    best = np.sort(np.asarray(ideal, np.float64))[::-1][:k]
+    discounts = 1 / np.log2(np.arange(2, max(first.size, best.size) + 2))
+    whole = float((discounts[: best.size] * best).sum())
+    return float((discounts[: first.size] * first).sum()) / whole if whole else 0.0
+
+
 def ukbench_ns(rel: Relevance) -> float:
     """UKBench's N-S score: how many of the query's group of four are among the first four; 1 to 4.
 

@@ -1,4 +1,4 @@
-"""Builds the Gradio demo, four tabs in English and Chinese, and mounts it in an ASGI app."""
+"""Builds the Gradio demo, its tabs in English and Chinese, and mounts it in an ASGI app."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from bogv.ui.delete import DeleteTab
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.files import SignedFileNames, VisitorBlocks, VisitorFiles
 from bogv.ui.gallery import GalleryTab
+from bogv.ui.judge import JudgeTab
 from bogv.ui.middleware import GradioAccess
 from bogv.ui.search import SearchTab
 from bogv.ui.strings import LOGIN_PROMPT, STRINGS, Language, translate, translate_count
@@ -67,7 +68,13 @@ def mount_demo(
     app.add_middleware(CORSMiddleware)
     gr.mount_gradio_app(
         app,
-        build_demo(search, sources, settings.samples_dir, names),
+        build_demo(
+            search,
+            sources,
+            settings.samples_dir,
+            names,
+            settings.judge_dir if settings.judge else None,
+        ),
         path="/",
         auth=_build_login_check(access.token) if access.token else None,
         auth_message=LOGIN_PROMPT,
@@ -94,9 +101,16 @@ def mount_demo(
 
 
 def build_demo(
-    search: ImageSearch, sources: Sources, samples_dir: Path, names: SignedFileNames
+    search: ImageSearch,
+    sources: Sources,
+    samples_dir: Path,
+    names: SignedFileNames,
+    judge_dir: Path | None = None,
 ) -> VisitorBlocks:
-    """The page with its tabs, events and named endpoints."""
+    """The page with its tabs, events and named endpoints.
+
+    judge_dir: the folder of the pools to judge; None: without the Judge tab.
+    """
     demo = VisitorBlocks(
         title="bogv", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR), fill_width=True
     )
@@ -116,6 +130,8 @@ def build_demo(
                 delete_tab = DeleteTab(context)
             with gr.Tab(label("tab_gallery"), id="gallery") as gallery:
                 gallery_tab = GalleryTab(context)
+            if judge_dir is not None:
+                _add_judge_tab(demo, judge_dir)
 
         @report_errors
         def update_header(request: gr.Request) -> str:
@@ -172,6 +188,13 @@ def render_header(search: ImageSearch, language: Language) -> str:
         f'<span class="bogv-fact" id="image-count" data-count="{stats.count}">'
         f"<b>{translate_count(language, 'images', stats.count)}</b></span>{chips}</div>{banner}"
     )
+
+
+def _add_judge_tab(demo: gr.Blocks, folder: Path) -> None:
+    with gr.Tab(label("tab_judge"), id="judge"):
+        tab = JudgeTab(folder)
+    _run_on_load(demo, tab.show_start, tab.outputs)
+    demo.load(None, js=tab.KEYS, **PRIVATE)
 
 
 def _run_on_load(demo: gr.Blocks, handler: Callable[..., Updates], outputs: list[Any]) -> None:

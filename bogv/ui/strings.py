@@ -201,6 +201,27 @@ STRINGS: dict[str, tuple[str, str]] = {
     "selection": ("Selected images: click one to deselect it", "已选图片：点击可取消选择"),
     "delete_selected": ("Delete selected ({count})", "删除所选（{count}）"),
     "clear_selection": ("Clear selection", "清除选择"),
+    # Judge
+    "tab_judge": ("Judge", "评判"),
+    "judge_pool": ("Pool of results", "待评判的结果集"),
+    "judge_result": ("Result", "结果"),
+    "judge_relevant": ("1 · Relevant", "1 · 相关"),
+    "judge_partly": ("2 · Partly", "2 · 部分相关"),
+    "judge_not": ("3 · Not relevant", "3 · 不相关"),
+    "judge_undo": ("⌫ · Undo", "⌫ · 撤销"),
+    "judge_progress": ("{done} of {total} judged.", "已评判 {done} / {total}。"),
+    "judge_blind": (
+        "Is the result relevant to the query? Press 1, 2 or 3; Backspace takes the last one back.",
+        "该结果与查询图片相关吗？请按 1、2 或 3；按退格键可撤销上一次评判。",
+    ),
+    "judge_done": (
+        "Every result is judged. This command computes the metrics:",
+        "所有结果均已评判。用以下命令计算指标：",
+    ),
+    "judge_none": (
+        "There is nothing to judge yet. The command “python -m eval judge pool” makes a pool.",
+        "还没有可评判的结果。请先用命令“python -m eval judge pool”生成结果集。",
+    ),
 }
 
 # Both languages: gradio's login page takes one text for all visitors.

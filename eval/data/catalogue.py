@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 CATALOGUE = Path(__file__).parents[2] / "datasets.yaml"
 ROOT_VARIABLE = "BOGV_DATASETS"
-Protocol = Literal["leave-one-out", "query-gallery", "revisited", "copy", "groups-of-four"]
+Protocol = Literal[
+    "leave-one-out", "query-gallery", "revisited", "copy", "groups-of-four", "judged"
+]  # fmt: skip
 Layout = Literal[
     "any", "cars196", "copydays", "corel1k", "csv", "cub200", "disc21", "gpr1200", "holidays",
-    "inaturalist", "inshop", "instre", "nabirds", "revisited", "revisited-easy", "revisited-hard",
-    "sop", "stanford_dogs", "subfolders", "ukbench",
+    "inaturalist", "inshop", "instre", "judged", "nabirds", "revisited", "revisited-easy",
+    "revisited-hard", "sop", "stanford_dogs", "subfolders", "ukbench",
 ]  # fmt: skip
 Metric = Annotated[
     str,
@@ -200,7 +202,7 @@ def root_of(spec: Spec, root: Path | None = None) -> Path | None:
     if root is not None:
         return Path(root).expanduser()
     # A user's own folder is not below the catalogue's.
-    if spec.id == "folder":
+    if spec.id in {"folder", "judged"}:
         raise DatasetError(spec.id, "give the folder with --root.")
     if not (base := os.environ.get(ROOT_VARIABLE)):
         folder = spec.folder or spec.id

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.data import layouts, packages
+from eval.data import judged, layouts, packages
 from eval.data.catalogue import (
     DatasetError,
     Folder,
@@ -41,6 +41,7 @@ UNITS: dict[Protocol, UnitName] = {
     "revisited": "landmark",
     "copy": "group",
     "groups-of-four": "group",
+    "judged": "query",
 }
 """What a protocol's queries come in. `copy`: an original's edits."""
 
@@ -147,9 +148,18 @@ def _read_items(spec: Spec, folder: Path | None) -> RawDataset:
     assert folder is not None  # noqa: S101 - root_of gives one to all others
     if isinstance(source, Torchvision):
         return packages.torchvision_items(folder, source.name, source.splits)
+    if source.layout == "judged":
+        return _read_judged(folder)
     if source.layout == "csv":
         return layouts.labels_csv(folder, source.roles.model_dump())
     return layouts.LAYOUTS[source.layout](folder)
+
+
+def _read_judged(pool: Path) -> RawDataset:
+    source = judged.read_source(pool)
+    whole = load(source.dataset, source.root, limit=source.limit, seed=source.seed)
+    junk = {query: tuple(whole.junk(query).tolist()) for query in whole.queries}
+    return judged.judged(pool, whole.items, whole.gallery, junk)
 
 
 def _hint(spec: Spec, folder: Path | None) -> str:

@@ -117,4 +117,5 @@ LAYOUTS: dict[str, Callable[[Path], RawDataset]] = {
     "subfolders": subfolders,
     "ukbench": instances.ukbench,
 }
-"""By the name that a `source` of the catalogue gives; `any` and `csv` take roles too."""
+"""By the name that a `source` of the catalogue gives; `any` and `csv` take roles too. One more,
+`judged`, is in `eval.data.datasets`: its images are those of another dataset."""

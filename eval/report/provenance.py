@@ -23,6 +23,6 @@ def provenance_section(result: Result) -> Section:
         ("measured", f"{result.n:,} times (n)"),
         *((name, str(value)) for name, value in machine.items()),
         ("packages", ", ".join(f"{name} {version}" for name, version in result.packages.items())),
-        ("run.json", f"schema {result.schema_version}, kind {result.kind}"),
+        (result.FILE, f"schema {result.schema_version}, kind {result.kind}"),
     ]
     return Section("Where it comes from", [Table(["", ""], rows)])

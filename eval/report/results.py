@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -73,6 +73,9 @@ class Mean(ResultPart):
 
 class Result(ResultPart):
     """The fields common to run.json of all commands. With the same seed, only times differ."""
+
+    FILE: ClassVar[str] = RUN
+    """The file that holds it."""
 
     weights: WeightsPart | None
     """None: no network was used, as with synthetic vectors."""
@@ -192,7 +195,7 @@ def write(
     folder = out / result.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN).unlink(missing_ok=True)
+        (folder / result.FILE).unlink(missing_ok=True)
         for name, frame in tables.items():
             frame.to_parquet(folder / name, index=False)
         for name, write_file in (files or {}).items():
@@ -200,11 +203,11 @@ def write(
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
         run = f"{result.model_dump_json(indent=2)}\n".encode()
-        contents = {RUN: run} | {name: (folder / name).read_bytes() for name in tables}
+        contents = {result.FILE: run} | {name: (folder / name).read_bytes() for name in tables}
         (folder / CHECKSUMS).write_text(
             "".join(f"{_digest(data)}  {name}\n" for name, data in contents.items()), "utf-8"
         )
-        with atomic_write(folder / RUN) as partial:
+        with atomic_write(folder / result.FILE) as partial:
             partial.write_bytes(run)
     except OSError as error:
         raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error

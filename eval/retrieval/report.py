@@ -74,6 +74,7 @@ PROTOCOLS = {
     "revisited": "queries search a gallery; junk is removed before scoring",
     "copy": "an edited copy searches for its original",
     "groups-of-four": "each image searches all others, three of which show the same",
+    "judged": "queries search a gallery; relevant: what a person judged relevant",
 }
 OVERLAPS = {
     "images": "CAUTION: this dataset shares images with ImageNet-1k, on which the usual weights"

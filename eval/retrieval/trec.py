@@ -3,22 +3,24 @@
     run.trec:   query Q0 image rank score tag
     qrels.trec: query 0 image relevance
 
-Fields are separated by blanks, so ids are percent-encoded (`escape_id`). The query itself and junk,
-which these tools know nothing of, are in neither file; nor are queries without a relevant image.
+Fields are separated by blanks, so ids are percent-encoded (`bogv.judgements.escape_id`). The query
+itself and junk, which these tools know nothing of, are in neither file; nor are queries without a
+relevant image.
 Format: https://github.com/usnistgov/trec_eval, README.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bogv.judgements import escape_id, unescape_id
 from eval.data.datasets import Dataset
+from eval.errors import WorkbenchError
 from eval.metrics import Relevance
 from eval.retrieval.scoring import JudgedRanking, drop_query_and_junk
 from eval.retrieval.search import Scores
@@ -91,22 +93,37 @@ def decreasing_steps(scores: Scores) -> NDArray[np.int32]:
     return lowered.astype(np.int32)
 
 
-def escape_id(name: str) -> str:
-    """An id without blanks, in ASCII: percent-encoded as in URLs (RFC 3986), of its UTF-8 bytes.
-
-    >>> escape_id("class 0/鞋 100%.jpg")
-    'class%200/%E9%9E%8B%20100%25.jpg'
-    """
-    return quote(name, safe="/!$&'()*+,;=:@", errors="surrogateescape")
+Rankings = Mapping[str, Sequence[str]]
+"""The ids of the images that each query found, best first, by the query's id."""
 
 
-def unescape_id(name: str) -> str:
-    """The id that `escape_id` escaped.
+def write_rankings(path: Path, rankings: Rankings, tag: str) -> None:
+    """Write rankings as a run file; its scores say nothing but the order. Raises OSError."""
+    name = escape_id(tag)
+    _write(
+        path,
+        (
+            f"{escape_id(query)} Q0 {escape_id(image)} {rank} {len(images) - rank} {name}\n"
+            for query, images in rankings.items()
+            for rank, image in enumerate(images, 1)
+        ),
+    )
 
-    >>> unescape_id("class%200/a.jpg")
-    'class 0/a.jpg'
-    """
-    return unquote(name, errors="surrogateescape")
+
+def read_rankings(path: Path) -> dict[str, list[str]]:
+    """The rankings of a run file, in the order that trec_eval gives them: by the score in float32,
+    of equals the last id first. Raises WorkbenchError."""
+    found: dict[str, list[tuple[np.float32, str]]] = {}
+    try:
+        for line in path.read_text("ascii").splitlines():
+            query, _, image, _, score, _ = line.split()
+            found.setdefault(query, []).append((np.float32(score), image))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(f"{path} is no TREC run that can be read: {error}.") from error
+    return {
+        unescape_id(query): [unescape_id(image) for _, image in sorted(scored, reverse=True)]
+        for query, scored in found.items()
+    }
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:

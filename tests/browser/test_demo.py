@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from bogv.judgements import PoolFolder
 from bogv.sources.samples import make_samples
+from tests.support.judging import write_pool
 from tests.support.running import running
 
 pytestmark = pytest.mark.browser
@@ -31,10 +33,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[str]:
-    with running(
-        tmp_path_factory.mktemp("server") / "data", BOGV_IMAGE_ROOTS=str(folder)
-    ) as server:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> PoolFolder:
+    """Four results to judge, in the server's data folder."""
+    data = tmp_path_factory.mktemp("server") / "data"
+    return write_pool(data / "judge" / "mine", {"q1": ["a", "b", "c"], "q2": ["a"]})
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path, pool: PoolFolder) -> Iterator[str]:
+    data = pool.path.parents[1]
+    with running(data, BOGV_IMAGE_ROOTS=str(folder), BOGV_JUDGE="1") as server:
         yield server.url
 
 
@@ -206,12 +214,46 @@ def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
 ) -> None:
     page = open_page(url, locale="zh-CN", viewport={"width": 390, "height": 844})
     says(page, "bogv-header", "网络未经训练")
-    assert page.get_by_role("tab").all_inner_texts() == ["搜索", "添加", "删除", "图库"]
+    assert page.get_by_role("tab").all_inner_texts() == ["搜索", "添加", "删除", "图库", "评判"]
     search_with(page, folder.parent / "broken.jpg")
     says(page, "search-status", "该文件不是可读取的图片")
-    for place in range(4):
+    for place in range(5):
         tab(page, place)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_results_are_judged_by_keys_and_it_goes_on_after_a_reload(
+    url: str, pool: PoolFolder, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(url, locale="en-GB")
+    tab(page, 4)
+    for done, key in enumerate(("1", "2", "x", "Control+3", "3")):
+        place = min(done, 2)
+        page.locator(f".bogv-judge[data-place='{place}'] img").first.wait_for()
+        says(page, "judge-status", f"{place} of 4 judged.")
+        page.keyboard.press(key)
+    says(page, "judge-status", "3 of 4 judged.")
+    assert pool.read_judgements() == {("q1", "a"): 2, ("q1", "b"): 1, ("q1", "c"): 0}
+    page.keyboard.press("Backspace")
+    says(page, "judge-status", "2 of 4 judged.")
+    page.reload()
+    tab(page, 4)
+    page.locator(".bogv-judge[data-place='2']").wait_for()
+    tab(page, 1)
+    field(page, "add-key").press("1")  # typed, not judged
+    tab(page, 4)
+    says(page, "judge-status", "2 of 4 judged.")
+    page.click("#judge-relevant")
+    page.locator(".bogv-judge[data-place='3']").wait_for()
+    page.keyboard.press("1")
+    says(page, "judge-status", "4 of 4 judged.")
+    assert page.locator(".bogv-judge").count() == 0
+    assert pool.read_judgements() == {
+        ("q1", "a"): 2,
+        ("q1", "b"): 1,
+        ("q1", "c"): 2,
+        ("q2", "a"): 2,
+    }
 
 
 def test_a_script_that_gets_into_the_page_does_not_run(

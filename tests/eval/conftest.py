@@ -11,6 +11,7 @@ import pytest
 
 from eval import __main__ as command_line
 from eval.ann import measure as ann_measure
+from eval.commands import judge as judge_command
 from eval.commands import run as run_command
 from eval.report import plots
 from tests.eval.support.ann import here
@@ -41,7 +42,8 @@ def folder(tmp_path: Path) -> Path:
 def isolated_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line with a data folder of its own and the fake embedder."""
     monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: fake_embedder())
+    for command in (run_command, judge_command):
+        monkeypatch.setattr(command, "load_embedder", lambda *_, **__: fake_embedder())
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from eval.metrics import (
     average_precision,
     average_precision_trapezoid,
     count_relevant,
+    graded_ndcg,
     hit_rate,
     judge,
     map_at_r,
@@ -312,3 +313,20 @@ def test_a_tie_with_the_last_place_counts_as_found() -> None:
     assert ann_recall_ties([0.9, 0.7 - 1e-7], exact) == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="2 were found"):
         ann_recall_ties([1, 1], [1])
+
+
+@given(judged(), places)
+def test_graded_ndcg_of_one_grade_is_ndcg(case: Judged, k: int) -> None:
+    ranking, total = case
+    ideal = [2] * total + [0] * 3
+    assert graded_ndcg(2 * ranking, ideal, k) == pytest.approx(ndcg(ranking, total, k))
+
+
+def test_graded_ndcg_rewards_the_higher_grade_and_its_rank() -> None:
+    ideal = [2, 1, 0]
+    assert graded_ndcg([2, 1, 0], ideal, 3) == 1.0
+    values = [graded_ndcg(gains, ideal, 2) for gains in ([2, 0], [1, 2], [1, 0], [0, 0], [])]
+    assert values == pytest.approx([2 / 2.63092975, 2.26185951 / 2.63092975, 1 / 2.63092975, 0, 0])
+    assert graded_ndcg([0, 0], [0, 0], 2) == 0.0
+    with pytest.raises(ValueError, match="at least 1"):
+        graded_ndcg([1], [1], 0)

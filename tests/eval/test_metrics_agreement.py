@@ -14,6 +14,7 @@ from eval.metrics import (
     average_precision,
     average_precision_trapezoid,
     count_relevant,
+    graded_ndcg,
     judge,
     ndcg,
     order,
@@ -85,6 +86,28 @@ def test_ranx_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     for their_name, our_name in names.items():
         mine = [scores[our_name] for scores in ours]
         np.testing.assert_allclose(mine, theirs[their_name], rtol=0, atol=1e-9, err_msg=our_name)
+
+
+def test_ranx_agrees_on_graded_relevance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    from ranx import evaluate
+
+    generator = np.random.default_rng(1)
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    ours: dict[int, list[float]] = {5: [], 30: []}
+    for query in range(50):
+        grades = generator.integers(0, 3, 20)
+        grades[0] = 2
+        ranked = generator.permutation(20)[:12]
+        qrels[f"{query:03}"] = {f"image{n}": int(grade) for n, grade in enumerate(grades)}
+        run[f"{query:03}"] = {f"image{n}": 1.0 - i / 100 for i, n in enumerate(ranked)}
+        for k, found in ours.items():
+            found.append(graded_ndcg(grades[ranked], grades, k))
+    names = [f"ndcg@{k}" for k in ours]
+    theirs = evaluate(qrels, run, names, return_mean=False)
+    for name, mine in zip(names, ours.values(), strict=True):
+        np.testing.assert_allclose(mine, theirs[name], rtol=0, atol=1e-9)
 
 
 def test_pytorch_metric_learning_agrees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from tests.support.running import ROOT
 BOGV: tuple[set[str], ...] = (
     {"__version__", "batching", "environment", "errors", "files", "redaction"},
     {"config", "records"},
-    {"imaging", "logs"},
+    {"imaging", "judgements", "logs"},
     {"embedding", "sources", "storage"},
     {"ingest"},
     {"service"},
@@ -30,7 +30,7 @@ EVAL: tuple[set[str], ...] = (
     {"data", "report", "harness", "rerank"},
     {"embedding", "ann", "latency", "speed", "scale"},
     {"retrieval"},
-    {"robustness", "history"},
+    {"robustness", "history", "judging"},
     {"selftest"},
     {"commands"},
     {"__main__"},

@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bogv.judgements import unescape_id
 from eval.data.datasets import load
+from eval.errors import WorkbenchError
 from eval.retrieval import measure as running
 from eval.retrieval.measure import RetrievalOutcome
-from eval.retrieval.trec import QRELS, TREC_RUN, decreasing_steps, escape_id, unescape_id
+from eval.retrieval.trec import (
+    QRELS,
+    TREC_RUN,
+    decreasing_steps,
+    read_rankings,
+    write_rankings,
+)
 from tests.eval.support.retrieval import first_is_junk, measured
 
 
@@ -112,16 +120,6 @@ def test_junk_is_in_neither_file(
     assert len(ranked[query]) == len(grades[query]) == 14
 
 
-@pytest.mark.parametrize(
-    "name", ["a b", "a%20b", "a\tb\nc", "鞋/é.jpg", "\udcff.jpg", "'\"|#?", "", "\u3000 \u2028"]
-)
-def test_an_escaped_id_is_one_word_of_ascii_and_comes_back(name: str) -> None:
-    escaped = escape_id(name)
-    assert escaped.isascii()
-    assert escaped.split() == ([escaped] if name else [])
-    assert unescape_id(escaped) == name
-
-
 def test_scores_that_float32_cannot_tell_apart_decrease_all_the_same() -> None:
     scores = np.array([1 + 1e-12, 1, 1, 0.999999995, 0.9, 0.5, 0, 0, 0, -0.5, -0.5])
     steps = decreasing_steps(scores)
@@ -129,3 +127,29 @@ def test_scores_that_float32_cannot_tell_apart_decrease_all_the_same() -> None:
     assert (np.diff(as_read) < 0).all()
     assert np.abs(as_read - scores).max() < 4 / (1 << 24)
     assert [np.float32(f"{value / (1 << 24):.9g}") for value in steps] == as_read.tolist()
+
+
+def test_written_rankings_are_read_again(tmp_path: Path) -> None:
+    rankings = {"a b": ["鞋", "b", "c%20"], "q": ["a b"]}
+    write_rankings(tmp_path / "run", rankings, "a tag")
+    assert read_rankings(tmp_path / "run") == rankings
+    assert read_run(tmp_path / "run") == {
+        "a%20b": ["%E9%9E%8B", "b", "c%2520"],
+        "q": ["a%20b"],
+    }
+
+
+def test_a_run_is_read_by_its_scores_and_ties_by_the_last_id(tmp_path: Path) -> None:
+    lines = [
+        *("q Q0 a 1 0.5 t", "q Q0 b 2 0.5 t", "q Q0 c 3 0.9 t"),
+        "q Q0 d 4 0.500000001 t",  # the same in float32
+    ]
+    (tmp_path / "run").write_text("\n".join(lines))
+    assert read_rankings(tmp_path / "run") == {"q": ["c", "d", "b", "a"]}
+
+
+@pytest.mark.parametrize("text", ["q Q0 a 1 0.5", "q Q0 a 1 high t", "q Q0 é 1 0.5 t"])
+def test_what_is_no_run_is_a_clear_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run").write_text(text, "utf-8")
+    with pytest.raises(WorkbenchError, match="no TREC run that can be read"):
+        read_rankings(tmp_path / "run")
