@@ -1,4 +1,7 @@
-"""torchvision's classification networks: `torchvision:NAME`, or `torchvision:NAME/WEIGHTS`."""
+"""torchvision's classification networks: `torchvision:NAME`, or `torchvision:NAME/WEIGHTS`.
+
+Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ def load(model: str, choice: WeightsChoice) -> Network:
     own = _own_weights(name, version)
     if choice.trained:
         _fetch_verified(own.url)
-    module = models.get_model(name, weights=own if choice.trained else None)
+    weights = own if choice.trained else None
+    module = models.get_model(name, weights=weights, **_arguments(name, own))
     choice.load(module)
     transform = own.transforms()
     layer = remove_classifier(module.eval(), blank_input(transform))
@@ -41,8 +45,17 @@ def _similar(name: str, names: list[str]) -> str:
 def _own_weights(name: str, version: str) -> Any:
     weights: Any = models.get_model_weights(name)
     if version and version not in weights.__members__:
-        raise WorkbenchError(f"there are no weights {version}; there are {', '.join(weights)}")
+        there = ", ".join(weights.__members__)
+        raise WorkbenchError(f"there are no weights {version}; there are {there}")
     return weights[version or "DEFAULT"]
+
+
+def _arguments(name: str, own: Any) -> dict[str, Any]:
+    """What torchvision sets with the weights: without them, too, a network has to fit the
+    pre-processing."""
+    if name.startswith("vit_"):
+        return {"image_size": own.meta["min_size"][0]}
+    return {"transform_input": True} if name in {"googlenet", "inception_v3"} else {}
 
 
 def _fetch_verified(url: str) -> None:

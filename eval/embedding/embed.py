@@ -58,8 +58,8 @@ class Embedded:
     canonical: str = ""
     """Of `eval.embedding.canonical`, taken before the first image was embedded."""
     absent: int = 0
-    """How many images can't be read; only vectors from a file do without. In place of their bytes,
-    `digests` has their ids."""
+    """How many images can't be read or are empty; only vectors from a file do without. In place of
+    their bytes, `digests` has their ids."""
 
 
 def embed(
@@ -114,10 +114,12 @@ def _look_up(dataset: Dataset, stored: StoredVectors) -> Embedded:
 
 
 def _digest_if_there(item: Item) -> str | None:
+    """None: it can't be read, or its file is empty, to keep its place in the dataset's list."""
     try:
-        return hashlib.sha256(item.read()).hexdigest()
+        data = item.read()
     except OSError:
         return None
+    return hashlib.sha256(data).hexdigest() if data else None
 
 
 @dataclass(frozen=True)

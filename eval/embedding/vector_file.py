@@ -88,7 +88,7 @@ def _naming(path: Path) -> Iterator[None]:
         *(WorkbenchError, OSError, ValueError, TypeError, KeyError, EOFError, MemoryError),
         *(zipfile.BadZipFile, pa.ArrowException, OverflowError, NotImplementedError),
     ) as error:
-        reason = str(error).strip("'\". ") or type(error).__name__
+        reason = str(error).strip(". ") or type(error).__name__
         raise WorkbenchError(f"The vectors {str(path)!r} can't be used: {reason}.") from error
 
 
@@ -103,20 +103,22 @@ def _read_npy(path: Path, ids: Path | None) -> _Content:
 
 def _load(path: Path) -> Array:
     try:
-        found = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
     except ValueError as error:
         # numpy says the same of a pickle and of a file that is none of its own.
         raise WorkbenchError(
             "it is damaged, no NumPy file, or holds Python objects, which are never unpickled"
         ) from error
     if not isinstance(found, np.ndarray):
-        found.close()
         raise WorkbenchError("it is an .npz file: name it so")
     return found
 
 
 def _read_npz(path: Path) -> _Content:
-    with np.load(path, allow_pickle=False) as found:
+    # numpy leaves a file open that is no archive, unless it is given the open file.
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             raise WorkbenchError("it is no .npz file")
         if missing := {"ids", "vectors"} - set(found.files):
