@@ -39,7 +39,7 @@ def load(model: str, choice: WeightsChoice) -> Network:
 
 def _similar(name: str, names: list[str]) -> str:
     near = get_close_matches(name, names, 3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _own_weights(name: str, version: str) -> Any:
