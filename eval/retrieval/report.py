@@ -372,7 +372,8 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
     blocks: list[Block] = [Table(["", run.dataset.id], rows), _sizes(outcome)]
     blocks += notes(outcome)
     if not outcome.duplicates:
-        blocks.append("No query is in the gallery under another id, by bytes or by pixels.")
+        pixels = "" if run.settings.backbone == VECTORS else " or by pixels"
+        blocks.append(f"No query is in the gallery under another id, by bytes{pixels}.")
     return Section("The dataset", [*blocks, OVERLAPS[run.dataset.overlaps_imagenet]])
 
 

@@ -67,6 +67,7 @@ def test_vectors_of_images_that_are_not_there_are_scored_without_pictures(
     assert run["weights"]["trained"] is None  # type: ignore[index]
     report = (folder / "report.md").read_text()
     assert "sizes of the images are not known" in report
+    assert "under another id, by bytes." in report
     assert "what network made them, and how trained, is not known" in report
 
 
