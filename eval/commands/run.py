@@ -16,6 +16,12 @@ from bogv.config import Engine, Settings
 from bogv.embedding.embedder import Embedder, load_embedder
 from bogv.embedding.weights import resolve
 from bogv.imaging.decoder import Decoder
+from eval.commands.backbones import (
+    BackboneOption,
+    OtherNetwork,
+    VectorsIdsOption,
+    VectorsOption,
+)
 from eval.commands.shared import (
     Json,
     Out,
@@ -29,7 +35,9 @@ from eval.commands.shared import (
 )
 from eval.embedding.fitting import SPLITS
 from eval.embedding.settings import (
+    OWN_BACKBONE,
     POST_PATTERN,
+    VECTORS,
     Crop,
     EmbeddingSettings,
     Pooling,
@@ -107,6 +115,9 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     weights: WeightsOption = "auto",
     engine: Annotated[Engine, typer.Option(help="Inference engine.")] = "auto",
     precision: PrecisionOption = "auto",
+    backbone: BackboneOption = OWN_BACKBONE,
+    vectors: VectorsOption = None,
+    vectors_ids: VectorsIdsOption = None,
     pooling: PoolingOption = "gap",
     size: SizeOption = 224,
     crop: CropOption = "center",
@@ -132,6 +143,8 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 
     Interrupted, it goes on from where it was: what is embedded is kept.
     """
+    given = {"weights": weights, "engine": engine, "precision": precision}
+    other = OtherNetwork.of(backbone, vectors, vectors_ids, given)
     fitted, fit_on_root = _parse_fit_on(fit_on)
     options = RetrievalOptions(
         dataset=dataset,
@@ -139,6 +152,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         ks=parse_ks(k),
         backend=backend,
         settings=_settings(
+            backbone=OWN_BACKBONE if other is None else other.name,
             pooling=pooling,
             size=size,
             crop=crop,
@@ -161,7 +175,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         network = network_of(variant)
         return load_embedder(chosen, engine, settings.cache_dir, precision, network)
 
-    outcome, folder = _measure_and_write(options, load, out, cache, embeddings)
+    outcome, folder = _measure_and_write(options, load, other, out, cache, embeddings)
     if as_json:
         print_json(outcome.run.model_dump(mode="json"))
     else:
@@ -171,6 +185,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
 def _measure_and_write(
     options: RetrievalOptions,
     load: Callable[[Settings, EmbeddingSettings], Embedder],
+    other: OtherNetwork | None,
     out: Path,
     cache: Path | None,
     embeddings: bool,
@@ -180,7 +195,7 @@ def _measure_and_write(
         load_faiss_for_one_thread()
     settings = Settings()
     load_variant = partial(load, settings)
-    embedder = load_variant(options.settings)
+    embedder = load_variant(options.settings) if other is None else other.load()
     if not embedder.weights.is_trained:
         print(UNTRAINED_NOTE, file=sys.stderr)
     decoder = Decoder(settings.max_upload, settings.max_pixels)
@@ -255,7 +270,11 @@ def _print_outcome(outcome: RetrievalOutcome, folder: Path) -> None:
     print(f"Search:   {run.backend}, ranking {deep}; engine {run.engine}")
     for note in filter(None, (fit_note(run), rerank_note(run))):
         print(note)
-    print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache\n")
+    for name, value in run.network.items():
+        print(f"Network:  {name}: {value}")
+    if run.settings.backbone != VECTORS:
+        print(f"Embedded: {outcome.new:,} now, {counts.images - outcome.new:,} from the cache")
+    print()
     print(f"{'metric':30} {'value':>8}  {'95% interval':16}  at chance")
     for name, mean in run.metrics.items():
         level = f"{run.chance[name]:.4f}" if name in run.chance else ""

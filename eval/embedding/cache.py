@@ -37,8 +37,9 @@ class Embedding:
 class Cache:
     """Embeddings on disk, by the SHA-256 of the bytes. Raises WorkbenchError for a broken file."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, dimension: int = DIMENSION) -> None:
         """name: has to differ wherever the same bytes may have another embedding."""
+        self._bytes = 4 * dimension
         self.path = folder / (re.sub(r"[^\w.-]+", "-", name) + ".sqlite")
         self.damaged = 0
         """How many rows were found damaged."""
@@ -68,7 +69,7 @@ class Cache:
         query = f"SELECT * FROM embeddings WHERE sha256 IN ({marks})"  # noqa: S608
         with self._translating_errors():
             rows = self._database.execute(query, list(digests)).fetchall()
-        sound = [row for row in rows if _is_sound(*row)]
+        sound = [row for row in rows if _is_sound(*row, length=self._bytes)]
         self.damaged += len(rows) - len(sound)
         return {
             digest: Embedding(np.frombuffer(vector, "<f4"), pixels)
@@ -101,11 +102,11 @@ def _checksum(digest: str, vector: bytes, pixels: str) -> int:
     return zlib.crc32(vector, zlib.crc32(f"{digest} {pixels}".encode()))
 
 
-def _is_sound(digest: str, vector: Any, pixels: Any, checksum: Any) -> bool:
+def _is_sound(digest: str, vector: Any, pixels: Any, checksum: Any, *, length: int) -> bool:
     """Whether a row is what `put` wrote. SQLite columns hold values of any type."""
     return (
         isinstance(vector, bytes)
         and isinstance(pixels, str)
-        and len(vector) == 4 * DIMENSION
+        and len(vector) == length
         and checksum == _checksum(digest, vector, pixels)
     )

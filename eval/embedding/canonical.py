@@ -18,8 +18,9 @@ import numpy as np
 
 from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
-from bogv.records import Pixels, Vectors
-from eval.embedding.settings import EmbeddingSettings, prepare_input
+from bogv.records import Vectors
+from eval.embedding.backbone import Inputs, prepare
+from eval.embedding.settings import EmbeddingSettings
 from eval.errors import WorkbenchError
 
 IMAGES = Path(__file__).parent / "canonical"
@@ -50,7 +51,9 @@ def canonical_hash(
     unlimited = copy(decoder)
     unlimited.max_bytes = max(decoder.max_bytes, *map(len, files))
     unlimited.max_pixels = max(decoder.max_pixels, LARGEST)
-    pixels = np.stack([prepare_input(data, unlimited, settings, mirror=mirror) for data in files])
+    pixels = np.stack(
+        [prepare(embedder, data, unlimited, settings, mirror=mirror) for data in files]
+    )
     vectors = embedder.embed(pixels)
     if not np.isfinite(vectors).all():
         raise WorkbenchError(
@@ -60,8 +63,8 @@ def canonical_hash(
     return hashlib.sha256(hash_pixels(pixels).encode() + _round(vectors)).hexdigest()[:12]
 
 
-def hash_pixels(pixels: Pixels) -> str:
-    """32 hex digits. pixels: uint8 of any shape."""
+def hash_pixels(pixels: Inputs) -> str:
+    """32 hex digits. pixels: numbers of any shape."""
     return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
 
 

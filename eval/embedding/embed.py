@@ -22,16 +22,17 @@ import numpy as np
 from tqdm import tqdm
 
 from bogv.embedding.embedder import Embedder
-from bogv.embedding.weights import DIMENSION
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
-from bogv.records import Pixels, Vectors
+from bogv.records import Vectors
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item
+from eval.embedding.backbone import Inputs, dimension_of, prepare
 from eval.embedding.cache import Cache, Embedding
 from eval.embedding.canonical import canonical_hash, hash_pixels
-from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings, prepare_input
+from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.embedding.stored import StoredVectors
 from eval.report.machine import embedding_packages
 from eval.report.results import short_hash
 from eval.vectors import normalise
@@ -56,11 +57,14 @@ class Embedded:
     """Hash of what the network sees of each image: equal for the same picture as PNG and WebP."""
     canonical: str = ""
     """Of `eval.embedding.canonical`, taken before the first image was embedded."""
+    absent: int = 0
+    """How many images can't be read or are empty; only vectors from a file do without. In place of
+    their bytes, `digests` has their ids."""
 
 
 def embed(
     dataset: Dataset,
-    embedder: Embedder,
+    embedder: Embedder | StoredVectors,
     decoder: Decoder,
     cache: Path,
     *,
@@ -72,10 +76,13 @@ def embed(
 
     embedder: of the variant's network. load: loads that of another size, for the scales; None: this
     one takes inputs of any size. The variant's `post` is left to `eval.embedding.projection`.
+    Vectors from a file are taken as they are; nothing is embedded.
 
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
+    if isinstance(embedder, StoredVectors):
+        return _look_up(dataset, embedder)
     mirrors = (False, True) if settings.tta == "flip" else (False,)
     views = [
         _View(each, decoder, scaled, mirror)
@@ -92,6 +99,27 @@ def embed(
         vectors = normalise(total).astype(np.float32)
     new = fresh.union(*(more for *_, more in others))
     return Embedded(vectors, digests, len(new), pixels, canonical)
+
+
+def _look_up(dataset: Dataset, stored: StoredVectors) -> Embedded:
+    names = [item.id for item in dataset.items]
+    vectors = stored.select(names, is_sample=dataset.sample is not None)
+    with ThreadPoolExecutor(cpu_count() or 1) as threads:
+        found = list(threads.map(_digest_if_there, dataset.items))
+    digests = [
+        digest or hashlib.sha256(f"absent: {name}".encode()).hexdigest()
+        for name, digest in zip(names, found, strict=True)
+    ]
+    return Embedded(vectors, digests, pixels=digests, absent=found.count(None))
+
+
+def _digest_if_there(item: Item) -> str | None:
+    """None: it can't be read, or its file is empty, to keep its place in the dataset's list."""
+    try:
+        data = item.read()
+    except OSError:
+        return None
+    return hashlib.sha256(data).hexdigest() if data else None
 
 
 @dataclass(frozen=True)
@@ -113,7 +141,7 @@ class _View:
             "mirror" if self.mirror else "",
             short_hash([self.canonical, embedding_packages()]),
         ]
-        return Cache(folder, "-".join(filter(None, parts)))
+        return Cache(folder, "-".join(filter(None, parts)), dimension_of(self.embedder))
 
 
 def _embed_view(
@@ -122,7 +150,7 @@ def _embed_view(
     """(n, dimension) float32, the items' digests, the hashes of their pixels, and which of the
     digests had to be embedded."""
     items = dataset.items
-    vectors = np.empty((len(items), DIMENSION), np.float32)
+    vectors = np.empty((len(items), dimension_of(view.embedder)), np.float32)
     digests: list[str] = []
     pixels: list[str] = []
     new: set[str] = set()
@@ -193,14 +221,13 @@ class _BatchEmbedder:
         with self._naming_item(item):
             return item.read()
 
-    def _decode(self, image: tuple[Item, bytes]) -> Pixels:
-        item, data = image
+    def _decode(self, image: tuple[Item, bytes]) -> Inputs:
+        (item, data), view = image, self.view
         with self._naming_item(item):
-            view = self.view
-            return prepare_input(data, view.decoder, view.settings, mirror=view.mirror)
+            return prepare(view.embedder, data, view.decoder, view.settings, mirror=view.mirror)
 
-    def _embed(self, pixels: Pixels) -> Vectors:
-        """(n, size, size, 3) uint8 -> (n, dimension) float32.
+    def _embed(self, pixels: Inputs) -> Vectors:
+        """(n, ...), inputs of the network -> (n, dimension) float32.
 
         OpenVINO has one model for a single image and one for more, whose last bits may differ: a
         lone image goes in twice, so that a run that was interrupted gives what any other gives.

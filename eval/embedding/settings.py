@@ -34,6 +34,10 @@ Tta = Literal["none", "flip"]
 POST_PATTERN = r"^(none|(pca|whiten):[1-9][0-9]{0,3})$"
 Post = Annotated[str, Field(pattern=POST_PATTERN)]
 FitOn = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(:(queries|gallery))?$")]
+OWN_BACKBONE, VECTORS = "bogv", "vectors"
+BackboneName = Annotated[
+    str, Field(pattern=rf"^({OWN_BACKBONE}|{VECTORS}|(torchvision|timm|open_clip):[!-~]+)$")
+]
 
 PADDING = tuple(round(channel) for channel in MEAN)
 """ImageNet's mean colour, (124, 116, 104): next to nothing once the network has taken it off."""
@@ -48,6 +52,9 @@ class EmbeddingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    backbone: BackboneName = OWN_BACKBONE
+    """bogv's own network; `<library>:<model>`, another one with its own pre-processing; or
+    `vectors`, a file of them (`eval.embedding.vector_file`)."""
     pooling: Pooling = "gap"
     """Of the last feature map over positions: mean, generalised mean (p = 3), or maximum."""
     size: InputSize = 224
@@ -83,6 +90,23 @@ class EmbeddingSettings(BaseModel):
             raise ValueError(f"--fit-on {self.fit_on} needs --post: nothing is fitted without.")
         return self
 
+    @model_validator(mode="after")
+    def _check_backbone(self) -> EmbeddingSettings:
+        if self.backbone == OWN_BACKBONE:
+            return self
+        unusable = ["pooling", "size", "crop", "scales"]
+        if self.backbone == VECTORS:
+            unusable += ["tta", "fit_on"]
+        if wrong := [name for name in unusable if self._changed(name)]:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in wrong)
+            why = (
+                "the images are not embedded again"
+                if self.backbone == VECTORS
+                else f"{self.backbone} has a pre-processing and a pooling of its own"
+            )
+            raise ValueError(f"{options} can't be used: {why}.")
+        return self
+
     def at_scales(self) -> list[EmbeddingSettings]:
         """These settings at each of the scales: at a size of its own, which is cached as such."""
         sizes = [round(self.size * scale / 32) * 32 for scale in self.scales]
@@ -96,7 +120,7 @@ class EmbeddingSettings(BaseModel):
     @property
     def view(self) -> str:
         """A name for the settings that affect an unmirrored image's embedding: `gem-448-squash`."""
-        return "-".join(self._changed("pooling", "size", "crop"))
+        return "-".join([*self._backbone_tag(), *self._changed("pooling", "size", "crop")])
 
     @property
     def tag(self) -> str:
@@ -105,7 +129,8 @@ class EmbeddingSettings(BaseModel):
         method = [re.sub("[:,]", "-", text) for text in self._changed("rerank")]
         before, after = self._changed("pooling", "size", "crop"), self._changed("tta", "post")
         fitted = [f"on-{text.replace(':', '-')}" for text in self._changed("fit_on")]
-        return re.sub("[:=]", "", "-".join([*before, *scales, *after, *fitted, *method]))
+        parts = [*self._backbone_tag(), *before, *scales, *after, *fitted, *method]
+        return re.sub("[:=]", "", "-".join(parts))
 
     @property
     def text(self) -> str:
@@ -114,13 +139,17 @@ class EmbeddingSettings(BaseModel):
         scales = f" at scales {self._scales(', ')}" if self._changed("scales") else ""
         fitted = f" fitted on {self.fit_on}" if self._changed("fit_on") else ""
         method = f", re-ranking {self.rerank}" if self._changed("rerank") else ""
-        return (
-            f"{self.pooling}, {self.size} px{scales}, {self.crop}, tta {self.tta},"
-            f" post {self.post}{fitted}{method}{own}"
-        )
+        before = {
+            OWN_BACKBONE: f"{self.pooling}, {self.size} px{scales}, {self.crop}, tta {self.tta}",
+            VECTORS: "vectors from a file",
+        }.get(self.backbone, f"{self.backbone}, its own pre-processing, tta {self.tta}")
+        return f"{before}, post {self.post}{fitted}{method}{own}"
 
     def _scales(self, separator: str) -> str:
         return separator.join(f"{scale:g}" for scale in self.scales)
+
+    def _backbone_tag(self) -> list[str]:
+        return [re.sub(r"[^\w.-]+", "-", name) for name in self._changed("backbone")]
 
     def _changed(self, *names: str) -> list[str]:
         own = EmbeddingSettings.model_fields

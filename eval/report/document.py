@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 MARKDOWN, HTML, FIGURES = "report.md", "report.html", "figures"
-WARNINGS = ("UNTRAINED", "DUPLICATES", "CLASSES", "CAUTION")
+WARNINGS = ("UNTRAINED", "DUPLICATES", "CLASSES", "CAUTION", "IMAGES")
 """A paragraph that begins with one of these is shown as a warning."""
 
 

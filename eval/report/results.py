@@ -34,6 +34,9 @@ PER_QUERY = "per_query.parquet"
 """The table with one row per query."""
 UPPER = {"ns": 4.0}
 """Upper bounds of metrics where these are not 1."""
+UNKNOWN = "unknown"
+"""The name of weights that made vectors which came in a file that doesn't say more."""
+UNKNOWN_NOTE = "The vectors came in a file: what network made them, and how trained, is not known."
 UNTRAINED_NOTE = (
     "UNTRAINED weights: the network finds only near-duplicates and similar colours. These figures"
     " say nothing about the quality of trained weights."
@@ -54,9 +57,10 @@ class WeightsPart(ResultPart):
 
     name: str
     fingerprint: str
-    trained: bool
+    trained: bool | None
+    """None: not known, of vectors from a file."""
     note: str | None
-    """A warning if the weights are untrained."""
+    """A warning unless the weights are trained."""
 
 
 class Mean(ResultPart):
@@ -152,19 +156,19 @@ def percentile_text(mean: Mean, digits: int = 1, unit: str = "") -> str:
 
 
 def weights_lead(weights: WeightsPart) -> list[str]:
-    """The first lines of a report: the weights, and a warning if they are untrained."""
+    """The first lines of a report: the weights, and a warning unless they are trained."""
     lead = f"Weights: {weights_text(weights)}, fingerprint {weights.fingerprint}."
     return [lead, weights.note] if weights.note else [lead]
 
 
 def weights_part(name: str, fingerprint: str) -> WeightsPart:
     """The weights as in a result. name: of `bogv.embedding.weights.Weights`."""
-    trained = name != UNTRAINED
+    notes = {UNTRAINED: UNTRAINED_NOTE, UNKNOWN: UNKNOWN_NOTE}
     return WeightsPart(
         name=name,
         fingerprint=fingerprint,
-        trained=trained,
-        note=None if trained else UNTRAINED_NOTE,
+        trained=None if name == UNKNOWN else name != UNTRAINED,
+        note=notes.get(name),
     )
 
 
@@ -172,7 +176,7 @@ def weights_text(weights: WeightsPart | None) -> str:
     """The weights' name; in capitals if they are untrained."""
     if weights is None:
         return "none"
-    return weights.name if weights.trained else weights.name.upper()
+    return weights.name.upper() if weights.trained is False else weights.name
 
 
 def short_hash(identity: Any) -> str:

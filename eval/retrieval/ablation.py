@@ -19,7 +19,8 @@ from bogv.records import Vectors
 from bogv.service import MAX_LIMIT
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset, draw_sample
-from eval.embedding.settings import EmbeddingSettings
+from eval.embedding.settings import OWN_BACKBONE, EmbeddingSettings
+from eval.embedding.stored import StoredVectors
 from eval.report.results import UPPER
 from eval.retrieval.ablation_result import Ablation, AblationStep, MetricLoss, StepMetric, StepName
 from eval.retrieval.rest_path import rank_over_rest
@@ -50,7 +51,7 @@ class AblationInput:
     projected: Vectors
     """(n, dimension) float32, after PCA; equal to `vectors` without PCA."""
     settings: EmbeddingSettings
-    embedder: Embedder
+    embedder: Embedder | StoredVectors
     decoder: Decoder
     ks: Sequence[int]
     query_results: Sequence[QueryResult] | None
@@ -83,7 +84,9 @@ def measure_ablation(run: AblationInput, sample: AblationSample) -> Ablation:
     left_out: dict[StepName, str] = {}
     if run.settings.rerank != "none":
         left_out["rerank"] = "every step here is before it; compare the metrics with another run's."
-    if not run.settings.is_own:
+    if run.settings.backbone != OWN_BACKBONE:
+        left_out["rest"] = "the service has bogv's own network only."
+    elif not run.settings.is_own:
         left_out["rest"] = "the service supports bogv's own settings only."
     else:
         try:
@@ -105,6 +108,7 @@ def _add_rest_steps(steps: _Steps, sampled: Dataset, sample: AblationSample) -> 
         rankings = _rank_by_index(run, sampled, vectors)
         what = f"Milvus' index, on a sample of {len(part.items):,} images"
         steps.restart("milvus_sample", what, sampled, rankings)
+    assert isinstance(run.embedder, Embedder)  # noqa: S101 - others have settings of their own
     rankings = rank_over_rest(sampled, run.embedder, run.decoder, progress=run.progress)
     steps.add("rest", "the REST path", sampled, rankings)
 

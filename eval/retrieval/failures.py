@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import Dataset
 from eval.data.items import Item
@@ -55,17 +56,25 @@ class Pictures:
 
     items: dict[str, Item]
     decoder: Decoder
+    optional: bool = False
+    """Whether an image that can't be read is a grey tile, and no error."""
 
     @classmethod
-    def of(cls, dataset: Dataset, decoder: Decoder) -> Pictures:
+    def of(cls, dataset: Dataset, decoder: Decoder, *, optional: bool = False) -> Pictures:
         """All images of a dataset, by their ids."""
-        return cls({item.id: item for item in dataset.items}, decoder)
+        return cls({item.id: item for item in dataset.items}, decoder, optional)
 
     def tile(self, name: str, rank: str, mark: str) -> Tile:
         """An image as a tile. Raises OSError and bogv's errors where it can't be read."""
         item = self.items[name]
         caption = " · ".join(part for part in (item.label, rank, name) if part)
-        return Tile(make_tile_image(item.read(), self.decoder), caption, mark)
+        try:
+            image = make_tile_image(item.read(), self.decoder)
+        except (OSError, BogvError):
+            if not self.optional:
+                raise
+            image = _jpeg(Image.new("RGB", (SIDE, SIDE), "lightgrey"))
+        return Tile(image, caption, mark)
 
 
 def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
@@ -80,6 +89,10 @@ def make_tile_image(data: bytes, decoder: Decoder) -> bytes:
         size = image.width * times, image.height * times
         image = image.resize(size, Image.Resampling.NEAREST)
     image.thumbnail((SIDE, SIDE))
+    return _jpeg(image)
+
+
+def _jpeg(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80, optimize=True)
     return out.getvalue()

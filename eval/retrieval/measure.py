@@ -19,10 +19,12 @@ from bogv.records import Vectors
 from eval.data.catalogue import DatasetError, Spec
 from eval.data.datasets import Dataset, dataset_digest, load
 from eval.data.naming import label_note, printable
+from eval.embedding.backbone import Backbone
 from eval.embedding.embed import Embedded, embed
 from eval.embedding.fitting import FittedOn, FittingSet
 from eval.embedding.projection import project
 from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.embedding.stored import StoredVectors, absence_note
 from eval.errors import WorkbenchError
 from eval.harness.stopwatch import Stopwatch
 from eval.report.machine import Environment, describe_environment
@@ -94,11 +96,13 @@ class RetrievalOutcome:
     """Ids of the gallery's images that the network can't tell apart, by picture."""
     new: int
     """How many images had to be embedded; the others were in the cache."""
+    absent: int = 0
+    """How many images can't be read; only with vectors from a file."""
 
 
 def measure(
     options: RetrievalOptions,
-    embedder: Embedder,
+    embedder: Embedder | StoredVectors,
     decoder: Decoder,
     cache: Path,
     load_variant: Callable[[EmbeddingSettings], Embedder] | None = None,
@@ -175,6 +179,7 @@ def measure(
         duplicates=found.leaks,
         gallery_copies=found.copies,
         new=embedded.new,
+        absent=embedded.absent,
     )
 
 
@@ -201,7 +206,7 @@ class _Found:
 
 
 def _measure_ablation(
-    options: RetrievalOptions, found: _Found, embedder: Embedder, decoder: Decoder
+    options: RetrievalOptions, found: _Found, embedder: Embedder | StoredVectors, decoder: Decoder
 ) -> Ablation | None:
     if options.ablation is None:
         return None
@@ -223,7 +228,7 @@ def _measure_ablation(
 def _run(
     options: RetrievalOptions,
     found: _Found,
-    embedder: Embedder,
+    embedder: Embedder | StoredVectors,
     ablation: Ablation | None,
     environment: Environment,
     seconds: dict[str, float | None],
@@ -239,6 +244,7 @@ def _run(
         engine=embedder.engine,
         canonical=found.embedded.canonical,
         settings=options.settings,
+        network=embedder.description if isinstance(embedder, Backbone | StoredVectors) else {},
         fitted_on=found.fitted_on,
         rerank_bytes_per_vector=found.rerank_bytes,
         backend=options.backend,
@@ -293,6 +299,7 @@ def check_answerable(dataset: Dataset) -> None:
 def notes(outcome: RetrievalOutcome) -> list[str]:
     """What has to be known before a figure is believed."""
     found = (
+        absence_note(outcome.absent, len(outcome.dataset.items)),
         leak_note(outcome.duplicates, outcome.gallery_copies),
         label_note(outcome.dataset.items),
     )

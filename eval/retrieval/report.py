@@ -9,7 +9,8 @@ import pandas as pd
 
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import Dataset, UnitName
-from eval.data.sizes import PERCENTS, SizeDistribution, measure_sizes
+from eval.data.sizes import PERCENTS, measure_sizes
+from eval.embedding.settings import VECTORS
 from eval.report.document import Block, Report, Section, Table, markdown
 from eval.report.provenance import provenance_section
 from eval.report.results import PER_QUERY, interval_text, weights_lead
@@ -112,7 +113,8 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
     Raises OSError and bogv's errors for an image that can't be read any more.
     """
     run, queries = outcome.run, query_table(outcome.query_results)
-    pictures = Pictures.of(outcome.dataset, decoder)
+    optional = run.settings.backbone == VECTORS
+    pictures = Pictures.of(outcome.dataset, decoder, optional=optional)
     sections = [
         _metrics(run),
         None if run.losses is None else Section("Loss account", [ablation_table(run.losses)]),
@@ -123,6 +125,7 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
         _similarities(run, outcome.similarities),
         _failures(queries, pictures),
         _dataset(outcome),
+        _network(run),
         provenance_section(run),
     ]
     report = Report(
@@ -347,7 +350,7 @@ def _failures(queries: pd.DataFrame, pictures: Pictures) -> Section:
 def _dataset(outcome: RetrievalOutcome) -> Section:
     """The dataset card."""
     run, spec = outcome.run, outcome.dataset.spec
-    counts, sizes = run.counts, measure_sizes(outcome.dataset.items)
+    counts = run.counts
     rows = [
         ["name", spec.name],
         ["source", spec.homepage or (str(outcome.dataset.root) if outcome.dataset.root else "–")],
@@ -367,14 +370,21 @@ def _dataset(outcome: RetrievalOutcome) -> Section:
         ["digest", run.dataset.digest],
         ["canonical embedding", run.canonical],
     ]
-    blocks: list[Block] = [Table(["", run.dataset.id], rows), _size_table(sizes)]
+    blocks: list[Block] = [Table(["", run.dataset.id], rows), _sizes(outcome)]
     blocks += notes(outcome)
     if not outcome.duplicates:
-        blocks.append("No query is in the gallery under another id, by bytes or by pixels.")
+        pixels = "" if run.settings.backbone == VECTORS else " or by pixels"
+        blocks.append(f"No query is in the gallery under another id, by bytes{pixels}.")
     return Section("The dataset", [*blocks, OVERLAPS[run.dataset.overlaps_imagenet]])
 
 
-def _size_table(sizes: SizeDistribution) -> Table:
+def _sizes(outcome: RetrievalOutcome) -> Block:
+    try:
+        sizes = measure_sizes(outcome.dataset.items)
+    except OSError:
+        if outcome.run.settings.backbone != VECTORS:
+            raise
+        return "The sizes of the images are not known: not all of them can be read."
     names = {0: "smallest", 50: "median", 100: "largest"}
     columns = [names.get(percent, f"{percent}%") for percent in PERCENTS]
     rows = [
@@ -382,3 +392,9 @@ def _size_table(sizes: SizeDistribution) -> Table:
         for name, values in (("pixels", sizes.pixels), ("bytes", sizes.bytes))
     ]
     return Table(["size of the images", *columns], rows, "Percentiles; pixels: width × height.")
+
+
+def _network(run: Run) -> Section | None:
+    """What made the embeddings, where it wasn't bogv's own network."""
+    rows = [[name, value] for name, value in run.network.items()]
+    return Section("What made the embeddings", [Table(["", ""], rows)]) if rows else None

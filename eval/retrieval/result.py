@@ -83,6 +83,9 @@ class Run(Result):
     """Hash of four images' pixels and embeddings (`eval.embedding.canonical`): equal if decoder and
     network do the same."""
     settings: EmbeddingSettings = OWN_SETTINGS
+    network: dict[str, str] = Field(default_factory=dict)
+    """Of another network than bogv's: its layer, pre-processing and package; of a file of vectors:
+    its SHA-256 and what it says of itself. Empty: bogv's own."""
     fitted_on: FittedOn | None = None
     """What PCA was fitted on; None: on the gallery itself, or there is none."""
     rerank_bytes_per_vector: float | None = None

@@ -29,7 +29,7 @@ EVAL: tuple[set[str], ...] = (
     {"chance", "errors", "metrics", "statistics", "vectors"},
     {"data", "report", "harness", "rerank"},
     {"embedding", "ann", "latency", "speed", "scale"},
-    {"retrieval"},
+    {"backbones", "retrieval"},
     {"robustness", "history", "judging"},
     {"selftest"},
     {"commands"},

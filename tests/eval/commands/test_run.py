@@ -64,6 +64,7 @@ def test_a_folder_is_measured_and_written(
     parts = {"load", "embed", "embed_per_new_image", "search_and_score", "losses"}
     assert set(run["seconds"]) == parts
     assert run["settings"] == {
+        "backbone": "bogv",
         "pooling": "gap",
         "size": 224,
         "scales": [1.0],

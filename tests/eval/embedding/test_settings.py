@@ -160,3 +160,31 @@ def test_scales_that_give_no_inputs_of_their_own_are_refused(scales: Any) -> Non
 def test_a_post_that_means_nothing_is_refused(post: str) -> None:
     with pytest.raises(ValidationError):
         EmbeddingSettings(post=post)
+
+
+def test_another_network_has_a_name_in_all_that_tells_runs_apart() -> None:
+    other = EmbeddingSettings(backbone="open_clip:ViT-B-32/laion", tta="flip", post="pca:4")
+    assert other.view == "open_clip-ViT-B-32-laion"
+    assert other.tag == "open_clip-ViT-B-32-laion-flip-pca4"
+    assert other.text == "open_clip:ViT-B-32/laion, its own pre-processing, tta flip, post pca:4"
+    assert not other.is_own
+    stored = EmbeddingSettings(backbone="vectors", rerank="aqe")
+    assert stored.text.startswith("vectors from a file, post none, re-ranking aqe:")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "more"),
+    [
+        ("timm:x", {"pooling": "gem"}),
+        ("timm:x", {"size": 448}),
+        ("timm:x", {"crop": "pad"}),
+        ("timm:x", {"scales": (1, 1.4142)}),
+        ("vectors", {"tta": "flip"}),
+        ("vectors", {"post": "pca:2", "fit_on": "digits"}),
+    ],
+)
+def test_settings_of_bogvs_own_network_are_refused_with_another(
+    backbone: str, more: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match="can't be used"):
+        EmbeddingSettings(backbone=backbone, **more)
