@@ -87,7 +87,7 @@ def test_a_damaged_index_is_detected(tmp_path: Path) -> None:
     search.close()
     # A copy, because Milvus Lite may still have the closed folder's index in memory.
     copy = shutil.copytree(tmp_path / "sound", tmp_path / "damaged")
-    [path] = copy.rglob("*.idx")
+    [path] = copy.rglob("images_fake0000/**/*.idx")
     index = faiss.read_index(str(path))
     vectors = index.reconstruct_n(0, index.ntotal)
     index.reset()
