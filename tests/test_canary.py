@@ -121,6 +121,24 @@ def test_a_lost_row_is_missed_even_if_its_duplicate_is_found(
     assert result.missed == (lost,)
 
 
+def test_an_image_whose_hash_is_lost_is_missed(search: ImageSearch) -> None:
+    lost, _ = (search.add(png(seed)).id or 0 for seed in (1, 2))
+    search._store.copies.delete([lost])
+    result = check(search)
+    assert result is not None
+    assert result.missed == (lost,)
+
+
+def test_a_hash_that_is_yet_to_be_written_is_not_missed(search: ImageSearch) -> None:
+    lost = search.add(png(1)).id or 0
+    search._store.copies.delete([lost])
+    search.backfill.count_missing()
+    result = check(search)
+    search.backfill.run(threading.Event())
+    assert result is not None
+    assert result.missed == ()
+
+
 def test_an_image_deleted_during_the_check_is_not_missed(
     search: ImageSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
