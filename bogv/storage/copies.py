@@ -26,7 +26,7 @@ MAX_MATCHES = 64  # of one orientation
 _FIRST_MATCHES = 4  # most images have no copy, and in Milvus Lite a hit takes as long as 1,000 rows
 
 INDEX = Index("FLAT")
-"""Exact, so no copy is missed; the index HNSW misses some beyond 60 bits."""
+"""Exact. HNSW (M 16, ef 64) missed 3 in 100 at 45 bits and 12 at 60, among 20,000 random hashes."""
 
 
 class CopyStore(Collection):
