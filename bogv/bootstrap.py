@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 60.0  # after which hashing goes on that the database or the disk has stopped
 SWEEP_SECONDS = 3600.0  # by then, any running server has written the row of its thumbnail
 
 
@@ -92,8 +93,8 @@ def open_sources(settings: Settings) -> Sources:
 def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """Make the app: the REST API at /api and the demo at /. It closes `search` on shutdown.
 
-    At startup, two threads import the images in IMAGE_INC_PATH and remove the thumbnails that a
-    crash has left without rows.
+    At startup, two threads import the images in IMAGE_INC_PATH, and mend the gallery: they remove
+    what a crash has left without rows, and hash the images that an older version has added.
     """
     from fastapi import FastAPI
 
@@ -117,7 +118,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
         stop = threading.Event()
         threads = [
             threading.Thread(target=_import_at_start, args=(settings, search, stop)),
-            threading.Thread(target=_sweep_at_start, args=(settings, search, stop)),
+            threading.Thread(target=_mend_at_start, args=(settings, search, stop)),
         ]
         for thread in threads:
             thread.start()
@@ -207,17 +208,31 @@ def _open_store(settings: Settings) -> MilvusStore:
     )
 
 
-def _sweep_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
-    """Sweep, and repeat while some thumbnails are too young to be removed.
+def _mend_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:
+    """Sweep, hash the images without a hash, and sweep again while some thumbnails are too young to
+    be removed.
 
     With Milvus Lite no other process writes, so the age doesn't matter.
     """
     min_age = 0.0 if settings.milvus_host is None else SWEEP_SECONDS
     try:
-        while search.sweep(min_age) and not stop.wait(SWEEP_SECONDS):
-            pass
+        kept = search.sweep(min_age)
+        _backfill(search, stop)
+        while kept and not stop.wait(SWEEP_SECONDS):
+            kept = search.sweep(min_age)
     except (BogvError, OSError) as error:
         log.warning("The sweep after a crash failed; the next start retries it: %s", error)
+
+
+def _backfill(search: ImageSearch, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            search.backfill.run(stop)
+        except (BogvError, OSError) as error:
+            log.warning("Hashing goes on in %.0f s: %s", RETRY_SECONDS, error)
+            stop.wait(RETRY_SECONDS)
+        else:
+            return
 
 
 def _import_at_start(settings: Settings, search: ImageSearch, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""The recall canary: a search with an image's stored vector must find that image.
+"""The recall canary: searches with an image's stored vector, and its hash, must find that image.
 
 A damaged or wrongly built index loses neighbours without an error: searches succeed but miss
 stored images. The canary detects this.
@@ -132,6 +132,7 @@ class Canary:
         except NotFound:
             return None
         first = [hit.record.id for hit in hits if hit.score >= hits[0].score - TIE]
-        if record_id in first or len(first) == HITS:
+        found = record_id in first or len(first) == HITS
+        if found and self._search.finds_its_copy(record_id):
             return True
         return False if self._search.get([record_id]) else None

@@ -255,6 +255,7 @@ class IngestPipeline:
                 results.append(self._create(image, record_id, changes))
         if changes.vectors:
             records = [changes.records[each] for each in changes.vectors]
+            self._put_hashes(changes.pictures)
             self._store.put(records, np.stack(list(changes.vectors.values())))
         return results
 
@@ -263,9 +264,16 @@ class IngestPipeline:
         if isinstance(new, Added):
             return new
         self._thumbnails.write(record_id, new.picture.thumbnail or b"")
+        changes.pictures[record_id] = new.picture
         changes.records[record_id] = new.record(record_id, self._clock.now())
         changes.vectors[record_id] = new.vector
         return new.item.succeed("created", record_id)
+
+    def _put_hashes(self, pictures: dict[int, Picture]) -> None:
+        if pictures:
+            hashes = np.stack([picture.hashes[0] for picture in pictures.values()])
+            qualities = [picture.quality for picture in pictures.values()]
+            self._store.copies.put(list(pictures), hashes, qualities)
 
     def _complete(self, image: _Read) -> _Embedded | Added:
         """Decode and embed an image that was deleted since `_decode` found it in the gallery."""
@@ -329,6 +337,8 @@ class _Changes:
     """By id: the gallery's records, updated with those of the batch."""
     vectors: dict[int, Vectors] = field(default_factory=dict)
     """By id, of the records to be written only."""
+    pictures: dict[int, Picture] = field(default_factory=dict)
+    """By id, of the new records."""
 
 
 class _Clock:

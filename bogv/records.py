@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b, md5
 from typing import Literal
 
@@ -14,6 +14,9 @@ from bogv.errors import BogvError, InvalidValue
 
 Pixels = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
+
+MIN_QUALITY = 50
+"""Of a PDQ hash; a picture below it is too plain to be told from others (the reference's limit)."""
 
 Status = Literal["created", "unchanged", "updated", "failed"]
 
@@ -31,6 +34,12 @@ class Picture:
     """(224, 224, 3) uint8 RGB: the network's input."""
     thumbnail: bytes | None
     """WebP, long side at most 384 pixels; None if it wasn't requested."""
+    hashes: Pixels
+    """(8, 32) uint8: 256 bits of PDQ in the Exif orientations 1 to 8; tells copies."""
+    quality: int
+    """Of the hashes, 0 to 100; below MIN_QUALITY, equal hashes say nothing."""
+    reduced: Pixels | None = None
+    """(height, width, 3) uint8 RGB, long side at most 384; None if it wasn't requested."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,57 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class HashMatch:
+    """An image whose stored hash is near one of a query's."""
+
+    id: int
+    distance: int
+    """Bits that differ, of 256."""
+    orientation: int
+    """The Exif orientation, 1 to 8, in which the query looks like the image."""
+    quality: int
+    """Of the stored hash, 0 to 100."""
+
+
+@dataclass(frozen=True)
+class CopyCandidate:
+    """A record whose image may be a copy of a query."""
+
+    record: Record
+    match: HashMatch
+    exact: bool
+    """The files are equal."""
+
+
+@dataclass(frozen=True)
+class CopyProgress:
+    """How many images of a gallery have a hash; those added by older versions get one later."""
+
+    total: int
+    missing: int
+    unreadable: int
+    """Of the missing ones: their thumbnails can't be read, so they get none."""
+
+    @property
+    def summary(self) -> str:
+        """`complete`, or how many of how many."""
+        if not self.missing:
+            return "complete"
+        known = f"{max(self.total - self.missing, 0):,} of {self.total:,}"
+        return f"{known}, {self.unreadable:,} unreadable" if self.unreadable else known
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """Hits, best first, and the time they took."""
 
     hits: list[Hit]
     seconds: dict[str, float]
     """By stage: decode, embed, search."""
+    copies: list[CopyCandidate] = field(default_factory=list)
+    """Of the query, nearest first."""
+    copies_complete: bool = True
+    """False: some images have no hash yet, so there may be more copies."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +175,7 @@ class Stats:
     fingerprint: str
     engine: str
     version: str
+    copies: CopyProgress
 
 
 ID_BITS = 53  # JavaScript represents integers up to 2^53 exactly

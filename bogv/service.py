@@ -6,11 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 
 from bogv import __version__
+from bogv.copies.backfill import Backfill
+from bogv.copies.candidates import find_candidates
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import DIMENSION
 from bogv.errors import DatabaseUnavailable, InvalidValue, StorageUnavailable
@@ -18,15 +21,18 @@ from bogv.imaging.decoder import Decoder
 from bogv.ingest import IngestPipeline
 from bogv.records import (
     Added,
+    CopyCandidate,
     Cursor,
     Hit,
     NewImage,
     Page,
+    Picture,
     Record,
     SearchResult,
     Stats,
     Vectors,
     check_length,
+    md5_of,
 )
 from bogv.storage.milvus import KEY_BYTES, ROWS_PER_CALL, MilvusStore
 from bogv.storage.paging import MAX_ROWS
@@ -35,6 +41,7 @@ from bogv.storage.thumbnails import Thumbnails
 log = logging.getLogger(__name__)
 
 MAX_LIMIT = 1000
+COPY_SEARCHES = 16  # at the same time
 WRITE_LOCK_SECONDS = 30.0  # after which a waiting add or delete fails with a 503
 
 
@@ -61,11 +68,17 @@ class ImageSearch:
         self._pipeline = IngestPipeline(
             decoder, embedder, store, thumbnails, self._write_lock, self._observe_stage
         )
+        # Searches for copies run in these while the query is embedded.
+        self._threads = ThreadPoolExecutor(COPY_SEARCHES, thread_name_prefix="bogv-copies")
         store.open(embedder.weights.fingerprint, DIMENSION)
+        store.copies.open()
+        self.backfill = Backfill(store, thumbnails, decoder, self._delete_lock)
+        self.backfill.count_missing()
 
     def close(self) -> None:
         """Wait for running adds, stop the decoder's processes, and disconnect from Milvus."""
         self._pipeline.close()
+        self._threads.shutdown()
         self.decoder.close()
         self.thumbnails.close()
         self._store.close()
@@ -105,9 +118,11 @@ class ImageSearch:
         start = time.perf_counter()
         picture = self.decoder.decode(image)
         decoded = time.perf_counter()
+        copies = self._threads.submit(self.copies_of, picture, md5_of(image))
         vector = self.embedder.embed(picture.pixels[np.newaxis])[0]
         embedded = time.perf_counter()
         hits = self._nearest(vector, limit, min_score)
+        candidates = copies.result()
         seconds = {
             "decode": decoded - start,
             "embed": embedded - decoded,
@@ -115,11 +130,23 @@ class ImageSearch:
         }
         for stage, value in seconds.items():
             self._observe_stage("search", stage, value)
-        return SearchResult(hits, seconds)
+        return SearchResult(hits, seconds, candidates, self.backfill.is_complete)
+
+    def copies_of(self, picture: Picture, md5: str) -> list[CopyCandidate]:
+        """As `find_candidates`."""
+        return find_candidates(self._store, picture, md5)
 
     def nearest(self, record_id: int, limit: int) -> list[Hit]:
         """The images most similar to one of the gallery, including itself. Raises NotFound."""
         return self._store.search(self._store.vector(record_id), limit)
+
+    def finds_its_copy(self, record_id: int) -> bool:
+        """Whether a search for the hash of an image of the gallery finds it, for the canary.
+
+        A hash that is missing is not found, unless `backfill` is yet to write it.
+        """
+        found = self._store.copies.finds_itself(record_id)
+        return not self.backfill.is_complete if found is None else found
 
     def similar(self, record_id: int, limit: int = 10, min_score: float = 0.0) -> SearchResult:
         """As `search`, for an image of the gallery, without itself. Raises NotFound too."""
@@ -157,14 +184,23 @@ class ImageSearch:
 
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
+        deleted = False
         try:
             with self.thumbnails.log_intent(ids):
                 self._store.delete(ids)
-                self.thumbnails.remove(ids)
-        except StorageUnavailable as error:
-            # The rows are deleted: an orphaned thumbnail must not make the call fail.
-            log.warning("Thumbnails of deleted images can't be removed: %s", error)
+                deleted = True
+                self._remove_rest(ids)
+        except (DatabaseUnavailable, StorageUnavailable) as error:
+            if not deleted:
+                raise
+            # An orphaned hash or thumbnail must not make the call fail: the next start removes it.
+            log.warning("Hashes or thumbnails of deleted images can't be removed: %s", error)
         return len(ids)
+
+    def _remove_rest(self, ids: list[int]) -> None:
+        """Remove what is stored of images beside their rows."""
+        self._store.copies.delete(ids)
+        self.thumbnails.remove(ids)
 
     @contextmanager
     def _delete_lock(self) -> Iterator[None]:
@@ -182,13 +218,13 @@ class ImageSearch:
             self._writing.release()
 
     def sweep(self, min_age: float) -> int:
-        """Remove thumbnails without rows, which killed processes have left behind.
+        """Remove hashes and thumbnails without rows, which killed processes have left behind.
 
-        min_age: seconds; younger thumbnails are kept, because another server may be about to write
-        their rows. Returns how many were kept. Only the ids in the intent logs of killed processes
-        are looked up, not the whole gallery. Raises StorageUnavailable.
+        min_age: seconds; those of younger thumbnails are kept, because another server may be about
+        to write their rows. Returns how many were kept. Only the ids in the intent logs of killed
+        processes are looked up, not the whole gallery. Raises StorageUnavailable.
         """
-        young = 0
+        all_kept = 0
         for abandoned in self.thumbnails.abandoned_logs():
             self.thumbnails.remove_partial_files(abandoned)
             kept = 0
@@ -197,12 +233,14 @@ class ImageSearch:
                 with self._write_lock():  # so no add of this process is between its two writes
                     existing = {record.id for record in self._store.get(ids)}
                     orphans = [each for each in ids if each not in existing]
-                    kept += self.thumbnails.remove_older(orphans, min_age)
+                    young = self.thumbnails.younger(orphans, min_age)
+                    self._remove_rest([each for each in orphans if each not in young])
+                kept += len(young)
             log.info("Swept after a crash: %d images looked up", len(abandoned.ids))
             if not kept:
                 abandoned.path.unlink(missing_ok=True)
-            young += kept
-        return young
+            all_kept += kept
+        return all_kept
 
     # Reading
 
@@ -237,15 +275,16 @@ class ImageSearch:
 
     def stats(self) -> Stats:
         """The state of the gallery; queries the database."""
-        weights = self.embedder.weights
+        weights, count = self.embedder.weights, self._store.count()
         return Stats(
-            count=self._store.count(),
+            count=count,
             database=self._store.database,
             collection=self._store.name,
             weights=weights.name,
             fingerprint=weights.fingerprint,
             engine=self.embedder.engine,
             version=__version__,
+            copies=self.backfill.progress(count),
         )
 
     def _observe_stage(self, operation: str, stage: str, seconds: float) -> None:

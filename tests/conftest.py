@@ -163,6 +163,7 @@ def open_store(
     store = MilvusStore.server(host, port, server_gallery)
     while records := store.newest(None, 1000):
         store.delete([record.id for record in records])
+    store.copies.delete(store.copies.get_ids_between(0, 2**63 - 1))
     store.close()
 
 

@@ -87,7 +87,7 @@ def test_a_damaged_index_is_detected(tmp_path: Path) -> None:
     search.close()
     # A copy, because Milvus Lite may still have the closed folder's index in memory.
     copy = shutil.copytree(tmp_path / "sound", tmp_path / "damaged")
-    [path] = copy.rglob("*.idx")
+    [path] = copy.rglob("images_fake0000/**/*.idx")
     index = faiss.read_index(str(path))
     vectors = index.reconstruct_n(0, index.ntotal)
     index.reset()
@@ -119,6 +119,24 @@ def test_a_lost_row_is_missed_even_if_its_duplicate_is_found(
     result = check(search)
     assert result is not None
     assert result.missed == (lost,)
+
+
+def test_an_image_whose_hash_is_lost_is_missed(search: ImageSearch) -> None:
+    lost, _ = (search.add(png(seed)).id or 0 for seed in (1, 2))
+    search._store.copies.delete([lost])
+    result = check(search)
+    assert result is not None
+    assert result.missed == (lost,)
+
+
+def test_a_hash_that_is_yet_to_be_written_is_not_missed(search: ImageSearch) -> None:
+    lost = search.add(png(1)).id or 0
+    search._store.copies.delete([lost])
+    search.backfill.count_missing()
+    result = check(search)
+    search.backfill.run(threading.Event())
+    assert result is not None
+    assert result.missed == ()
 
 
 def test_an_image_deleted_during_the_check_is_not_missed(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,17 +20,19 @@ from bogv.errors import (
     TooManyPixels,
 )
 from bogv.imaging.bounds import DECODE_SECONDS
-from bogv.imaging.decode import DRAFT_SIDE, INPUT_SIZE
+from bogv.imaging.decode import DRAFT_SIDE, INPUT_SIZE, THUMBNAIL_SIZE
 from bogv.imaging.frames import Header
+from bogv.imaging.pdq import BYTES, MAX_QUALITY, ORIENTATIONS
 from bogv.imaging.sandbox import Sandbox
-from bogv.records import Picture
+from bogv.records import Picture, Pixels
 
 _ERRORS: dict[str, type[BogvError]] = {
     error.type: error for error in (DamagedImage, NotAnImage, TooCostly, TooManyPixels)
 }
 _INPUT_SHAPE = (INPUT_SIZE, INPUT_SIZE, 3)
-_THUMBNAIL_BYTES = 4 * 1024 * 1024
-"""Upper bound; a WebP of 384 × 384 pixels has far less."""
+_HASHES_SHAPE = (ORIENTATIONS, BYTES)
+_MAX_PICTURE_BYTES = 4 * 1024 * 1024
+"""Upper bound of a response: a WebP of 384 × 384 pixels and all arrays have far less."""
 
 
 class Decoder:
@@ -55,25 +59,30 @@ class Decoder:
         """End all decoding processes; a later image starts new ones."""
         self.sandbox.close()
 
-    def decode(self, data: bytes, thumbnail: bool = False) -> Picture:
+    def decode(self, data: bytes, thumbnail: bool = False, reduced: bool = False) -> Picture:
         """Decode the first frame: upright, RGB, transparency over white.
 
-        `pixels` of the picture is (224, 224, 3) uint8. thumbnail: whether to make one, too.
+        `pixels` of the picture is (224, 224, 3) uint8. thumbnail, reduced: whether to return one,
+        too.
 
         Raises TooLarge, TooManyPixels (before any pixel is decoded), TooCostly, NotAnImage,
         DamagedImage, Overloaded (all processes are busy), Unavailable (no process could start).
         """
-        count = math.prod(_INPUT_SHAPE)
-        request = {"whole": False, "thumbnail": thumbnail}
-        response, payload = self._run(request, data, count + _THUMBNAIL_BYTES)
+        request = {"whole": False, "thumbnail": thumbnail, "reduced": reduced}
+        response, payload = self._run(request, data, _MAX_PICTURE_BYTES)
         with _reject_invalid_response():
             width, height = map(int, response["size"])
+            shape = _reduced_shape(response["reduced"], reduced)
+            pixels, hashes, small, rest = _split(payload, _INPUT_SHAPE, _HASHES_SHAPE, shape)
             return Picture(
                 width=width,
                 height=height,
                 size=len(data),
-                pixels=np.frombuffer(payload, np.uint8, count).reshape(_INPUT_SHAPE),
-                thumbnail=bytes(payload[count:]) if thumbnail else None,
+                pixels=pixels,
+                thumbnail=rest.tobytes() if thumbnail else None,
+                hashes=hashes,
+                quality=min(max(int(response["quality"]), 0), MAX_QUALITY),
+                reduced=small if reduced else None,
             )
 
     def decode_upright(
@@ -104,6 +113,27 @@ class Decoder:
         return response, payload
 
 
+def _reduced_shape(claimed: Sequence[Any], wanted: bool) -> tuple[int, ...]:
+    """The shape of the reduced picture in the response, of no pixels unless it was wanted.
+
+    Raises ValueError if it is impossible.
+    """
+    height, width, channels = map(int, claimed)
+    if not wanted:
+        return 0, 0, 0
+    if not (0 < height <= THUMBNAIL_SIZE and 0 < width <= THUMBNAIL_SIZE and channels == 3):
+        raise ValueError("The reduced picture has an impossible shape.")
+    return height, width, channels
+
+
+def _split(payload: bytearray, *shapes: tuple[int, ...]) -> list[Pixels]:
+    """Arrays of these shapes from the start of the payload, and the rest of it. Raises ValueError
+    if it is too short."""
+    ends = list(accumulate(map(math.prod, shapes)))
+    parts = np.split(np.frombuffer(payload, np.uint8), ends)
+    return [*(part.reshape(shape) for part, shape in zip(parts, shapes, strict=False)), parts[-1]]
+
+
 @contextmanager
 def _reject_invalid_response() -> Iterator[None]:
     """Responses aren't trusted: a malicious image may have taken over the process.
@@ -112,5 +142,5 @@ def _reject_invalid_response() -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamagedImage("The image makes its decoder return an invalid response.") from error

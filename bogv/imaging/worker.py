@@ -60,8 +60,15 @@ def _handle(connection: socket.socket, request: Header, data: bytes) -> tuple[He
             image, size = decode_upright(data, *limits, extend_time_limit)
             return {"size": size, "image": image.size}, image.tobytes()
         picture = decode(data, *limits, request["thumbnail"], extend_time_limit)
-        response = {"size": (picture.width, picture.height), "pixels": picture.pixels.shape}
-        return response, picture.pixels.tobytes() + (picture.thumbnail or b"")
+        reduced = picture.reduced if request["reduced"] else None
+        response = {
+            "size": (picture.width, picture.height),
+            "quality": picture.quality,
+            "reduced": (0, 0, 0) if reduced is None else reduced.shape,
+        }
+        arrays = (picture.pixels, picture.hashes, reduced)
+        payload = b"".join(array.tobytes() for array in arrays if array is not None)
+        return response, payload + (picture.thumbnail or b"")
     except BogvError as error:
         return {"error": error.type, "detail": str(error)[:DETAIL_CHARACTERS]}, b""
     except MemoryError:

@@ -15,7 +15,9 @@ import numpy as np
 from bogv.errors import GalleryMismatch, NotFound
 from bogv.records import Cursor, Hit, Record, Vectors
 from bogv.storage import schema
+from bogv.storage.collection import OTHER_GALLERY, ROWS_PER_CALL, Collection
 from bogv.storage.connection import Connection
+from bogv.storage.copies import CopyStore
 from bogv.storage.filters import key_filter, storable_ids
 from bogv.storage.lite import LiteConnection
 from bogv.storage.paging import MAX_ROWS, Pager
@@ -24,23 +26,17 @@ from bogv.storage.server import ServerConnection
 
 __all__ = ["DEFAULT_INDEX", "FILEPATH_BYTES", "KEY_BYTES", "ROWS_PER_CALL", "Index", "MilvusStore"]
 
-ROWS_PER_CALL = 500  # 4 MiB with vectors of 2048 floats; Milvus' limit is 64 MiB per message
-_OTHER_GALLERY = "start a new gallery in another BOGV_DATA_DIR (on a server: BOGV_COLLECTION)"
 
-
-class MilvusStore:
-    """The rows of one gallery. Thread-safe.
+class MilvusStore(Collection):
+    """The rows of one gallery. Thread-safe. Its hashes are in `copies`, which is opened apart.
 
     Every method raises DatabaseUnavailable if Milvus doesn't answer or rejects the call.
     """
 
     def __init__(self, name: str, connection: Connection, index: Index = DEFAULT_INDEX) -> None:
-        self.name = name
-        self.connection = connection
-        self.index = index
+        super().__init__(name, connection, index)
         self.database = connection.database
-        self._client = connection.client
-        self._call = connection.call
+        self.copies = CopyStore(name, connection)
         self._pager = Pager(self._query)
         self._search_one = connection.batch_searches(self._search)
 
@@ -92,12 +88,9 @@ class MilvusStore:
                 raise GalleryMismatch(
                     f"The gallery {self.name!r} was made with weights of fingerprint {existing},"
                     f" not {fingerprint}: restore BOGV_WEIGHTS and BOGV_PRECISION, or"
-                    f" {_OTHER_GALLERY}."
+                    f" {OTHER_GALLERY}."
                 )
-            self._check_fields(wanted)
-            self._ensure_index()
-            self.connection.load(self.name)
-            self.connection.flush_after_write(self.name)
+            self._prepare(wanted)
 
     def _create(self, collection: str, wanted: Any) -> None:
         # Another server that is starting on the same empty database may have created it.
@@ -105,34 +98,14 @@ class MilvusStore:
             self._call(self._client.create_collection, collection, schema=wanted)
         self._call(self._client.create_alias, collection, self.name)
 
-    def _check_fields(self, wanted: Any) -> None:
-        """Raises GalleryMismatch unless the fields are those of this version of bogv."""
-        description = self._call(self._client.describe_collection, self.name)
-        found, expected = schema.types_in_collection(description), schema.types_in_schema(wanted)
-        if found != expected:
-            raise GalleryMismatch(
-                f"The gallery {self.name!r} was made by another version of bogv, perhaps a newer"
-                f" one: its fields are {found}, not {expected}. Use that version of bogv, or"
-                f" {_OTHER_GALLERY}."
-            )
-
-    def _ensure_index(self) -> None:
-        """Create the index if it is missing: in a new gallery, also if creating it was interrupted.
-
-        There are no rows yet. With `sync`, pymilvus would sleep for 0.5 s before it asks whether
-        the index is built.
-        """
-        if not self._call(self._client.list_indexes, self.name):
-            params = schema.index_params(self.index)
-            self._call(self._client.create_index, self.name, params, sync=False)
-
     def drop(self) -> None:
-        """Delete the gallery and all its rows."""
+        """Delete the gallery, all its rows, and their hashes."""
         with self.connection.lock:
             existing = self.existing_fingerprint()
             if existing is not None:
                 self._call(self._client.drop_alias, self.name)
                 self._call(self._client.drop_collection, f"{self.name}_{existing}")
+                self.copies.drop()
 
     def close(self) -> None:
         """Close the connection."""
@@ -150,19 +123,8 @@ class MilvusStore:
         vectors: (n, dimension) float32, unit length.
         """
         pairs = zip(records, vectors, strict=True)
-        rows = [schema.row_of(record, vector) for record, vector in pairs]
-        with self.connection.lock:
-            for start in range(0, len(rows), ROWS_PER_CALL):
-                self._call(self._client.upsert, self.name, rows[start : start + ROWS_PER_CALL])
-            self.connection.flush_after_write(self.name)
+        self._upsert([schema.row_of(record, vector) for record, vector in pairs])
         self._pager.note_added(max((record.added_at for record in records), default=0))
-
-    def delete(self, ids: Sequence[int]) -> None:
-        """Delete rows. Milvus reports the number of ids, not of deleted rows: count them before."""
-        if storable := storable_ids(ids):
-            with self.connection.lock:
-                self._call(self._client.delete, self.name, ids=storable)
-                self.connection.flush_after_write(self.name)
 
     # Reading
 
@@ -175,20 +137,13 @@ class MilvusStore:
         storable = storable_ids(ids)
         if not storable:
             return []
-        rows = self._call(
-            self._client.get,
-            self.name,
-            ids=storable,
-            output_fields=RECORD_FIELDS,
-            consistency="Strong" if latest else "Session",
-        )
+        rows = self._get_rows(storable, RECORD_FIELDS, latest)
         found = {row["id"]: schema.record_of(row) for row in rows}
         return [found[i] for i in dict.fromkeys(storable) if i in found]
 
     def vector(self, record_id: int) -> Vectors:
         """The embedding of a record, (dimension,) float32. Raises NotFound."""
-        ids, fields = storable_ids([record_id]), [schema.VECTOR_FIELD]
-        rows = self._call(self._client.get, self.name, ids=ids, output_fields=fields)
+        rows = self._get_rows(storable_ids([record_id]), [schema.VECTOR_FIELD], latest=False)
         if not rows:
             raise NotFound(f"There is no image with the id {record_id}.")
         return np.asarray(rows[0][schema.VECTOR_FIELD], np.float32)
@@ -202,10 +157,6 @@ class MilvusStore:
         rows = self._query_rows(f"id >= {start}", ["id"], "Session", limit=size)
         return [row["id"] for row in rows]
 
-    def count(self) -> int:
-        """The number of rows in the gallery."""
-        return int(self._query_rows("", ["count(*)"], "Strong")[0]["count(*)"])
-
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
         """As `Pager.newest`."""
         return self._pager.newest(before, size, text)
@@ -213,16 +164,6 @@ class MilvusStore:
     def _query(self, where: str, limit: int, consistency: str) -> list[Record]:
         rows = self._query_rows(where, RECORD_FIELDS, consistency, limit=limit)
         return list(map(schema.record_of, rows))
-
-    def _query_rows(self, where: str, fields: list[str], consistency: str, **more: Any) -> Any:
-        return self._call(
-            self._client.query,
-            self.name,
-            filter=where,
-            output_fields=fields,
-            consistency=consistency,
-            **more,
-        )
 
     # Searching
 

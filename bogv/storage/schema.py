@@ -13,6 +13,7 @@ from bogv.records import Hit, Record, Vectors
 KEY_BYTES = 512
 FILEPATH_BYTES = 2048
 VECTOR_FIELD = "embedding"
+HASH_FIELD = "hash"
 RECORD_FIELDS = ["id", "key", "filepath", "md5", "width", "height", "size", "added_at"]
 
 
@@ -42,6 +43,21 @@ def collection_schema(dimension: int) -> Any:
     return schema
 
 
+def copies_schema(bits: int) -> Any:
+    """The schema of the collection of hashes, for pymilvus. bits: of a hash."""
+    schema = MilvusClient.create_schema(auto_id=False, description="bogv hashes of images")
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("quality", DataType.INT32)
+    schema.add_field(HASH_FIELD, DataType.FLOAT_VECTOR, dim=bits)
+    return schema
+
+
+def vector_field(schema: Any) -> str:
+    """The name of a schema's vector field."""
+    [name] = [each.name for each in schema.fields if each.dtype == DataType.FLOAT_VECTOR]
+    return str(name)
+
+
 def types_in_schema(schema: Any) -> dict[str, str]:
     """The type of each field of a schema, by name."""
     return {each.name: each.dtype.name for each in schema.fields}
@@ -52,11 +68,11 @@ def types_in_collection(description: Mapping[str, Any]) -> dict[str, str]:
     return {each["name"]: DataType(each["type"]).name for each in description["fields"]}
 
 
-def index_params(index: Index) -> Any:
-    """The parameters for building the index, for pymilvus."""
+def index_params(index: Index, field: str = VECTOR_FIELD) -> Any:
+    """The parameters for building the index of a vector field, for pymilvus."""
     params = MilvusClient.prepare_index_params()
     params.add_index(
-        VECTOR_FIELD,
+        field,
         index_type=index.type,
         metric_type="COSINE",
         # Nested twice: pymilvus removes one level, and Milvus Lite reads only `params` below it.

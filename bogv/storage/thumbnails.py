@@ -118,15 +118,9 @@ class Thumbnails:
         """The intent logs of processes that ended during their writes."""
         return self._intents.abandoned_logs() if self._intents is not None else iter(())
 
-    def remove_older(self, ids: Sequence[int], min_age: float) -> int:
-        """Remove thumbnails at least `min_age` seconds old, and return how many are younger."""
-        younger = 0
-        for image_id in ids:
-            if self._age(image_id) < min_age:
-                younger += 1
-            else:
-                self._remove(self._path(image_id))
-        return younger
+    def younger(self, ids: Sequence[int], age: float) -> set[int]:
+        """Those of the ids whose thumbnails are less than `age` seconds old."""
+        return {image_id for image_id in ids if self._age(image_id) < age}
 
     def remove_partial_files(self, abandoned: AbandonedLog) -> None:
         """Remove the incomplete files of a process that was killed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -165,15 +165,15 @@ def build_demo(
 
 
 def render_header(search: ImageSearch, language: Language) -> str:
-    """Name, count, database, engine and weights as HTML; a banner if the weights are untrained."""
+    """Name, count, database, engine and weights as HTML; while images are being hashed, how many
+    are; a banner if the weights are untrained."""
     stats = search.stats()
     key = f"weights_{stats.weights}"
     weights = translate(language, key) if key in STRINGS else stats.weights
-    facts: Iterable[tuple[str, str]] = (
-        ("database", stats.database),
-        ("engine", stats.engine),
-        ("weights", weights),
-    )
+    facts = [("database", stats.database), ("engine", stats.engine), ("weights", weights)]
+    if stats.copies.missing:
+        hashed = stats.count - stats.copies.missing
+        facts.append(("copies", f"{hashed:,} / {stats.count:,}"))
     chips = "".join(
         f'<span class="bogv-fact">{translate(language, key)} <b>{escape(value)}</b></span>'
         for key, value in facts

@@ -62,7 +62,7 @@ class Health:
         result = self._canary.result if self._canary else None
         report: dict[str, str | int] = {"status": "degraded" if result and result.missed else "ok"}
         if with_details:
-            report |= asdict(stats)
+            report |= asdict(stats) | {"copies": stats.copies.summary}
             if result:
                 report["canary"] = result.summary
             if not self._search.embedder.weights.is_trained:

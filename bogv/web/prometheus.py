@@ -72,6 +72,11 @@ class Metrics:
         )
         self._images = gauge("bogv_gallery_images", "Images in the gallery, as of the last query.")
         self._images.set(math.nan)
+        self._unhashed = gauge(
+            "bogv_gallery_unhashed_images",
+            "Images without a hash, whose copies searches don't find, as of the last query.",
+        )
+        self._unhashed.set(math.nan)
         self._database = gauge("bogv_database_up", "1 if the database answers.")
         depth = gauge("bogv_queue_depth", "Requests that are running or waiting.")
         depth.set_function(lambda: capacity.in_flight)
@@ -122,6 +127,7 @@ class Metrics:
         self._database.set(stats is not None)
         if stats is not None:
             self._images.set(stats.count)
+            self._unhashed.set(stats.copies.missing)
         return generate_latest(self.registry)
 
     def _record_canary(self, result: CanaryResult | None) -> None:

@@ -16,6 +16,7 @@ from PIL import Image, features
 from bogv.errors import BogvError, DamagedImage, NotAnImage, TooLarge, TooManyPixels
 from bogv.imaging.decode import THUMBNAIL_SIZE, network_input
 from bogv.imaging.decoder import Decoder
+from bogv.imaging.pdq import pdq_hashes
 from tests.support.fakes import encoded, picture
 
 DECODER = Decoder(max_bytes=20 * 1024 * 1024, max_pixels=64_000_000)
@@ -115,6 +116,30 @@ def test_transparency_is_rendered_over_white(mode: str) -> None:
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0)).convert(mode)
     data = encoded(image, "PNG", **({"transparency": 0} if mode == "P" else {}))
     assert DECODER.decode(data).pixels.min() == 255
+
+
+def test_the_reduced_picture_is_returned_on_request_and_is_what_was_hashed() -> None:
+    data = encoded(picture(1, (800, 500)))
+    decoded = DECODER.decode(data, thumbnail=True, reduced=True)
+    assert decoded.reduced is not None
+    assert decoded.reduced.shape == (240, 384, 3)
+    hashes, quality = pdq_hashes(decoded.reduced)
+    assert np.array_equal(decoded.hashes, hashes)
+    assert decoded.quality == quality
+    plain = DECODER.decode(data, thumbnail=True)
+    assert plain.reduced is None
+    assert plain.thumbnail == decoded.thumbnail
+    assert np.array_equal(plain.hashes, hashes)
+
+
+@pytest.mark.parametrize("claimed", [[385, 1, 3], [0, 1, 3], [1, 1, 4], [-1, -1, 3], [1, 1]])
+def test_a_reduced_picture_of_an_impossible_shape_is_refused(
+    monkeypatch: pytest.MonkeyPatch, claimed: list[int]
+) -> None:
+    response = {"size": [1, 1], "quality": 1, "reduced": claimed}
+    monkeypatch.setattr(DECODER, "_run", lambda *_: (response, bytearray(3_000_000)))
+    with pytest.raises(DamagedImage):
+        DECODER.decode(b"x", reduced=True)
 
 
 def test_the_thumbnail_is_webp_with_a_long_side_of_384() -> None:

@@ -156,6 +156,8 @@ def test_an_invalid_response_of_the_process_raises_damaged_image(
         "[]",
         "{",
         "x" * 70_000,
+        '{"size": [1, 1], "quality": 1, "reduced": [0, 0, 0]}',  # and no pixels
+        '{"size": [1, 1], "quality": Infinity, "reduced": [1, 1, 3]}',
     ]
     for response in responses:
         program = (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -87,6 +88,7 @@ def test_the_sweep_removes_what_a_crash_left_and_nothing_else(
     for stray in (2, 3):
         thumbnails.write(stray, b"stray")
     thumbnails.write(4, b"of another gallery")
+    search._store.copies.put([2, 3, 5], np.zeros((3, 32), np.uint8), [100] * 3)
     part = tmp_path / "thumbnails" / "3.f00.part"
     part.write_bytes(b"half")
     notes = crashed(tmp_path, there, 2, 3, cut_short="9")
@@ -95,6 +97,7 @@ def test_the_sweep_removes_what_a_crash_left_and_nothing_else(
 
     left = {path.name for path in (tmp_path / "thumbnails").iterdir()}
     assert left == {f"{there}.webp", "4.webp"}
+    assert search._store.copies.existing([there, 2, 3, 5]) == {there, 5}
     assert not notes.exists()
 
 
@@ -102,12 +105,15 @@ def test_the_sweep_leaves_what_another_server_may_be_adding(
     tmp_path: Path, search: ImageSearch, thumbnails: Thumbnails
 ) -> None:
     thumbnails.write(2, b"young")
+    search._store.copies.put([2], np.zeros((1, 32), np.uint8), [100])
     notes = crashed(tmp_path, 2)
     assert search.sweep(min_age=3600) == 1
     assert thumbnails.read(2) == b"young"
+    assert search._store.copies.existing([2]) == {2}
     assert notes.exists(), "it is looked at again another time"
     assert search.sweep(min_age=0) == 0
     assert thumbnails.read(2) is None
+    assert search._store.copies.existing([2]) == set()
 
 
 def test_the_sweep_leaves_what_a_living_process_has_noted(

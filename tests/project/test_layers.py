@@ -17,6 +17,7 @@ BOGV: tuple[set[str], ...] = (
     {"config", "records"},
     {"imaging", "judgements", "logs"},
     {"embedding", "sources", "storage"},
+    {"copies"},
     {"ingest"},
     {"service"},
     {"canary", "folder_import"},

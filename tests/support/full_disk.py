@@ -107,7 +107,12 @@ def _fill(path: Path, room: int) -> None:
 def _keys(disk: Path) -> None:
     search = lite_search(disk / "data")
     records = search.page(size=1000).records
-    lost = [record.key for record in records if search.thumbnails.read(record.id) is None]
+    hashed = search._store.copies.existing([record.id for record in records])
+    lost = [
+        record.key
+        for record in records
+        if search.thumbnails.read(record.id) is None or record.id not in hashed
+    ]
     print(json.dumps({"keys": sorted(record.key for record in records), "lost": lost}))
     search.close()
 

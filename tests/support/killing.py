@@ -72,14 +72,17 @@ class Model:
         assert listed - self.open == self.there - self.open, "acknowledged, and not so"
         rows = search.get([_id(key) for key in map(_key, range(THREADS * KEYS))])
         assert {record.key for record in rows} == listed, "found by id, and not in the listing"
+        hashed = search._store.copies.existing([record.id for record in rows])
         for record in rows:
+            assert record.id in hashed, "a row without its hash"
             thumbnail = search.thumbnails.read(record.id)
             assert thumbnail is not None, "a row without its thumbnail"
             search.decoder.decode(thumbnail)  # raises if it is cut short
         self.there, self.open = listed, set()
 
-    def check_files(self, folder: Path) -> None:
-        """After the sweep: the thumbnails of the rows, and no other file."""
+    def check_rest(self, search: ImageSearch, folder: Path) -> None:
+        """After the sweep: the hashes and thumbnails of the rows, and no other ones or files."""
+        assert search._store.copies.count() == len(self.there), "a hash without its row"
         files = {path.name for path in (folder / "thumbnails").iterdir()} - {"deletes.lock"}
         assert files == {f"{_id(key)}.webp" for key in self.there}
         # What the process that is open now notes may be there, and is empty.
@@ -119,7 +122,7 @@ def work(place: Place, told: Connection, model: Model, seed: int) -> None:
         search = place.open()
         model.check(search)
         assert search.sweep(min_age=0) == 0
-        model.check_files(place.folder)
+        model.check_rest(search, place.folder)
     except Exception as error:  # noqa: BLE001, it fails the test
         say("failed", f"{type(error).__name__}: {error}", ())
         return

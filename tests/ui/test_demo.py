@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from bogv.errors import DatabaseUnavailable
 from bogv.logs import RequestFilter
+from bogv.records import CopyProgress
 from bogv.service import ImageSearch
 from bogv.ui.demo import MAX_SESSIONS, render_header
 from bogv.web.access_log import HEADER, AccessLog
@@ -35,6 +37,15 @@ def test_the_header_shows_the_count_and_the_weights(search: ImageSearch) -> None
     assert f'data-count="{search.stats().count}"' in html
     assert "custom" in html
     assert "untrained" not in html
+
+
+def test_the_header_says_how_many_images_are_indexed_for_copies(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Indexed for copies" not in render_header(search, "en")
+    stats = replace(search.stats(), count=4500, copies=CopyProgress(4500, 3300, 0))
+    monkeypatch.setattr(search, "stats", lambda: stats)
+    assert "Indexed for copies <b>1,200 / 4,500</b>" in render_header(search, "en")
 
 
 def test_the_log_of_an_event_has_the_id_of_the_request_that_queued_it(

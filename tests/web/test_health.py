@@ -11,12 +11,12 @@ import pytest
 from starlette.concurrency import run_in_threadpool
 
 from bogv.errors import DatabaseUnavailable
-from bogv.records import Stats
+from bogv.records import CopyProgress, Stats
 from bogv.service import ImageSearch
 from bogv.web import health
 from bogv.web.health import Health
 
-STATS = Stats(3, "Milvus Lite", "images", "custom", "f", "fake", "0")
+STATS = Stats(3, "Milvus Lite", "images", "custom", "f", "fake", "0", CopyProgress(3, 2, 1))
 
 
 class Database:

@@ -97,6 +97,7 @@ def test_stages_batches_and_the_gallery_are_told(search: ImageSearch, tmp_path: 
         assert told("bogv_stage_seconds_sum", operation="add", stage=stage) > 0, stage
     assert told("bogv_embedder_batch_images_count") == told("bogv_embedder_batch_images_sum") == 4
     assert told("bogv_gallery_images") == search.stats().count == 3
+    assert told("bogv_gallery_unhashed_images") == 0
     assert (told("bogv_database_up"), told("bogv_queue_limit")) == (1, 64)
     assert told("process_resident_memory_bytes") > 1_000_000
     assert math.isnan(told("bogv_canary_recall"))
