@@ -26,6 +26,7 @@ HUB_NAME = f"{_REPOSITORY.split('/')[1]}.safetensors"
 """The name of the hub's file here, where others may be called `model.safetensors` too."""
 
 MAX_BYTES = 250_000_000
+"""Of a file with the weights of ResNet50."""
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TRUE = {"1", "ON", "YES", "TRUE"}  # as huggingface_hub reads them
 
@@ -76,11 +77,14 @@ def name_of(url: str) -> str:
     return url.rsplit("/", 1)[1]
 
 
-def fetch_torchvision(url: str, patience: Patience = START) -> Path:
-    """Download torchvision's file into torch's cache. Raises WeightsUnavailable."""
+def fetch_torchvision(url: str, patience: Patience = START, limit: int = MAX_BYTES) -> Path:
+    """Download torchvision's file, of at most `limit` bytes, into torch's cache.
+
+    Raises WeightsUnavailable.
+    """
     target = torch_folder() / name_of(url)
     expected = expected_digest(target, url)
-    return _fetch(url, target, lambda partial: check_digest(partial, expected), patience)
+    return _fetch(url, target, lambda partial: check_digest(partial, expected), patience, limit)
 
 
 def fetch_hub(patience: Patience = START) -> Path:
@@ -92,7 +96,7 @@ def fetch_hub(patience: Patience = START) -> Path:
     url = hub_url()
     if any(os.environ.get(each, "").upper() in _TRUE for each in _OFFLINE):
         raise WeightsUnavailable(f"{url} is not asked, since {_OFFLINE[0]} is set.")
-    return _fetch(url, torch_folder() / HUB_NAME, read_state_dict, patience)
+    return _fetch(url, torch_folder() / HUB_NAME, read_state_dict, patience, MAX_BYTES)
 
 
 def expected_digest(path: Path, url: str) -> str:
@@ -100,7 +104,9 @@ def expected_digest(path: Path, url: str) -> str:
     return path.stem.rsplit("-", 1)[1] if path.name == name_of(url) else ""
 
 
-def _fetch(url: str, target: Path, check: Callable[[Path], object], patience: Patience) -> Path:
+def _fetch(
+    url: str, target: Path, check: Callable[[Path], object], patience: Patience, limit: int
+) -> Path:
     def verify(partial: Path) -> None:
         try:
             check(partial)
@@ -110,7 +116,7 @@ def _fetch(url: str, target: Path, check: Callable[[Path], object], patience: Pa
     log.info("Downloading the weights from %s (%g s to connect) ...", url, patience.connect)
     timeout = httpx.Timeout(patience.stall, connect=patience.connect)
     try:
-        download(url, target, verify, label="Weights", limit=MAX_BYTES, timeout=timeout)
+        download(url, target, verify, label="Weights", limit=limit, timeout=timeout)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         reason = str(error) or type(error).__name__
         raise WeightsUnavailable(

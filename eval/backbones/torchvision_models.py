@@ -10,10 +10,13 @@ from typing import Any
 
 from torchvision import models
 
-from bogv.embedding.weights import fetch
+from bogv.embedding.weight_files import COMMAND, fetch_torchvision, name_of, torch_folder
 from bogv.files import file_digest
 from eval.backbones.network import Network, WeightsChoice, blank_input, remove_classifier
 from eval.errors import WorkbenchError
+
+MAX_BYTES = 4_000_000_000
+"""Of a file of weights; the largest, of `vit_h_14`, has 2.5 GB."""
 
 
 def load(model: str, choice: WeightsChoice) -> Network:
@@ -60,7 +63,9 @@ def _arguments(name: str, own: Any) -> dict[str, Any]:
 
 def _fetch_verified(url: str) -> None:
     """Into torch's download cache, where torchvision finds the file and doesn't check it again."""
-    path = fetch(url)
+    path = torch_folder() / name_of(url)
+    if not path.is_file():
+        fetch_torchvision(url, COMMAND, MAX_BYTES)
     expected = path.stem.rsplit("-", 1)[1]
     if not (digest := file_digest(path)).startswith(expected):
         raise WorkbenchError(
