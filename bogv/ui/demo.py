@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -149,15 +149,14 @@ def build_demo(
 
 
 def render_header(search: ImageSearch, language: Language) -> str:
-    """Name, count, database, engine and weights as HTML; a banner if the weights are untrained."""
+    """Name, count, database, engine, weights and query expansion, if it is on, as HTML; a banner if
+    the weights are untrained."""
     stats = search.stats()
     key = f"weights_{stats.weights}"
     weights = translate(language, key) if key in STRINGS else stats.weights
-    facts: Iterable[tuple[str, str]] = (
-        ("database", stats.database),
-        ("engine", stats.engine),
-        ("weights", weights),
-    )
+    facts = [("database", stats.database), ("engine", stats.engine), ("weights", weights)]
+    if stats.query_expansion:
+        facts.append(("query_expansion", str(stats.query_expansion)))
     chips = "".join(
         f'<span class="bogv-fact">{translate(language, key)} <b>{escape(value)}</b></span>'
         for key, value in facts

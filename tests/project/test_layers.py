@@ -15,7 +15,7 @@ from tests.support.running import ROOT
 BOGV: tuple[set[str], ...] = (
     {"__version__", "batching", "environment", "errors", "files", "redaction"},
     {"config", "records"},
-    {"imaging", "logs"},
+    {"imaging", "logs", "query_expansion"},
     {"embedding", "sources", "storage"},
     {"ingest"},
     {"service"},
