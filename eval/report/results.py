@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bogv.embedding.weights import UNTRAINED
 from bogv.files import atomic_write
 from eval.errors import WorkbenchError
+from eval.report.abbreviations import spell_out
 from eval.report.document import Report
 from eval.report.document import write as write_report
 from eval.statistics.intervals import summarise
@@ -201,7 +202,7 @@ def write(
         for name, write_file in (files or {}).items():
             write_file(folder / name)
         _write_summary(folder / SUMMARY, result)
-        write_report(folder, report)
+        write_report(folder, spell_out(report))
         run = f"{result.model_dump_json(indent=2)}\n".encode()
         contents = {RUN: run} | {name: (folder / name).read_bytes() for name in tables}
         (folder / CHECKSUMS).write_text(
