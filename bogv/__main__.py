@@ -168,7 +168,7 @@ def stats(as_json: Json = False) -> None:
         _print_json(values)
         return
     for name, value in values.items():
-        print(f"{name:12} {value}")
+        print(f"{name:15} {value}")
 
 
 @app.command()

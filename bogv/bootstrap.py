@@ -62,6 +62,7 @@ def open_search(settings: Settings) -> ImageSearch:
             store,
             settings.thumbnails_url,
             settings.data_dir / "pending",
+            settings.query_expansion,
         )
     except BogvError:
         store.close()
@@ -74,13 +75,16 @@ def make_search(
     store: MilvusStore,
     thumbnails: str | Path,
     pending: Path | None = None,
+    query_expansion: int = 0,
 ) -> ImageSearch:
     """Make the service from its parts, for benchmarks and tests; see also `open_search`.
 
     thumbnails: a folder or an fsspec URL. pending: the folder of the intent log; None: no log, so
-    `sweep` does nothing after a crash.
+    `sweep` does nothing after a crash. query_expansion: as of `ImageSearch`.
     """
-    return ImageSearch(decoder, embedder, store, Thumbnails(str(thumbnails), pending))
+    return ImageSearch(
+        decoder, embedder, store, Thumbnails(str(thumbnails), pending), query_expansion
+    )
 
 
 def open_sources(settings: Settings) -> Sources:

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     image_roots: str | None = Field(None, validation_alias="BOGV_IMAGE_ROOTS")
     allow_private_urls: bool = Field(False, validation_alias="BOGV_ALLOW_PRIVATE_URLS")
     max_queue: int = Field(64, validation_alias="BOGV_MAX_QUEUE", ge=1)
+    query_expansion: int = Field(0, validation_alias="BOGV_QUERY_EXPANSION", ge=0, le=50)
     canary_seconds: float = Field(
         300, validation_alias="BOGV_CANARY_SECONDS", ge=0, le=10**7, allow_inf_nan=False
     )

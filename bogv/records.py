@@ -108,6 +108,17 @@ class CopyProgress:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """An image of the gallery near a query, with its embedding instead of its record."""
+
+    id: int
+    score: float
+    """Cosine similarity, 0 to 1."""
+    vector: Vectors
+    """(dimension,) float32, of length 1."""
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """Hits, best first, and the time they took."""
 
@@ -174,6 +185,8 @@ class Stats:
     """`imagenet1k-v1`, `custom` or `untrained`."""
     fingerprint: str
     engine: str
+    query_expansion: int
+    """Neighbours that a query is expanded with; 0: none."""
     version: str
     copies: CopyProgress
 

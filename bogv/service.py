@@ -15,6 +15,7 @@ from bogv import __version__
 from bogv.copies.backfill import Backfill
 from bogv.copies.candidates import find_candidates
 from bogv.embedding.embedder import Embedder
+from bogv.embedding.query_expansion import expand
 from bogv.embedding.weights import DIMENSION
 from bogv.errors import DatabaseUnavailable, InvalidValue, StorageUnavailable
 from bogv.imaging.decoder import Decoder
@@ -52,8 +53,15 @@ class ImageSearch:
     """
 
     def __init__(
-        self, decoder: Decoder, embedder: Embedder, store: MilvusStore, thumbnails: Thumbnails
+        self,
+        decoder: Decoder,
+        embedder: Embedder,
+        store: MilvusStore,
+        thumbnails: Thumbnails,
+        query_expansion: int = 0,
     ) -> None:
+        """query_expansion: how many of its nearest neighbours a query is expanded with, before
+        `search` and `similar` search again; scores are then cosines to the expanded query."""
         self.decoder = decoder
         self.embedder = embedder
         self.thumbnails = thumbnails
@@ -61,6 +69,7 @@ class ImageSearch:
         """Called after each stage with the operation (`search`, `add` or `add_batch`), the name of
         the stage, and its seconds."""
         self._store = store
+        self._query_expansion = query_expansion
         # Held from a lookup to the write or delete that depends on it, and from the write of a
         # thumbnail to that of its row: otherwise two deletes could both count the same image, and a
         # delete between an add's two writes would leave a row without its thumbnail.
@@ -121,7 +130,7 @@ class ImageSearch:
         copies = self._threads.submit(self.copies_of, picture, md5_of(image))
         vector = self.embedder.embed(picture.pixels[np.newaxis])[0]
         embedded = time.perf_counter()
-        hits = self._nearest(vector, limit, min_score)
+        hits = self._nearest(self._expand(vector), limit, min_score)
         candidates = copies.result()
         seconds = {
             "decode": decoded - start,
@@ -137,7 +146,10 @@ class ImageSearch:
         return find_candidates(self._store, picture, md5)
 
     def nearest(self, record_id: int, limit: int) -> list[Hit]:
-        """The images most similar to one of the gallery, including itself. Raises NotFound."""
+        """The images most similar to one of the gallery, including itself. Raises NotFound.
+
+        By its own embedding, without query expansion: it must come first.
+        """
         return self._store.search(self._store.vector(record_id), limit)
 
     def finds_its_copy(self, record_id: int) -> bool:
@@ -153,12 +165,22 @@ class ImageSearch:
         _check_limit(limit)
         start = time.perf_counter()
         vector = self._store.vector(record_id)
+        vector = self._expand(vector, record_id)
         hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score)
         others = [hit for hit in hits if hit.record.id != record_id][:limit]
         return SearchResult(others, {"search": time.perf_counter() - start})
 
     def _nearest(self, vector: Vectors, limit: int, min_score: float) -> list[Hit]:
         return [hit for hit in self._store.search(vector, limit) if hit.score >= min_score]
+
+    def _expand(self, vector: Vectors, record_id: int | None = None) -> Vectors:
+        """A query with its neighbours. record_id: its own in the gallery, which is none of them."""
+        if not self._query_expansion:
+            return vector
+        limit = self._query_expansion + (record_id is not None)
+        found = self._store.neighbours(vector, limit)
+        others = [each for each in found if each.id != record_id]
+        return expand(vector, others[: self._query_expansion])
 
     # Deleting
 
@@ -283,6 +305,7 @@ class ImageSearch:
             weights=weights.name,
             fingerprint=weights.fingerprint,
             engine=self.embedder.engine,
+            query_expansion=self._query_expansion,
             version=__version__,
             copies=self.backfill.progress(count),
         )

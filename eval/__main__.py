@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments, prog_name="python -m eval", obj=arguments)
     except (DatasetError, WorkbenchError, BogvError, OSError, ImportError) as error:
         _fail(str(error))
+    except MemoryError as error:
+        _fail(f"There is not enough memory. {error}")
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         _fail("; ".join(problems))

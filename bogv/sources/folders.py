@@ -28,9 +28,9 @@ _KEYS: dict[KeyFrom, Callable[[Path], str | None]] = {
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """The given files, and the files below the given folders that have an image's suffix, sorted.
 
-    In folders, hidden files and folders are skipped, and links to folders or out of the given
-    folder are not followed. Files given directly are included whatever their name, also links.
-    Raises FileNotFoundError for a path that doesn't exist.
+    In folders, hidden files and folders and named pipes are skipped, and links to folders or out of
+    the given folder are not followed. Files given directly are included whatever their name, also
+    links. Raises FileNotFoundError for a path that doesn't exist.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -46,8 +46,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(parent) / name
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-                continue
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES or path.is_fifo():
+                continue  # opening a named pipe would wait for ever
             if path.is_symlink() and not _leads_below(path, folder):
                 log.warning("Skipped a link out of %s: %s", folder, path)
                 continue

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bogv.errors import GalleryMismatch, NotFound
-from bogv.records import Cursor, Hit, Record, Vectors
+from bogv.records import Cursor, Hit, Neighbour, Record, Vectors
 from bogv.storage import schema
 from bogv.storage.collection import OTHER_GALLERY, ROWS_PER_CALL, Collection
 from bogv.storage.connection import Connection
@@ -21,10 +21,25 @@ from bogv.storage.copies import CopyStore
 from bogv.storage.filters import key_filter, storable_ids
 from bogv.storage.lite import LiteConnection
 from bogv.storage.paging import MAX_ROWS, Pager
-from bogv.storage.schema import DEFAULT_INDEX, FILEPATH_BYTES, KEY_BYTES, RECORD_FIELDS, Index
+from bogv.storage.schema import (
+    DEFAULT_INDEX,
+    FILEPATH_BYTES,
+    KEY_BYTES,
+    RECORD_FIELDS,
+    VECTOR_FIELD,
+    Index,
+)
 from bogv.storage.server import ServerConnection
 
 __all__ = ["DEFAULT_INDEX", "FILEPATH_BYTES", "KEY_BYTES", "ROWS_PER_CALL", "Index", "MilvusStore"]
+
+
+class _Form(NamedTuple):
+    """What searches of one call have in common."""
+
+    limit: int
+    fields: tuple[str, ...]
+    """That come with each hit."""
 
 
 class MilvusStore(Collection):
@@ -143,10 +158,10 @@ class MilvusStore(Collection):
 
     def vector(self, record_id: int) -> Vectors:
         """The embedding of a record, (dimension,) float32. Raises NotFound."""
-        rows = self._get_rows(storable_ids([record_id]), [schema.VECTOR_FIELD], latest=False)
+        rows = self._get_rows(storable_ids([record_id]), [VECTOR_FIELD], latest=False)
         if not rows:
             raise NotFound(f"There is no image with the id {record_id}.")
-        return np.asarray(rows[0][schema.VECTOR_FIELD], np.float32)
+        return np.asarray(rows[0][VECTOR_FIELD], np.float32)
 
     def get_by_keys(self, keys: Sequence[str]) -> list[Record]:
         """The records with one of these keys, at most MAX_ROWS."""
@@ -169,27 +184,31 @@ class MilvusStore(Collection):
 
     def search(self, vector: Vectors, limit: int) -> list[Hit]:
         """The records nearest to a unit vector, (dimension,) float32; best first, ties by id."""
-        return self._search_one((vector, limit))
+        return schema.hits_of(self._search_one((vector, _Form(limit, tuple(RECORD_FIELDS)))))
 
-    def _search(self, queries: list[tuple[Vectors, int]]) -> list[list[Hit]]:
-        """The hits of each query. queries: vectors with their limits.
+    def neighbours(self, vector: Vectors, limit: int) -> list[Neighbour]:
+        """As `search`, with embeddings: cheaper than fetching those of the hits by their ids, and
+        none of them can be deleted in between."""
+        return schema.neighbours_of(self._search_one((vector, _Form(limit, (VECTOR_FIELD,)))))
 
-        One call for each limit: with a higher limit, the search may also find better hits, and a
+    def _search(self, queries: list[tuple[Vectors, _Form]]) -> list[Any]:
+        """What Milvus finds for each query, a vector with the form of its search.
+
+        One call for each form: with a higher limit, the search may also find better hits, and a
         query's result must not depend on the other queries of its batch.
         """
-        found: dict[int, Iterator[list[Hit]]] = {}
-        for limit in {limit for _, limit in queries}:
-            vectors = [vector for vector, each in queries if each == limit]
-            found[limit] = iter(self._search_vectors(vectors, limit))
-        return [next(found[limit]) for _, limit in queries]
+        found: dict[_Form, Iterator[Any]] = {}
+        for form in {form for _, form in queries}:
+            vectors = [vector for vector, each in queries if each == form]
+            found[form] = iter(self._search_vectors(vectors, form))
+        return [next(found[form]) for _, form in queries]
 
-    def _search_vectors(self, vectors: list[Vectors], limit: int) -> list[list[Hit]]:
-        found = self._call(
+    def _search_vectors(self, vectors: list[Vectors], form: _Form) -> Any:
+        return self._call(
             self._client.search,
             self.name,
             data=vectors,
-            limit=limit,
-            output_fields=RECORD_FIELDS,
-            search_params=schema.search_params(self.index, limit),
+            limit=form.limit,
+            output_fields=list(form.fields),
+            search_params=schema.search_params(self.index, form.limit),
         )
-        return list(map(schema.hits_of, found))

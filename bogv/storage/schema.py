@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pymilvus import DataType, MilvusClient
 
-from bogv.records import Hit, Record, Vectors
+from bogv.records import Hit, Neighbour, Record, Vectors
 
 KEY_BYTES = 512
 FILEPATH_BYTES = 2048
@@ -102,8 +103,18 @@ def record_of(row: Mapping[str, Any]) -> Record:
 
 def hits_of(found: Any) -> list[Hit]:
     """The result of a search as hits, best first, ties by id; cosines clipped to 0–1."""
-    hits = [
-        Hit(record_of(each["entity"]), min(max(float(each["distance"]), 0.0), 1.0))
+    hits = [Hit(record_of(each["entity"]), _score_of(each)) for each in found]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))
+
+
+def neighbours_of(found: Any) -> list[Neighbour]:
+    """The result of a search for embeddings as neighbours, in the order of `hits_of`."""
+    neighbours = [
+        Neighbour(each["id"], _score_of(each), np.asarray(each["entity"][VECTOR_FIELD], np.float32))
         for each in found
     ]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.record.id))
+    return sorted(neighbours, key=lambda each: (-each.score, each.id))
+
+
+def _score_of(found: Mapping[str, Any]) -> float:
+    return min(max(float(found["distance"]), 0.0), 1.0)

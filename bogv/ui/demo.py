@@ -165,12 +165,14 @@ def build_demo(
 
 
 def render_header(search: ImageSearch, language: Language) -> str:
-    """Name, count, database, engine and weights as HTML; while images are being hashed, how many
-    are; a banner if the weights are untrained."""
+    """Name, count, database, engine and weights as HTML; query expansion, if it is on; while images
+    are being hashed, how many are; a banner if the weights are untrained."""
     stats = search.stats()
     key = f"weights_{stats.weights}"
     weights = translate(language, key) if key in STRINGS else stats.weights
     facts = [("database", stats.database), ("engine", stats.engine), ("weights", weights)]
+    if stats.query_expansion:
+        facts.append(("query_expansion", str(stats.query_expansion)))
     if stats.copies.missing:
         hashed = stats.count - stats.copies.missing
         facts.append(("copies", f"{hashed:,} / {stats.count:,}"))

@@ -17,6 +17,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "weights": ("Weights", "权重"),
     "database": ("Database", "数据库"),
     "copies": ("Indexed for copies", "已建副本索引"),
+    "query_expansion": ("Query expansion", "查询扩展"),
     "weights_untrained": ("untrained", "未训练"),
     "weights_custom": ("custom", "自定义"),
     "untrained_title": ("The network is untrained.", "网络未经训练。"),

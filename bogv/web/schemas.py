@@ -97,7 +97,9 @@ class HitOut(BaseModel):
     key: str
     filepath: str
     id: int = Field(description="Below 2^53.")
-    score: float = Field(description="Cosine similarity, 0 to 1.")
+    score: float = Field(
+        description="Cosine similarity, 0 to 1; with BOGV_QUERY_EXPANSION, to the expanded query."
+    )
     width: int
     height: int
     size: int = Field(description="Bytes.")

@@ -41,7 +41,7 @@ def ann(  # noqa: PLR0913, PLR0917 - one for each option
     dimension: Annotated[int, typer.Option(min=2, help="Of the vectors.")] = DIMENSION,
     clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 200,
     spread: Annotated[
-        float, typer.Option(min=0, help="Of the clusters: the more, the harder.")
+        float, typer.Option(min=0, max=1e6, help="Of the clusters: the more, the harder.")
     ] = Clustered.spread,
     dataset: Annotated[
         str | None, typer.Option(help="Embed this dataset instead; `list` has the ids.")

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -106,6 +107,7 @@ def _measure(
 ) -> LatencyOutcome:
     settings = Settings()
     if target.startswith(("http://", "https://")):
+        _check_port(target)
         token = settings.token.get_secret_value() if settings.token else None
         return measure_server(target, token, images, options)
     if target != "service":
@@ -113,6 +115,14 @@ def _measure(
     with tempfile.TemporaryDirectory(prefix="bogv-latency-") as folder:
         setup = ServiceSetup(Path(folder), weights, engine, precision, settings)
         return measure_service(setup, images, options)
+
+
+def _check_port(url: str) -> None:
+    """Connecting to an impossible port fails deep in the event loop."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise typer.BadParameter(f"--target {url} is no URL: {error}.") from error
 
 
 def _parse_numbers(text: str, option: str, *, whole: bool = False) -> list[float]:

@@ -16,6 +16,9 @@ from eval.scale.measure import ScaleOptions, measure
 from eval.scale.report import others_note, scale_report, shares_text
 from eval.scale.result import POINTS, Scale, points_table
 
+MAX_ROWS = 10**9
+"""Some 8 TB of vectors."""
+
 
 def scale(  # noqa: PLR0913, PLR0917 - one for each option
     context: typer.Context,
@@ -61,9 +64,12 @@ def scale(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _parse_rows(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        rows = [int(part) for part in text.split(",")]
     except ValueError as error:
         raise typer.BadParameter("--rows takes whole numbers with commas: 1000,10000") from error
+    if max(rows) > MAX_ROWS:
+        raise typer.BadParameter(f"each of --rows must be at most {MAX_ROWS:,}")
+    return rows
 
 
 def _print(found: Scale, folder: Path) -> None:

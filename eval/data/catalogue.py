@@ -200,7 +200,7 @@ def root_of(spec: Spec, root: Path | None = None) -> Path | None:
     if not spec.needs_root:
         return None
     if root is not None:
-        return Path(root).expanduser()
+        return _expand(spec, Path(root))
     # A user's own folder is not below the catalogue's.
     if spec.id in {"folder", "judged"}:
         raise DatasetError(spec.id, "give the folder with --root.")
@@ -210,4 +210,11 @@ def root_of(spec: Spec, root: Path | None = None) -> Path | None:
             spec.id,
             f"name its folder with --root, or set {ROOT_VARIABLE} to the one that has {folder}/.",
         )
-    return Path(base).expanduser() / (spec.folder or spec.id)
+    return _expand(spec, Path(base)) / (spec.folder or spec.id)
+
+
+def _expand(spec: Spec, path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise DatasetError(spec.id, f"{str(path)!r} names no user's home folder.") from error

@@ -9,18 +9,21 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pandas.api.types import is_numeric_dtype
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bogv.embedding.weights import UNTRAINED
 from bogv.files import atomic_write
 from eval.errors import WorkbenchError
+from eval.report.abbreviations import spell_out
 from eval.report.document import Report
 from eval.report.document import write as write_report
 from eval.statistics.intervals import summarise
@@ -44,6 +47,7 @@ UNTRAINED_NOTE = (
 
 
 R = TypeVar("R", bound="Result")
+M = TypeVar("M", bound=BaseModel)
 
 
 class ResultPart(BaseModel):
@@ -205,7 +209,7 @@ def write(
         for name, write_file in (files or {}).items():
             write_file(folder / name)
         _write_summary(folder / SUMMARY, result)
-        write_report(folder, report)
+        write_report(folder, spell_out(report))
         run = f"{result.model_dump_json(indent=2)}\n".encode()
         contents = {result.FILE: run} | {name: (folder / name).read_bytes() for name in tables}
         (folder / CHECKSUMS).write_text(
@@ -220,15 +224,21 @@ def write(
 
 def read_kind(path: Path) -> str:
     """What a result measured. path: its folder, or the run.json in it. Raises WorkbenchError."""
-    folder = folder_of(path)
-    try:
-        return str(json.loads((folder / RUN).read_bytes())["kind"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
+    return _read_json(path, _Kind).kind
 
 
 def read_result(path: Path, kind: type[R]) -> R:
     """A result. path: as of `read_kind`. Raises WorkbenchError."""
+    return _read_json(path, kind)
+
+
+class _Kind(BaseModel):
+    """The one field of run.json that says which others there are."""
+
+    kind: str
+
+
+def _read_json(path: Path, kind: type[M]) -> M:
     folder = folder_of(path)
     try:
         return kind.model_validate_json((folder / RUN).read_bytes())
@@ -243,21 +253,45 @@ def read_result(path: Path, kind: type[R]) -> R:
         raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
 
 
-def read_table(path: Path, name: str) -> pd.DataFrame:
+def read_table(
+    path: Path, name: str, required: Sequence[str], numbers: Iterable[str]
+) -> pd.DataFrame:
     """A table of a result; it and run.json must be those that were written together.
 
-    path: as of `read_kind`. Raises WorkbenchError.
+    path: as of `read_kind`. required: columns that have a value in each row. numbers: columns that,
+    where they are in the table, are finite. Raises WorkbenchError.
     """
     folder = folder_of(path)
     try:
         contents = {file: (folder / file).read_bytes() for file in (RUN, name)}
         sums = (folder / CHECKSUMS).read_text("utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise WorkbenchError(f"There is no complete result in {folder}: {error}") from error
     for file, data in contents.items():
         if f"{_digest(data)}  {file}\n" not in sums:
             raise WorkbenchError(f"{folder / file} is damaged, or not of this result.")
-    return pd.read_parquet(io.BytesIO(contents[name]))
+    try:
+        table = pd.read_parquet(io.BytesIO(contents[name]))
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these
+        raise WorkbenchError(f"{folder / name} is no Parquet table: {error}.") from error
+    bad = next(chain(_unfilled(table, required), _not_finite(table, numbers)), None)
+    if bad is not None:
+        raise WorkbenchError(
+            f"{folder / name} is no table of this version: {bad!r} is missing, or not as expected."
+        )
+    return table
+
+
+def _unfilled(table: pd.DataFrame, columns: Iterable[str]) -> Iterator[str]:
+    return (each for each in columns if each not in table.columns or table[each].isna().any())
+
+
+def _not_finite(table: pd.DataFrame, columns: Iterable[str]) -> Iterator[str]:
+    for name in columns:
+        if name in table.columns and not (
+            is_numeric_dtype(table[name]) and np.isfinite(table[name].to_numpy(float)).all()
+        ):
+            yield name
 
 
 def _digest(data: bytes) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from bogv.embedding.query_expansion import ALPHA
+
 Number = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
@@ -34,7 +36,7 @@ class AlphaQueryExpansion(Parameters):
     name: ClassVar[str] = "aqe"
     n: Count = 10
     """Neighbours."""
-    alpha: Number = 3.0
+    alpha: Number = ALPHA
 
 
 class DatabaseAugmentation(Parameters):

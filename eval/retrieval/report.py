@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import pandas as pd
 
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import Dataset, UnitName
 from eval.data.sizes import PERCENTS, measure_sizes
 from eval.embedding.settings import VECTORS
-from eval.report.document import Block, Report, Section, Table, markdown
+from eval.report.document import Block, Report, Section, Table
 from eval.report.provenance import provenance_section
 from eval.report.results import PER_QUERY, interval_text, weights_lead
 from eval.retrieval.ablation_result import ablation_table
@@ -48,27 +45,6 @@ EXPLAINED = {
     "mrr": "1 / rank of the first relevant image",
     "ns": "how many of a group of four are in the top four, including the query",
 }
-ABBREVIATIONS = {
-    "gap": "global average pooling: the mean over positions",
-    "gem": "generalised mean pooling",
-    "mac": "maximum activations of convolutions: the maximum over positions",
-    "tta": "test-time augmentation: embeddings of several views of an image are averaged",
-    "post": "what is done to embeddings after the network",
-    "px": "pixels",
-    "map": "mean average precision, over the whole ranking",
-    "map@r": "mean average precision at R, the number of relevant images",
-    "mrr": "mean reciprocal rank",
-    "ndcg": "normalised discounted cumulative gain",
-    "ns": "the score of Nistér and Stewénius (UKBench)",
-    "PCA": "principal component analysis",
-    "ROC": "receiver operating characteristic",
-    "HNSW": "hierarchical navigable small world, a graph index",
-    "REST": "the HTTP interface of bogv's server (representational state transfer)",
-    "bf16": "16-bit floating point of float32's range (bfloat16)",
-    "f32": "32-bit floating point",
-    "int8": "8-bit integers",
-}
-"""Spelt out once, at the end of each report that uses them."""
 PROTOCOLS = {
     "leave-one-out": "each image searches all others; relevant: the same label",
     "query-gallery": "queries search a gallery; relevant: the same label",
@@ -128,24 +104,11 @@ def run_report(outcome: RetrievalOutcome, decoder: Decoder) -> Report:
         _network(run),
         provenance_section(run),
     ]
-    report = Report(
+    return Report(
         f"{run.dataset.name}: {run.dataset.headline}",
         _lead(run),
         [section for section in sections if section is not None],
     )
-    *others, provenance = report.sections
-    return replace(report, sections=[*others, *_abbreviations(report), provenance])
-
-
-def _abbreviations(report: Report) -> list[Section]:
-    """Those that occur in the report, spelt out."""
-    text = markdown(report)
-    rows = [
-        [short, spelt_out]
-        for short, spelt_out in ABBREVIATIONS.items()
-        if re.search(rf"(?<![\w./-]){re.escape(short)}(?![\w.-])", text)
-    ]
-    return [Section("Abbreviations", [Table(["", ""], rows)])] if rows else []
 
 
 def _lead(run: Run) -> list[str]:

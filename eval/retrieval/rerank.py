@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bogv.embedding.query_expansion import expand_query
 from bogv.records import Vectors
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
 from eval.metrics import order
+from eval.rerank.augmentation import augment
 from eval.rerank.diffusion import diffuse
-from eval.rerank.expansion import augment, expand_query
 from eval.rerank.k_reciprocal import KReciprocalEncodings
 from eval.rerank.neighbours import NeighbourLists
 from eval.rerank.setting import (

@@ -174,4 +174,5 @@ def query_table(query_results: Sequence[QueryResult]) -> pd.DataFrame:
 def read_run(path: Path) -> tuple[Run, pd.DataFrame]:
     """The run and its queries. path: its folder, or the run.json in it. Raises WorkbenchError."""
     run = read_result(path, Run)
-    return run, read_table(path, PER_QUERY)
+    queries = read_table(path, PER_QUERY, ("query", "unit"), (*run.metrics, "first_relevant"))
+    return run, queries

@@ -33,7 +33,8 @@ def compare_robustness(
 
 
 def _read(path: Path) -> tuple[Robustness, pd.DataFrame]:
-    return read_result(path, Robustness), read_table(path, PER_QUERY)
+    result = read_result(path, Robustness)
+    return result, read_table(path, PER_QUERY, EDITED_IMAGE, result.metrics)
 
 
 def _compare(

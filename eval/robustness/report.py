@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bogv.imaging.decoder import Decoder
+from eval.chance import chance
 from eval.report.document import Figure, Report, Section, Strip, Table, Tile
 from eval.report.plots import render
 from eval.report.results import Mean, weights_lead
@@ -52,6 +53,10 @@ def _lead(result: Robustness) -> list[str]:
         f"The original is ranked first for {result.headline.value:.1%} of {result.n:,} edited"
         f" images (95% interval {_interval(result.headline, percent=True)}): {result.sample:,}"
         f" images in {result.n // result.sample} edits each, among {result.gallery:,} images."
+    )
+    level = chance(HEADLINE, 1, result.gallery)
+    lead.append(
+        f"Chance, the gallery in a random order, is {level:.2%} where an original has no copy."
     )
     return lead + notes(result)
 

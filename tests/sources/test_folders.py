@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def test_a_walk_finds_images_in_order_and_skips_other_files(tmp_path: Path) -> N
     ]
     with pytest.raises(FileNotFoundError):
         find_images([tmp_path / "nowhere"])
+
+
+def test_a_walk_skips_named_pipes_which_would_wait_for_a_writer(inc: Path) -> None:
+    before = find_images([inc])
+    os.mkfifo(inc / "pipe.jpg")
+    assert find_images([inc]) == before
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def fake_search(
     max_bytes: int = 100_000,
     max_pixels: int = 1_000_000,
     pending: Path | None = None,
+    query_expansion: int = 0,
 ) -> ImageSearch:
     """The service on this store with the fake embedder, its thumbnails below `folder`."""
     decoder = Decoder(max_bytes, max_pixels)
@@ -80,6 +81,7 @@ def fake_search(
         store,
         folder / "thumbnails",
         pending,
+        query_expansion,
     )
 
 

@@ -37,6 +37,15 @@ def test_the_header_shows_the_count_and_the_weights(search: ImageSearch) -> None
     assert f'data-count="{search.stats().count}"' in html
     assert "custom" in html
     assert "untrained" not in html
+    assert "Query expansion" not in html
+
+
+def test_the_header_shows_the_query_expansion_that_scores_depend_on(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_query_expansion", 10)
+    assert "Query expansion <b>10</b>" in render_header(search, "en")
+    assert "查询扩展 <b>10</b>" in render_header(search, "zh")
 
 
 def test_the_header_says_how_many_images_are_indexed_for_copies(

@@ -16,7 +16,7 @@ from bogv.service import ImageSearch
 from bogv.web import health
 from bogv.web.health import Health
 
-STATS = Stats(3, "Milvus Lite", "images", "custom", "f", "fake", "0", CopyProgress(3, 2, 1))
+STATS = Stats(3, "Milvus Lite", "images", "custom", "f", "fake", 0, "0", CopyProgress(3, 2, 1))
 
 
 class Database:

@@ -39,6 +39,8 @@ def test_the_token_is_written_nowhere(
 def test_options_that_make_no_sense_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, reason in (
         (["--target", "ftp://x"], "--target is `service` or a URL"),
+        (["--target", "http://127.0.0.1:99999"], "Port out of range"),
+        (["--target", "http://[::1"], "Invalid IPv6 URL"),
         (["--concurrency", "1,x"], "numbers with commas between"),
         (["--rates", "0"], "numbers above 0"),
     ):

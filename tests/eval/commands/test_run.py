@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import typer
 from pyarrow.parquet import read_schema
 
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
+from eval.__main__ import app
 from eval.commands import run as run_command
 from eval.retrieval.measure import leak_note
 from tests.eval.support.retrieval import Eval, measured
@@ -283,3 +287,27 @@ def test_it_runs_as_a_module_with_real_untrained_weights(tmp_path: Path) -> None
     assert "UNTRAINED" in done.stderr
     assert run["command"] == f"python -m eval {' '.join(arguments)} --json --out {tmp_path}"
     assert list((tmp_path / "data" / "cache" / "eval").glob("*.sqlite"))
+
+
+def test_the_table_of_options_has_each_with_its_default() -> None:
+    page = (ROOT / "eval" / "README.md").read_text("utf-8")
+    table = page.partition("| option | default | |\n")[2].partition("\n\n")[0]
+    rows: dict[str, str] = {}
+    for names, default in re.findall(r"^\| (`--.+?) \| *(.*?) *\|", table, re.MULTILINE):
+        options = re.findall(r"--[a-z-]+", names)
+        # A row of several options has one default for all (`on`), or one for each.
+        values = default.split(", ") if "," in default and len(options) > 1 else [default]
+        rows |= dict(zip(options, values * (len(options) // len(values)), strict=True))
+    commands: Any = typer.main.get_command(app)
+    known = {
+        name: option
+        for option in commands.commands["run"].params
+        for name in (*option.opts, *option.secondary_opts)
+        if name not in {"--json", "--help"}
+    }
+    assert set(rows) == set(known)
+    words = {"True": "on", "False": "off", "None": ""}
+    elsewhere = {"--root", "--cache", "--limit"}  # defaults that the code computes
+    for name in set(rows) - elsewhere:
+        default = str(known[name].default)
+        assert rows[name].strip("`") == words.get(default, default), name

@@ -37,8 +37,11 @@ def test_the_command_prints_json_and_nothing_else(
     }
 
 
-def test_rows_that_are_no_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("rows", "why"), [("many", "1000,10000"), ("1" + 29 * "0", "at most")])
+def test_rows_that_are_no_numbers_or_too_many_are_refused(
+    capsys: pytest.CaptureFixture[str], rows: str, why: str
+) -> None:
     with pytest.raises(SystemExit) as stopped:
-        command_line.main(["scale", "--rows", "many"])
+        command_line.main(["scale", "--rows", rows])
     assert stopped.value.code == 2
-    assert "1000,10000" in capsys.readouterr().err
+    assert why in capsys.readouterr().err

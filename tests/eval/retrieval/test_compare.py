@@ -228,6 +228,8 @@ def test_an_unknown_metric_is_refused_and_the_known_are_named(tmp_path: Path) ->
         lambda folder: (folder / "run.json").unlink(),
         lambda folder: (folder / "run.json").write_text("{}"),
         lambda folder: (folder / "run.json").write_text("no json"),
+        lambda folder: (folder / "run.json").write_text("null"),
+        lambda folder: (folder / "run.json").write_text("[" * 100_000),
         lambda folder: (folder / "run.json").write_text(
             (folder / "run.json").read_text().replace('"schema_version": 3', '"schema_version": 2')
         ),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.data.catalogue import Anchor
-from eval.embedding.settings import EmbeddingSettings
 from eval.report.document import Figure, Table, html, markdown, write
 from eval.report.results import interval_text
-from eval.retrieval.report import ABBREVIATIONS, EXPLAINED, explain, run_report
+from eval.retrieval.report import EXPLAINED, explain, run_report
 from tests.eval.support.retrieval import DECODER
 from tests.eval.support.retrieval_report import blocks, measured
 from tests.support.fakes import FakeEngine, encoded, picture
@@ -121,20 +119,6 @@ def test_the_same_picture_in_two_formats_and_names_that_differ_by_case_are_repor
     assert "CLASSES: some names differ by upper and lower case" in text
     assert "| by pixels only | 2 |" in text
     assert "| gallery images that are in it more than once | 2 |" in text
-
-
-def test_abbreviations_are_spelt_out_once_and_only_where_they_occur(
-    class_folders: Path, tmp_path: Path
-) -> None:
-    plain = run_report(measured(class_folders, tmp_path), DECODER)
-    [table] = [section for section in plain.sections if section.title == "Abbreviations"]
-    terms = {row[0] for row in cast("Table", table.blocks[0]).rows}
-    assert {"gap", "tta", "map", "map@r", "mrr", "ndcg", "ROC"} <= terms
-    assert not {"gem", "mac", "ns", "PCA", "HNSW"} & terms
-    assert markdown(plain).count(ABBREVIATIONS["mrr"]) == 1
-    settings = EmbeddingSettings(pooling="gem", post="pca:3")
-    other = markdown(run_report(measured(class_folders, tmp_path, settings=settings), DECODER))
-    assert other.count(ABBREVIATIONS["gem"]) == other.count(ABBREVIATIONS["PCA"]) == 1
 
 
 def test_a_milvus_report_states_the_depth_of_its_rankings(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bogv.records import Vectors
+from bogv.storage.milvus import MilvusStore
 from eval.data.datasets import Dataset
 from eval.errors import WorkbenchError
 from eval.retrieval.rerank import Reranking, rerank, reranking_of, without_query
 from eval.retrieval.search import Ranking, rank_exactly
 from eval.selftest import made_up
+from tests.support.fakes import fake_search, png
+from tests.support.galleries import fill
 
 METHODS = ("aqe:n=3", "dba:n=3", "kreciprocal:k1=5,k2=3", "diffusion:k=4,kq=3,top=12")
 NEUTRAL = ("aqe:n=0", "dba:n=0", "kreciprocal:lambda=1", "diffusion:k=0", "diffusion:alpha=0")
@@ -110,6 +115,22 @@ def test_other_queries_and_labels_have_no_influence(text: str) -> None:
     [alone] = reranked(one, vectors, text)
     among = reranked(all_ten, vectors, text)[3]
     assert alone.found.tolist() == among.found.tolist()
+
+
+def test_the_service_with_query_expansion_finds_the_same(tmp_path: Path) -> None:
+    """The scores of BOGV_QUERY_EXPANSION=5, of images of the gallery and of one from outside."""
+    with closing(
+        fake_search(MilvusStore.lite(tmp_path, "images"), tmp_path, query_expansion=5)
+    ) as search:
+        added = sorted(fill(search, 40))
+        outside = search.embedder.embed(search.decoder.decode(png(99)).pixels[np.newaxis])
+        vectors = np.concatenate([[search._store.vector(each) for each in added], outside])
+        similar = [search.similar(each, 39).hits for each in added]
+        found = [*similar, search.search(png(99), 40).hits]
+    dataset = made_up(["a"] * 41, gallery=list(range(40)))
+    for ranking, hits in zip(reranked(dataset, vectors, "aqe:n=5"), found, strict=True):
+        assert [added[each] for each in ranking.found.tolist()] == [hit.record.id for hit in hits]
+        assert ranking.scores == pytest.approx([hit.score for hit in hits], abs=1e-5)
 
 
 def test_what_is_near_the_nearest_comes_before_what_is_not() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 from eval.embedding.settings import EmbeddingSettings
 from eval.errors import WorkbenchError
 from eval.report.document import Report
-from eval.report.results import PER_QUERY, write
+from eval.report.results import CHECKSUMS, PER_QUERY, write
 from eval.retrieval.report import run_report
 from eval.retrieval.result import query_table, read_run
 from tests.eval.support.retrieval import DECODER, measured
@@ -66,6 +68,41 @@ def test_a_cut_table_is_one_clear_error(folder: Path, tmp_path: Path, share: flo
     data = table.read_bytes()
     table.write_bytes(data[: int(share * len(data))])
     with pytest.raises(WorkbenchError, match="is damaged, or not of this result"):
+        read_run(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        (lambda table: table.drop(columns="query"), "query"),
+        (lambda table: table.drop(columns="unit"), "unit"),
+        (lambda table: table.assign(unit=None), "unit"),
+        (lambda table: table.assign(map=float("nan")), "map"),
+        (lambda table: table.assign(map="high"), "map"),
+        (lambda table: table.assign(first_relevant="first"), "first_relevant"),
+    ],
+)
+def test_a_table_with_other_columns_is_one_clear_error(
+    folder: Path, tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], column: str
+) -> None:
+    """With checksums that agree, as another version may have written it."""
+    outcome = measured(tmp_path, "folder", root=folder)
+    table = change(query_table(outcome.query_results))
+    written = write(tmp_path / "results", outcome.run, {PER_QUERY: table}, Report("", [], []))
+    with pytest.raises(WorkbenchError, match=f"no table of this version: '{column}'"):
+        read_run(written)
+
+
+def test_what_is_no_table_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    written = written_run(folder, tmp_path)
+    before = (written / PER_QUERY).read_bytes()
+    (written / PER_QUERY).write_bytes(b"hello")
+    sums, old, new = written / CHECKSUMS, sha256(before), sha256(b"hello")
+    sums.write_text(sums.read_text().replace(old.hexdigest(), new.hexdigest()))
+    with pytest.raises(WorkbenchError, match="is no Parquet table"):
+        read_run(written)
+    sums.write_bytes(b"\xff")
+    with pytest.raises(WorkbenchError, match="no complete result"):
         read_run(written)
 
 

@@ -60,7 +60,7 @@ def made_up_run(
 
 def written_run(parent: Path, revision: str | None, value: float, **more: Any) -> Path:
     """The folder of a made-up run."""
-    queries = pd.DataFrame({"query": ["a"], "first_relevant": [1]})
+    queries = pd.DataFrame({"query": ["a"], "unit": ["a"], "first_relevant": [1]})
     run = made_up_run(revision, value, **more)
     out = parent / f"{revision}-{value}-{run.dataset.digest}"
     return write(out, run, {PER_QUERY: queries}, Report("A run", []))

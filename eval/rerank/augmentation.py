@@ -1,4 +1,4 @@
-"""Query expansion and database augmentation: sums of a vector and its nearest neighbours."""
+"""Database augmentation: sums of the gallery's vectors and their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -7,19 +7,6 @@ import numpy as np
 from bogv.records import Vectors
 from eval.rerank.neighbours import NeighbourLists
 from eval.vectors import Doubles, Indices, normalise
-
-
-def expand_query(query: Doubles, neighbours: Doubles, cosines: Doubles, alpha: float) -> Doubles:
-    """alpha-QE: q' = q + sum over the n nearest of max(q · x_i, 0)^alpha · x_i; not normalised.
-
-    query: (d,); neighbours: (n, d), of length 1; cosines: (n,) -> (d,). alpha = 0 is the plain
-    average query expansion; no neighbours give the query.
-
-    Source: Radenović, Tolias, Chum, Fine-tuning CNN Image Retrieval with No Human Annotation,
-    TPAMI 2019, arXiv:1711.02512, "alpha-weighted query expansion".
-    """
-    expanded: Doubles = query + np.maximum(cosines, 0) ** alpha @ neighbours
-    return expanded
 
 
 def augment(

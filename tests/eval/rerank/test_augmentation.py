@@ -3,28 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.rerank.expansion import augment, expand_query
+from eval.rerank.augmentation import augment
 from eval.rerank.neighbours import NeighbourLists
 from eval.vectors import Doubles
-
-QUERY = np.array([1.0, 0, 0])
-NEAR = np.array([[0.8, 0.6, 0], [0.6, 0, 0.8], [-1, 0, 0]])
-
-
-def test_neighbours_count_by_their_cosine_to_the_power_of_alpha() -> None:
-    found = expand_query(QUERY, NEAR, NEAR @ QUERY, 2)
-    # 1 + 0.64 · 0.8 + 0.36 · 0.6; 0.64 · 0.6; 0.36 · 0.8. The cosine below 0 counts as 0.
-    assert found == pytest.approx([1.728, 0.384, 0.288])
-
-
-def test_alpha_0_is_a_sum_of_equals() -> None:
-    assert expand_query(QUERY, NEAR[:2], NEAR[:2] @ QUERY, 0) == pytest.approx([2.4, 0.6, 0.8])
-
-
-def test_no_neighbours_change_no_bit_of_the_query() -> None:
-    query = np.array([0.1, 0.2, 0.3])
-    none = np.empty((0, 3)), np.empty(0)
-    assert expand_query(query, *none, 3).tobytes() == query.tobytes()
 
 
 def lists(k: int) -> NeighbourLists:
