@@ -76,14 +76,8 @@ def embed(
     Raises DatasetError, which names the item, for one that can't be read or decoded;
     WorkbenchError; what the embedder raises.
     """
-    mirrors = (False, True) if settings.tta == "flip" else (False,)
-    views = [
-        _View(each, decoder, scaled, mirror)
-        for scaled in settings.at_scales()
-        for each in [embedder if load is None or scaled.size == settings.size else load(scaled)]
-        for mirror in mirrors
-    ]
-    canonical = "-".join(view.canonical for view in views)
+    views = _views(embedder, decoder, settings, load)
+    canonical = _join_canonical(views)
     (vectors, digests, pixels, fresh), *others = (
         _embed_view(dataset, view, cache, progress) for view in views
     )
@@ -92,6 +86,35 @@ def embed(
         vectors = normalise(total).astype(np.float32)
     new = fresh.union(*(more for *_, more in others))
     return Embedded(vectors, digests, len(new), pixels, canonical)
+
+
+def canonical_of(
+    embedder: Embedder,
+    decoder: Decoder,
+    settings: EmbeddingSettings,
+    load: Callable[[EmbeddingSettings], Embedder] | None = None,
+) -> str:
+    """`Embedded.canonical` of these settings, without a dataset; arguments as of `embed`."""
+    return _join_canonical(_views(embedder, decoder, settings, load))
+
+
+def _views(
+    embedder: Embedder,
+    decoder: Decoder,
+    settings: EmbeddingSettings,
+    load: Callable[[EmbeddingSettings], Embedder] | None,
+) -> list[_View]:
+    mirrors = (False, True) if settings.tta == "flip" else (False,)
+    return [
+        _View(each, decoder, scaled, mirror)
+        for scaled in settings.at_scales()
+        for each in [embedder if load is None or scaled.size == settings.size else load(scaled)]
+        for mirror in mirrors
+    ]
+
+
+def _join_canonical(views: Sequence[_View]) -> str:
+    return "-".join(view.canonical for view in views)
 
 
 @dataclass(frozen=True)

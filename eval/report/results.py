@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -73,6 +73,9 @@ class Mean(ResultPart):
 
 class Result(ResultPart):
     """The fields common to run.json of all commands. With the same seed, only times differ."""
+
+    file: ClassVar[str] = RUN
+    """The name of the file that it is written to."""
 
     weights: WeightsPart | None
     """None: no network was used, as with synthetic vectors."""
@@ -192,7 +195,7 @@ def write(
     folder = out / result.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RUN).unlink(missing_ok=True)
+        (folder / result.file).unlink(missing_ok=True)
         for name, frame in tables.items():
             frame.to_parquet(folder / name, index=False)
         for name, write_file in (files or {}).items():
@@ -200,11 +203,11 @@ def write(
         _write_summary(folder / SUMMARY, result)
         write_report(folder, report)
         run = f"{result.model_dump_json(indent=2)}\n".encode()
-        contents = {RUN: run} | {name: (folder / name).read_bytes() for name in tables}
+        contents = {result.file: run} | {name: (folder / name).read_bytes() for name in tables}
         (folder / CHECKSUMS).write_text(
             "".join(f"{_digest(data)}  {name}\n" for name, data in contents.items()), "utf-8"
         )
-        with atomic_write(folder / RUN) as partial:
+        with atomic_write(folder / result.file) as partial:
             partial.write_bytes(run)
     except OSError as error:
         raise WorkbenchError(f"The results can't be written to {folder}: {error}.") from error
@@ -224,12 +227,12 @@ def read_result(path: Path, kind: type[R]) -> R:
     """A result. path: as of `read_kind`. Raises WorkbenchError."""
     folder = folder_of(path)
     try:
-        return kind.model_validate_json((folder / RUN).read_bytes())
+        return kind.model_validate_json((folder / kind.file).read_bytes())
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise WorkbenchError(
-            f"{folder / RUN} is no result of this version (schema {SCHEMA}):"
+            f"{folder / kind.file} is no result of this version (schema {SCHEMA}):"
             f" {where or 'the file'}: {fault['msg']}."
         ) from error
     except OSError as error:
@@ -258,8 +261,8 @@ def _digest(data: bytes) -> str:
 
 
 def folder_of(path: Path) -> Path:
-    """A result's folder, named by itself or by the run.json in it."""
-    return path.parent if path.name == RUN else path
+    """A result's folder, named by itself or by the JSON file in it."""
+    return path.parent if path.suffix == ".json" and not path.is_dir() else path
 
 
 def _write_summary(path: Path, result: Result) -> None:

@@ -30,7 +30,7 @@ EVAL: tuple[set[str], ...] = (
     {"data", "report", "harness", "rerank"},
     {"embedding", "ann", "latency", "speed", "scale"},
     {"retrieval"},
-    {"robustness", "history"},
+    {"robustness", "history", "sweep"},
     {"selftest"},
     {"commands"},
     {"__main__"},
