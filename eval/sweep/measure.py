@@ -59,8 +59,12 @@ class Plan:
         tasks, seeds = self.tasks, self.definition.seeds
         whole = sorted({task.choice.id for task in tasks if task.dataset.sample is None})
         views = len({each.view for each in self.settings})
-        settings, datasets = len(self.settings), len(self.definition.datasets)
-        found = [f"{len(tasks)} runs: {settings} settings, {datasets} datasets; {views} embeddings"]
+        counts = (
+            f"{_count(len(tasks), 'run')}: {_count(len(self.settings), 'setting')},"
+            f" {_count(len(self.definition.datasets), 'dataset')};"
+            f" {_count(views, 'embedding')} of each image"
+        )
+        found = [counts]
         if len(seeds) > 1 and whole:
             found.append(
                 f"Seeds only draw samples: {', '.join(whole)} is taken as a whole, with seed"
@@ -68,6 +72,10 @@ class Plan:
             )
         found += [f"Left out: {each.name}: {each.reason}" for each in self.left_out]
         return found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def plan_sweep(definition: Definition) -> Plan:

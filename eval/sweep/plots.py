@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -28,49 +29,47 @@ FONT = 10.5
 
 def front_figure(sweep: Sweep, cost: Front) -> Figure:
     """Each dataset's headline metric against a cost."""
-    draws = [partial(_draw, sweep=sweep, dataset=each.id, cost=cost) for each in sweep.datasets]
+    datasets = [each.id for each in sweep.datasets if _rows(sweep, each.id)]
+    draws = [partial(_draw, sweep=sweep, dataset=each, cost=cost) for each in datasets]
     png = render_many(draws, columns=1, width=WIDTH, height=HEIGHT)
     return Figure(f"quality-{cost}", png, ALTS[cost])
 
 
 def _draw(axes: Axes, sweep: Sweep, dataset: str, cost: Front) -> None:
     part = next(each for each in sweep.datasets if each.id == dataset)
-    rows = [row for row in sweep.of(dataset) if row.mean is not None and row.cost is not None]
+    rows = _rows(sweep, dataset)
     points = [_point(row, cost) for row in rows]
     best = sorted(p for p, row in zip(points, rows, strict=True) if cost in row.fronts)
-    axes.plot(*zip(*best, strict=True), color=BLACK, alpha=0.6, zorder=1, label="Pareto front")
+    axes.step(
+        [x for x, _ in best],
+        [y for _, y in best],
+        where="post",
+        color=GREY,
+        zorder=1,
+        label="Pareto front",
+    )
     kinds = _kinds(sweep)
     for number, kind in enumerate(dict.fromkeys(kinds.values())):
-        mine = [p for p, row in zip(points, rows, strict=True) if kinds[row.setting] == kind]
-        if mine:
-            across, up = zip(*mine, strict=True)
-            axes.scatter(
-                across,
-                up,
-                s=70,
-                color=COLOURS[number % len(COLOURS)],
-                marker=MARKERS[number % len(MARKERS)],
-                label=kind,
-                zorder=3,
-            )
-    _ring(axes, [p for p, r in zip(points, rows, strict=True) if r.setting == _baseline(sweep)])
+        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+        mine = [p for p, row in zip(points, rows, strict=True) if kinds.get(row.setting) == kind]
+        _scatter(axes, mine, label=kind, s=70, zorder=3, **style)
+    own = [p for p, row in zip(points, rows, strict=True) if row.setting == sweep.baseline.title]
+    ring = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 2}
+    _scatter(axes, own, label="baseline", s=200, zorder=2, **ring)
     plain_log(axes, "x")
     axes.margins(x=0.16, y=0.12)
     axes.set(xlabel=TITLES[cost], ylabel=part.headline)
     axes.set_title(plain(f"{part.name}; weights {sweep.labels['weights']}"))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=11)
-    _label(axes, sweep, rows, points, cost)
+    _label(axes, sweep.baseline.title, rows, points, cost)
 
 
-def _baseline(sweep: Sweep) -> str:
-    return sweep.baseline.title
+def _rows(sweep: Sweep, dataset: str) -> list[Row]:
+    return [row for row in sweep.of(dataset) if row.mean is not None and row.cost is not None]
 
 
-def _ring(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    for x, y in points:
-        axes.scatter(
-            x, y, s=260, facecolors="none", edgecolors=BLACK, linewidths=2, label="baseline"
-        )
+def _scatter(axes: Axes, points: Sequence[tuple[float, float]], **style: Any) -> None:
+    axes.scatter([x for x, _ in points], [y for _, y in points], **style)
 
 
 def _point(row: Row, cost: Front) -> tuple[float, float]:
@@ -82,11 +81,8 @@ def _point(row: Row, cost: Front) -> tuple[float, float]:
 
 def _kinds(sweep: Sweep) -> dict[str, str]:
     """By setting, the one value in which it differs from the baseline."""
-    kinds = {}
-    for each in sweep.settings:
-        changed = each.changed(sweep.baseline)
-        kinds[each.title] = changed[0] if len(changed) == 1 else SEVERAL if changed else "baseline"
-    return kinds
+    changed = {each.title: each.changed(sweep.baseline) for each in sweep.settings[1:]}
+    return {title: names[0] if len(names) == 1 else SEVERAL for title, names in changed.items()}
 
 
 # ------------------------------------------------------------------------------ labels
@@ -147,7 +143,7 @@ def _inside(box: Box, frame: Box) -> bool:
 
 def _label(
     axes: Axes,
-    sweep: Sweep,
+    baseline: str,
     rows: Sequence[Row],
     points: Sequence[tuple[float, float]],
     cost: Front,
@@ -163,7 +159,7 @@ def _label(
         range(len(rows)),
         key=lambda i: (
             cost not in rows[i].fronts,
-            rows[i].setting != _baseline(sweep),
+            rows[i].setting != baseline,
             -points[i][1],
         ),
     )
@@ -176,14 +172,16 @@ def _label(
         if corner is None:
             continue
         mark = cost in rows[i].fronts
+        shift = (corner[0] - point[0], corner[1] - point[1])
+        line = {"arrowstyle": "-", "color": GREY, "alpha": 0.6, "linewidth": 0.8, "shrinkB": 5}
         axes.annotate(
             plain(text),
             points[i],
-            xytext=(corner[0] - point[0], corner[1] - point[1]),
+            xytext=shift,
             textcoords="offset points",
             fontsize=FONT,
             fontweight="bold" if mark else "normal",
             color=BLACK if mark else GREY,
             va="bottom",
-            arrowprops={"arrowstyle": "-", "color": GREY, "alpha": 0.5, "linewidth": 0.7},
+            arrowprops=line,
         )
