@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from eval.report.document import Figure, plain
 from eval.report.plots import BLACK, COLOURS, GREY, MARKERS, plain_log, render_many
@@ -118,7 +119,7 @@ def place_labels(
         places = (
             (x + dx if dx > 0 else x + dx - width, y + dy - height / 2)
             for distance in (9, 22, 38, 56)
-            for dy in (0, 11, -11, 22, -22, 34, -34, 46, -46)
+            for dy in (10, 0, -11, 22, -22, 34, -34, 46, -46)
             for dx in (distance, -distance)
         )
         corner = next(
@@ -184,4 +185,5 @@ def _label(
             color=BLACK if mark else GREY,
             va="bottom",
             arrowprops=line,
+            path_effects=[withStroke(linewidth=3, foreground="white")],
         )
