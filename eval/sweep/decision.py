@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from eval.statistics.comparisons import ALPHA, least_p
 from eval.sweep.result import Cost, Row, Sweep
 
 SAME = 0.05
@@ -45,7 +46,7 @@ def decide(sweep: Sweep) -> list[str]:
     own = sweep.baseline.is_own and sweep.baseline.precision == "auto"
     what = "bogv's default" if own else "not bogv's default"
     count = len(sweep.datasets)
-    where = f"all {count} datasets" if count > 1 else sweep.datasets[0].id
+    where = "each dataset" if count > 1 else sweep.datasets[0].id
     text = f"{sweep.baseline.embedding.text}, precision {sweep.baseline.precision}"
     winners = _everywhere(sweep, lambda row, _: row.verdict == "better")
     free = [name for name in winners if name in _everywhere(sweep, _is_free)]
@@ -59,7 +60,22 @@ def decide(sweep: Sweep) -> list[str]:
         f"Significantly better on {where} at no more cost: {_listed(free)}.",
         f"Significantly better on {where} at more cost: {_listed(dear)}.",
         f"Shown to be at most {sweep.max_drop:g} worse on {where}, and cheaper: {_listed(cheap)}.",
+        *_power_notes(sweep),
     ]
+
+
+def _power_notes(sweep: Sweep) -> list[str]:
+    """Datasets on which no verdict of `better` or `worse` is possible."""
+    notes = []
+    for dataset in sweep.datasets:
+        units = next((row.mean.units for row in sweep.of(dataset.id) if row.mean), None) or 0
+        if sweep.comparisons * least_p(units) > ALPHA:
+            notes.append(
+                f"CAUTION: on {dataset.id}, nothing could be shown to be better or worse: its"
+                f" {units} units ({dataset.unit}) are too few for {sweep.comparisons} corrected"
+                f" comparisons; at most {int(ALPHA / least_p(units))} would do."
+            )
+    return notes
 
 
 def _is_free(row: Row, baseline: Cost | None) -> bool:

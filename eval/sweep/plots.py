@@ -53,7 +53,7 @@ def _draw(axes: Axes, sweep: Sweep, dataset: str, cost: Front) -> None:
     for number, kind in enumerate(dict.fromkeys(kinds.values())):
         style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         mine = [p for p, row in zip(points, rows, strict=True) if kinds.get(row.setting) == kind]
-        _scatter(axes, mine, label=kind, s=70, zorder=3, **style)
+        _scatter(axes, mine, label=kind, s=70, zorder=3, edgecolors=GREY, **style)
     own = [p for p, row in zip(points, rows, strict=True) if row.setting == sweep.baseline.title]
     ring = {"facecolors": "none", "edgecolors": BLACK, "linewidths": 2}
     _scatter(axes, own, label="baseline", s=200, zorder=2, **ring)

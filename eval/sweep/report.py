@@ -8,7 +8,7 @@ from eval.report.provenance import provenance_section
 from eval.report.results import interval_text, weights_lead
 from eval.sweep.decision import SAME, decide
 from eval.sweep.plots import front_figure
-from eval.sweep.result import Row, Sweep, SweptDataset
+from eval.sweep.result import TABLE, Change, Row, Sweep, SweptDataset
 
 FRONTS = (
     "Each point is a setting, its colour what it changes of the baseline (ringed). The dark line is"
@@ -75,8 +75,8 @@ def _short(row: Row) -> list[str]:
 
 
 def _dataset(sweep: Sweep, part: SweptDataset) -> list[Block]:
-    columns = ["setting", part.headline, "95%", "difference", "95%", "p", "verdict"]
-    columns += ["ms an image", "ratio", "re-rank, ms a query", "gallery, s", "bytes", "front"]
+    columns = ["setting", part.headline, "difference", "p", "verdict"]
+    columns += ["ms an image", "re-rank", "bytes", "front"]
     rows = sweep.of(part.id)
     several = len(part.samples) > 1
     if several:
@@ -84,8 +84,9 @@ def _dataset(sweep: Sweep, part: SweptDataset) -> list[Block]:
     caption = (
         f"Difference: to {sweep.baseline.title}, the baseline, over the same queries. p: two-sided,"
         f" corrected for all {sweep.comparisons} comparisons of the sweep (Holm); the intervals are"
-        f" not. Not worse: by at most {sweep.max_drop:g}. Ratio: of ms an image to the baseline's."
-        " Front: quality against milliseconds of a search, or against bytes a vector."
+        f" not. Not worse: by at most {sweep.max_drop:g}. ×: of the baseline's. Re-rank: ms of a"
+        f" query; {TABLE} has the gallery's seconds, once. Front: of quality against milliseconds"
+        " of a search, or against bytes a vector."
     )
     blocks: list[Block] = [_about(sweep, part)]
     blocks.append(Table(columns, [_line(row, several) for row in rows], caption))
@@ -96,28 +97,26 @@ def _dataset(sweep: Sweep, part: SweptDataset) -> list[Block]:
 def _line(row: Row, several: bool) -> list[str]:
     mean, change, cost = row.mean, row.change, row.cost
     if mean is None or cost is None:
-        return [row.setting, *([""] * (5 + several)), "failed", *([""] * 6)][: 13 + several]
-    spread = [f"{min(row.by_seed.values()):.4f}–{max(row.by_seed.values()):.4f}"] if several else []
+        return [row.setting, *([""] * (3 + several)), "failed", *([""] * 4)]
+    spread = [f"{min(row.by_seed.values()):.3f}–{max(row.by_seed.values()):.3f}"] if several else []
     return [
         row.setting,
-        f"{mean.value:.4f}",
+        f"{mean.value:.3f} {interval_text(mean, 3)}",
         *spread,
-        interval_text(mean, 3),
-        "" if change is None else f"{change.value:+.4f}",
-        "" if change is None or change.ci95 is None else _ends(change.ci95),
+        "" if change is None else f"{change.value:+.3f} {_ends(change)}",
         "" if change is None else f"{change.p:.3f}",
         row.verdict or "baseline",
-        f"{cost.embed_ms:.1f}",
-        f"{cost.embed_ratio[0]:.2f}",
+        f"{cost.embed_ms:.1f} (× {cost.embed_ratio[0]:.2f})",
         "" if cost.rerank_ms is None else f"{cost.rerank_ms:.2f}",
-        "" if cost.rerank_gallery_seconds is None else f"{cost.rerank_gallery_seconds:.2f}",
         f"{cost.bytes_per_vector:,.0f}",
         ", ".join(row.fronts),
     ]
 
 
-def _ends(ends: tuple[float, float]) -> str:
-    return f"[{ends[0]:+.4f}, {ends[1]:+.4f}]"
+def _ends(change: Change) -> str:
+    if change.ci95 is None:
+        return "(no interval)"
+    return f"[{change.ci95[0]:+.3f}, {change.ci95[1]:+.3f}]"
 
 
 def _about(sweep: Sweep, part: SweptDataset) -> str:

@@ -41,9 +41,9 @@ def test_the_summary_names_what_is_better_everywhere_with_its_cost() -> None:
     ]
     lines = decide(make_sweep(rows, SETTINGS))
     assert lines[0].startswith("Baseline: default, bogv's default (gap, 224 px, center")
-    assert lines[1] == "Significantly better on all 2 datasets at no more cost: free."
-    assert lines[2] == "Significantly better on all 2 datasets at more cost: dear."
-    assert lines[3] == "Shown to be at most 0.01 worse on all 2 datasets, and cheaper: small."
+    assert lines[1] == "Significantly better on each dataset at no more cost: free."
+    assert lines[2] == "Significantly better on each dataset at more cost: dear."
+    assert lines[3] == "Shown to be at most 0.01 worse on each dataset, and cheaper: small."
 
 
 def test_a_setting_that_failed_somewhere_is_not_better_everywhere() -> None:
@@ -57,6 +57,14 @@ def test_a_setting_that_failed_somewhere_is_not_better_everywhere() -> None:
         failed,
     ]
     assert "at no more cost: none." in decide(make_sweep(rows, SETTINGS[:2]))[1]
+
+
+def test_a_dataset_with_too_few_units_for_so_many_comparisons_is_named() -> None:
+    rows = [make_row("default", 0.5, 10)]  # 10 units: p is at least 1/1024
+    assert not any("CAUTION" in line for line in decide(make_sweep(rows, [OWN], comparisons=25)))
+    last = decide(make_sweep(rows, [OWN], comparisons=26))[-1]
+    assert last.startswith("CAUTION: on one, nothing could be shown to be better or worse: its 10")
+    assert last.endswith("26 corrected comparisons; at most 25 would do.")
 
 
 def test_another_baseline_is_not_called_the_default() -> None:
