@@ -21,6 +21,7 @@ from eval.commands.run import run
 from eval.commands.scale import scale
 from eval.commands.selftest import selftest
 from eval.commands.speed import speed
+from eval.commands.sweep import sweep
 from eval.data.catalogue import DatasetError
 from eval.errors import WorkbenchError
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, robustness, ann, latency, speed, scale, compare, selftest):
+for command in (fetch, run, robustness, ann, latency, speed, scale, sweep, compare, selftest):
     app.command()(command)
 app.add_typer(history, name="history")
 app.add_typer(judge, name="judge")

@@ -83,14 +83,8 @@ def embed(
     """
     if isinstance(embedder, StoredVectors):
         return _look_up(dataset, embedder)
-    mirrors = (False, True) if settings.tta == "flip" else (False,)
-    views = [
-        _View(each, decoder, scaled, mirror)
-        for scaled in settings.at_scales()
-        for each in [embedder if load is None or scaled.size == settings.size else load(scaled)]
-        for mirror in mirrors
-    ]
-    canonical = "-".join(view.canonical for view in views)
+    views = _views(embedder, decoder, settings, load)
+    canonical = _join_canonical(views)
     (vectors, digests, pixels, fresh), *others = (
         _embed_view(dataset, view, cache, progress) for view in views
     )
@@ -120,6 +114,35 @@ def _digest_if_there(item: Item) -> str | None:
     except OSError:
         return None
     return hashlib.sha256(data).hexdigest() if data else None
+
+
+def canonical_of(
+    embedder: Embedder,
+    decoder: Decoder,
+    settings: EmbeddingSettings,
+    load: Callable[[EmbeddingSettings], Embedder] | None = None,
+) -> str:
+    """`Embedded.canonical` of these settings, without a dataset; arguments as of `embed`."""
+    return _join_canonical(_views(embedder, decoder, settings, load))
+
+
+def _views(
+    embedder: Embedder,
+    decoder: Decoder,
+    settings: EmbeddingSettings,
+    load: Callable[[EmbeddingSettings], Embedder] | None,
+) -> list[_View]:
+    mirrors = (False, True) if settings.tta == "flip" else (False,)
+    return [
+        _View(each, decoder, scaled, mirror)
+        for scaled in settings.at_scales()
+        for each in [embedder if load is None or scaled.size == settings.size else load(scaled)]
+        for mirror in mirrors
+    ]
+
+
+def _join_canonical(views: Sequence[_View]) -> str:
+    return "-".join(view.canonical for view in views)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,13 @@ def _changed_environment(environment: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def pin_to_core(core: int) -> None:
+    """Use one core, if the system supports it. Before OpenVINO is loaded, which then starts one
+    thread."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[core : core + 1]))
+
+
 def resident_mib(process: int | None = None) -> float | None:
     """A process' resident memory in MiB, or None without /proc. process: its id; None: this one."""
     try:

@@ -224,12 +224,12 @@ def write(
 
 def read_kind(path: Path) -> str:
     """What a result measured. path: its folder, or the run.json in it. Raises WorkbenchError."""
-    return _read_json(path, _Kind).kind
+    return _read_json(path, RUN, _Kind).kind
 
 
 def read_result(path: Path, kind: type[R]) -> R:
     """A result. path: as of `read_kind`. Raises WorkbenchError."""
-    return _read_json(path, kind)
+    return _read_json(path, kind.FILE, kind)
 
 
 class _Kind(BaseModel):
@@ -238,15 +238,15 @@ class _Kind(BaseModel):
     kind: str
 
 
-def _read_json(path: Path, kind: type[M]) -> M:
+def _read_json(path: Path, name: str, kind: type[M]) -> M:
     folder = folder_of(path)
     try:
-        return kind.model_validate_json((folder / RUN).read_bytes())
+        return kind.model_validate_json((folder / name).read_bytes())
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise WorkbenchError(
-            f"{folder / RUN} is no result of this version (schema {SCHEMA}):"
+            f"{folder / name} is no result of this version (schema {SCHEMA}):"
             f" {where or 'the file'}: {fault['msg']}."
         ) from error
     except OSError as error:
@@ -299,8 +299,8 @@ def _digest(data: bytes) -> str:
 
 
 def folder_of(path: Path) -> Path:
-    """A result's folder, named by itself or by the run.json in it."""
-    return path.parent if path.name == RUN else path
+    """A result's folder, named by itself or by the JSON file in it."""
+    return path.parent if path.suffix == ".json" and not path.is_dir() else path
 
 
 def _write_summary(path: Path, result: Result) -> None:

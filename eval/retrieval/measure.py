@@ -114,7 +114,7 @@ def measure(
     watch = Stopwatch()
     environment = describe_environment()
     dataset = load(options.dataset, options.root, limit=options.limit, seed=options.seed)
-    ks = _with_headline(dataset.spec, options.ks)
+    ks = with_headline(dataset.spec, options.ks)
     check_ranking_depth(options.backend, ks[-1])
     reranking = reranking_of(options.settings.rerank, options.backend)
     fitting = FittingSet.of(options.settings.fit_on, options.fit_on_root)
@@ -340,7 +340,7 @@ def _listed(groups: Sequence[Sequence[str]]) -> str:
     return shown + ("; …" if len(groups) > EXAMPLES else "")
 
 
-def _with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
+def with_headline(spec: Spec, ks: Sequence[int]) -> list[int]:
     """The given k and the headline metric's own, ascending."""
     if not ks or min(ks) < 1:
         raise WorkbenchError("Each k must be at least 1.")

@@ -70,6 +70,26 @@ class DatasetCounts(ResultPart):
     """Images of the gallery with the same bytes or pixels as another of its images."""
 
 
+class Identity(ResultPart):
+    """All that sets runs apart: what was asked for, and the code and the packages that answered."""
+
+    dataset: str
+    digest: str
+    limit: int | None
+    seed: int
+    k: list[int]
+    fingerprint: str
+    engine: str
+    settings: EmbeddingSettings
+    backend: Backend
+    canonical: str
+    revision: str | None
+    packages: list[str | None]
+    """The versions of EMBEDDING_PACKAGES."""
+    fitted_on: str | None
+    """The digest of what PCA was fitted on, where that isn't the gallery itself."""
+
+
 class Run(Result):
     """What `run` measures: how well a dataset's queries find what is relevant to them."""
 
@@ -110,19 +130,30 @@ class Run(Result):
         return self.metrics[self.dataset.headline]
 
     @property
+    def identity(self) -> Identity:
+        """What sets this run apart from others."""
+        return Identity(
+            dataset=self.dataset.id,
+            digest=self.dataset.digest,
+            limit=self.dataset.limit,
+            seed=self.seed,
+            k=self.k,
+            fingerprint=self.weights.fingerprint,
+            engine=self.engine,
+            settings=self.settings,
+            backend=self.backend,
+            canonical=self.canonical,
+            revision=self.revision,
+            packages=[self.packages.get(name) for name in EMBEDDING_PACKAGES],
+            fitted_on=None if self.fitted_on is None else self.fitted_on.digest,
+        )
+
+    @property
     def folder(self) -> str:
-        """The folder's name: what it is for people, and a hash of all that sets runs apart: what
-        was asked for, and the code and the packages that answered."""
-        identity = [
-            *(self.dataset.id, self.dataset.digest, self.dataset.limit, self.seed, self.k),
-            *(self.weights.fingerprint, self.engine, self.settings.model_dump(), self.backend),
-            *(self.canonical, self.revision, *map(self.packages.get, EMBEDDING_PACKAGES)),
-        ]
-        if self.fitted_on is not None:
-            identity.append(self.fitted_on.digest)
+        """The folder's name: what it is for people, and a hash of its identity."""
         settings = [self.settings.tag] if self.settings.tag else []
         parts = [self.dataset.id, self.weights.name, *settings, self.backend, str(self.n)]
-        return "-".join([*parts, short_hash(identity)])
+        return "-".join([*parts, short_hash(self.identity.model_dump())])
 
     @property
     def conditions(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from bogv.storage.thumbnails import Thumbnails
 from eval.errors import WorkbenchError
 from eval.harness.cpu import BackgroundLoad, ProcessorTime
 from eval.harness.galleries import ROWS, put_vectors, rows_of
+from eval.harness.processes import pin_to_core
 from eval.harness.synthetic import Clustered
 from eval.metrics import ann_recall
 from eval.speed.baseline import Baseline, decode, read
@@ -178,7 +178,7 @@ def measure_stages(
     Processor time, because a busy host takes the processor away for a while, and a clock counts
     that. On one core, because two that wait for each other in a loop are busy with nothing.
     """
-    _pin_to_core(core)
+    pin_to_core(core)
     embedder = setting.embedder()
     decoder = (full_size_decoder if full_size else Decoder)(setting.max_upload, setting.max_pixels)
     thumbnails = Thumbnails(str(folder / "thumbnails"))
@@ -220,7 +220,7 @@ def measure_baseline_stages(
     setting: Setting, folder: Path, paths: Sequence[Path]
 ) -> dict[str, float]:
     """The same for the baseline; its stages by the names of bogv's. Run with ONE_THREAD."""
-    _pin_to_core(0)
+    pin_to_core(0)
     stages = _Stages()
     with closing(Baseline(setting.weights, folder)) as usual:
         usual.embed(usual.resize(decode(paths[0].read_bytes())))
@@ -259,13 +259,6 @@ def _store(store: MilvusStore, records: Sequence[Record], vectors: Vectors) -> N
     store.get(ids, latest=False)
     store.get(ids)
     store.put(records, vectors)
-
-
-def _pin_to_core(core: int) -> None:
-    """Use one core, if the system supports it. Before OpenVINO is loaded, which then starts one
-    thread."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[core : core + 1]))
 
 
 def _time(work: Callable[[], object], images: int) -> WorkTiming:

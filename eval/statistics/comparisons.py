@@ -106,6 +106,15 @@ def sign_flip_test(sums: Values, seed: int) -> float:
     return float(np.mean(flipped <= differing.sum() + tolerance))
 
 
+def least_p(units: int) -> float:
+    """The smallest p-value that `sign_flip_test` can give, with so many units.
+
+    >>> least_p(10) == 1 / 1024, least_p(100) == 1 / 10_001
+    (True, True)
+    """
+    return 2.0**-units if units <= EXACT_UNITS else 1 / (FLIPS + 1)
+
+
 def _draw_flips(sums: Values, seed: int) -> Values:
     """(FLIPS,): the sums after their signs were drawn at random."""
     generator = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.embedding import state_dict, weight_files
+from bogv.embedding import state_dict
 from bogv.embedding.weight_files import (
     HUB_NAME,
     URL,

@@ -31,7 +31,7 @@ EVAL: tuple[set[str], ...] = (
     {"data", "report", "harness", "rerank"},
     {"embedding", "ann", "latency", "speed", "scale"},
     {"backbones", "retrieval"},
-    {"robustness", "history", "judging"},
+    {"robustness", "history", "judging", "sweep"},
     {"selftest"},
     {"commands"},
     {"__main__"},

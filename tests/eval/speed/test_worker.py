@@ -52,7 +52,7 @@ def test_all_images_are_added(setting: Setting, paths: list[Path], tmp_path: Pat
 def test_each_stage_is_measured_on_all_images(
     setting: Setting, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed_work, "_pin_to_core", lambda _: None)
+    monkeypatch.setattr(speed_work, "pin_to_core", lambda _: None)
     images = make_inputs(paths, tmp_path / "many", BATCH + 3, (160, 120), 0)
     found = measure_stages(setting, tmp_path / "stages", images)
     names = ["read and MD5", "decode and resize", "thumbnail", "embed", "write thumbnail", "store"]
@@ -65,7 +65,7 @@ def test_each_stage_is_measured_on_all_images(
 def test_the_stages_of_the_baseline_have_the_names_of_bogvs(
     setting: Setting, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed_work, "_pin_to_core", lambda _: None)
+    monkeypatch.setattr(speed_work, "pin_to_core", lambda _: None)
     untrained = replace(setting, weights=resolve("untrained"))
     found = speed_work.measure_baseline_stages(untrained, tmp_path / "usual", paths)
     assert set(found) == {"read and MD5", "decode and resize", "embed", "thumbnail", "store"}
@@ -76,7 +76,7 @@ def test_the_stages_of_the_baseline_have_the_names_of_bogvs(
 def test_the_stages_can_be_measured_with_full_size_decoding(
     setting: Setting, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speed_work, "_pin_to_core", lambda _: None)
+    monkeypatch.setattr(speed_work, "pin_to_core", lambda _: None)
     made: list[Decoder] = []
 
     def recorded(max_bytes: int, max_pixels: int) -> Decoder:
