@@ -17,6 +17,7 @@ BOGV: tuple[set[str], ...] = (
     {"config", "records"},
     {"imaging", "logs"},
     {"embedding", "sources", "storage"},
+    {"copies"},
     {"ingest"},
     {"service"},
     {"canary", "folder_import"},
@@ -40,6 +41,7 @@ WITHOUT_DATASETS = {"ann", "latency", "rerank", "scale", "speed"}
 """Parts of eval whose input is no dataset."""
 
 VENDORS = {
+    "cv2": {"bogv/copies/geometry.py"},
     "pymilvus": {"bogv/storage/connection.py", "bogv/storage/schema.py"},
     "milvus_lite": {"bogv/storage/lite.py"},
     "gradio": {"bogv/ui"},
