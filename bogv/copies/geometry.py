@@ -26,7 +26,14 @@ from bogv.records import Pixels
 
 PART = 10
 """Inliers from which on one picture shows a part of the other, or the same thing in another shot.
-"""
+
+Measured on thumbnails of the clothing dataset and of Grocery Store. Copies found, of 221 photos:
+crops to 50% of the area 0.99, to 30% 0.98, turned by 15° 1.00, by 45° 0.99, borders of 20% 1.00,
+screenshots with half of the window 1.00. Of 12,000 random pairs of photos of different things (no
+two of one brand) 21 agreed on 10 or more, up to 41; looked at, all of them share what lies behind
+the things: a quilt, a floor, hangers. None of the others agreed: with 95% confidence, fewer than 1
+in 4,000 (Clopper and Pearson 1934). So that two pictures agree doesn't mean that they show the same
+product."""
 SIDE = 384
 """The longer side at which pictures are compared, in pixels: that of a thumbnail. Smaller pictures
 are enlarged."""
@@ -192,7 +199,12 @@ def _match(
     RATIO; the clearest first."""
     if min(len(query), len(hit)) < MIN_INLIERS:
         return np.empty(0, np.intp), np.empty(0, np.intp)
-    similarity = _root(query) @ _root(hit).T
+    import cv2
+
+    # Not NumPy's product: OpenBLAS's threads, which spin, take several times the processor time.
+    nothing = np.empty(0, np.float32)
+    product = cv2.gemm(_root(query), _root(hit), 1, nothing, 0, flags=cv2.GEMM_2_T)
+    similarity = np.asarray(product)
     rows = np.arange(len(query))
     nearest = similarity.argmax(axis=1)
     mutual = similarity.argmax(axis=0)[nearest] == rows
