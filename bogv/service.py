@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from bogv import __version__
 from bogv.copies.backfill import Backfill
 from bogv.copies.candidates import find_candidates
 from bogv.embedding.embedder import Embedder
+from bogv.embedding.explanation import Explanation, explain
 from bogv.embedding.query_expansion import expand
 from bogv.embedding.weights import DIMENSION
-from bogv.errors import DatabaseUnavailable, InvalidValue, StorageUnavailable
+from bogv.errors import DatabaseUnavailable, InvalidValue, NotFound, StorageUnavailable
 from bogv.imaging.decoder import Decoder
 from bogv.ingest import IngestPipeline
 from bogv.records import (
@@ -44,6 +46,24 @@ log = logging.getLogger(__name__)
 MAX_LIMIT = 1000
 COPY_SEARCHES = 16  # at the same time
 WRITE_LOCK_SECONDS = 30.0  # after which a waiting add or delete fails with a 503
+
+
+@dataclass(frozen=True)
+class ExplainedScore:
+    """Why a search finds a hit: its score, taken apart over the places of query and hit."""
+
+    query: Picture
+    hit: Picture
+    """Its thumbnail: the gallery doesn't keep the images."""
+    parts: Explanation
+    stored_score: float
+    """What a search shows: of the embedding in the gallery, not of the thumbnail."""
+
+    @property
+    def difference(self) -> float:
+        """What the parts' sum exceeds the stored score by: the thumbnail is smaller than the image
+        and has been compressed once more, and bf16 and int8 round."""
+        return self.parts.score - self.stored_score
 
 
 class ImageSearch:
@@ -169,6 +189,21 @@ class ImageSearch:
         hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score)
         others = [hit for hit in hits if hit.record.id != record_id][:limit]
         return SearchResult(others, {"search": time.perf_counter() - start})
+
+    def explain(self, image: bytes, record_id: int) -> ExplainedScore:
+        """Take the score of a hit apart, which a search with this image finds.
+
+        Raises NotFound without such a record or its thumbnail, the errors of decoding,
+        StorageUnavailable, EngineFailed.
+        """
+        stored = self._store.vector(record_id)
+        thumbnail = self.thumbnails.read(record_id)
+        if thumbnail is None:
+            raise NotFound(f"The image with the id {record_id} has no thumbnail.")
+        query, hit = self.decoder.decode(image), self.decoder.decode(thumbnail)
+        vector = self.embedder.embed(query.pixels[np.newaxis])[0]
+        maps = self.embedder.feature_maps(np.stack([query.pixels, hit.pixels]))
+        return ExplainedScore(query, hit, explain(*maps), float(vector @ stored))
 
     def _nearest(self, vector: Vectors, limit: int, min_score: float) -> list[Hit]:
         return [hit for hit in self._store.search(vector, limit) if hit.score >= min_score]

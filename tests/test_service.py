@@ -14,6 +14,7 @@ from bogv.canary import Canary
 from bogv.errors import (
     GalleryMismatch,
     InvalidValue,
+    NotAnImage,
     NotFound,
     StorageUnavailable,
 )
@@ -89,6 +90,30 @@ def test_searches_that_meet_find_what_each_finds_alone(search: ImageSearch) -> N
     with ThreadPoolExecutor(len(asked)) as threads:
         together = threads.map(lambda each: search.search(*each).hits, asked)
         assert list(together) == alone
+
+
+def test_a_score_is_taken_apart_over_query_and_thumbnail(search: ImageSearch) -> None:
+    ids = fill(search, 6)
+    found = search.explain(png(3), ids[2])
+    shown = next(hit.score for hit in search.search(png(3), 6).hits if hit.record.id == ids[2])
+    assert found.stored_score == pytest.approx(shown, abs=1e-5)
+    assert found.parts.query.sum() == pytest.approx(found.parts.score, abs=1e-5)
+    assert found.parts.hit.sum() == pytest.approx(found.parts.score, abs=1e-5)
+    assert found.difference == pytest.approx(found.parts.score - shown, abs=1e-5)
+    assert abs(found.difference) < 0.02  # the thumbnail is compressed
+    assert (found.query.width, found.query.height) == (320, 240)
+    assert (found.hit.width, found.hit.height) == (320, 240)
+
+
+def test_what_is_not_there_is_not_explained(search: ImageSearch, thumbnails: Thumbnails) -> None:
+    with pytest.raises(NotFound, match="no image"):
+        search.explain(png(1), 12345)
+    (kept,) = fill(search, 1)
+    thumbnails.remove([kept])
+    with pytest.raises(NotFound, match="no thumbnail"):
+        search.explain(png(1), kept)
+    with pytest.raises(NotAnImage):
+        search.explain(b"nothing", fill(search, 2)[1])
 
 
 def test_similar_leaves_the_image_itself_out(search: ImageSearch) -> None:

@@ -40,6 +40,7 @@ class Embedder:
         self._engine = engine
         self._batcher = Batcher(self._embed_together, engine.batch)
         self._bulk_lock = threading.Lock()
+        self._map_lock = threading.Lock()
 
     def embed(self, pixels: Pixels) -> Vectors:
         """(n, 224, 224, 3) uint8 RGB -> (n, 2048) float32, each row of length 1.
@@ -58,6 +59,19 @@ class Embedder:
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         vectors: Vectors = features / np.maximum(norms, np.finfo(np.float32).tiny)
         return vectors
+
+    def feature_maps(self, pixels: Pixels) -> Vectors:
+        """(n, 224, 224, 3) uint8 RGB -> (n, 7, 7, 2048) float32: the last feature map.
+
+        Its mean over the places, scaled to length 1, is what `embed` returns, up to the rounding
+        of the engine's precision. The first call compiles the model, which takes up to a second,
+        and memory for another copy of the weights. Raises EngineFailed.
+        """
+        try:
+            with self._map_lock:
+                return self._engine.compute_maps(pixels)
+        except (RuntimeError, MemoryError) as error:
+            raise EngineFailed(f"{self.engine} failed: {error}.") from error
 
     def _embed_together(self, images: list[Pixels]) -> list[Vectors]:
         self._observe_batch(len(images))

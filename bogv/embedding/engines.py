@@ -64,6 +64,11 @@ class Engine(Protocol):
         """As `compute`, for any number of images. Not thread-safe, but it may run at the same time
         as `compute` in another thread."""
 
+    def compute_maps(self, pixels: Pixels) -> Vectors:
+        """(n, 224, 224, 3) uint8 RGB -> (n, 7, 7, 2048) float32: the last feature map, of which
+        `compute` returns the mean over the places. Not thread-safe, but it may run at the same time
+        as the others in another thread."""
+
 
 def has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
@@ -143,6 +148,13 @@ class TorchEngine:
             features: Vectors = self._network(self._input(pixels)).float().cpu().numpy()
         return features
 
+    def compute_maps(self, pixels: Pixels) -> Vectors:
+        layers = self._torch.nn.Sequential(*list(self._network.children())[:-2])  # shares weights
+        reduced = self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._bf16)
+        with self._torch.inference_mode(), reduced:
+            maps: Vectors = layers(self._input(pixels)).permute(0, 2, 3, 1).float().cpu().numpy()
+        return maps
+
     def _input(self, pixels: Pixels) -> torch.Tensor:
         batch = self._torch.tensor(pixels)
         if self._device == "cuda":
@@ -192,6 +204,22 @@ class OpenVinoEngine:
     def compute_bulk(self, pixels: Pixels) -> Vectors:
         return self._bulk_queue.run(pixels)
 
+    def compute_maps(self, pixels: Pixels) -> Vectors:
+        maps = [self._map_model(each[np.newaxis])[0][0] for each in pixels]
+        return np.stack(maps).astype(np.float32).transpose(0, 2, 3, 1)
+
+    @cached_property
+    def _map_model(self) -> Any:
+        """The network up to its pooling. Compiled on first use: few processes explain a score, and
+        it takes memory for a copy of the weights."""
+        output = self._model.output(0)
+        while len(output.get_partial_shape()) != 4:  # back from the pooled (1, 2048)
+            output = output.get_node().input_value(0)
+        while output.get_shape()[-1] == 1:
+            output = output.get_node().input_value(0)
+        before_pooling = _import_openvino().Model([output], self._model.get_parameters())
+        return self._compile("LATENCY", before_pooling)
+
     @cached_property
     def _batch_queue(self) -> _InferQueue:
         return _InferQueue(self._compile_for_throughput())
@@ -206,11 +234,11 @@ class OpenVinoEngine:
             self._throughput_model = self._throughput_model or self._compile("THROUGHPUT")
             return self._throughput_model
 
-    def _compile(self, hint: str) -> Any:
+    def _compile(self, hint: str, model: Any = None) -> Any:
         options = {"PERFORMANCE_HINT": hint}
         if self._precision in _OPENVINO_TYPES:
             options["INFERENCE_PRECISION_HINT"] = _OPENVINO_TYPES[self._precision]
-        return self._core.compile_model(self._model, "CPU", options)
+        return self._core.compile_model(model or self._model, "CPU", options)
 
     def _read_int8(self, path: Path) -> Any:
         try:

@@ -123,7 +123,13 @@ def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:
     an image of 1 × 30,000 pixels costs no more. Other sizes keep the ratio: 448 is cropped from
     512.
     """
-    width, height = image.size
+    box = crop_box(*image.size, size)
+    pixels: Pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return pixels
+
+
+def crop_box(width: int, height: int, size: int = INPUT_SIZE) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what `network_input` takes of an image, in its pixels."""
     short = size * RESIZE_SIZE // INPUT_SIZE
     if width <= height:
         resized = short, int(short * height / width)
@@ -131,14 +137,12 @@ def network_input(image: Image.Image, size: int = INPUT_SIZE) -> Pixels:
         resized = int(short * width / height), short
     left, top = (round((side - size) / 2.0) for side in resized)
     x_scale, y_scale = width / resized[0], height / resized[1]
-    box = (
+    return (
         left * x_scale,
         top * y_scale,
         min((left + size) * x_scale, width),
         min((top + size) * y_scale, height),
     )
-    pixels: Pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
-    return pixels
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -10,7 +10,7 @@ import pytest
 from bogv.embedding.embedder import Embedder, load_embedder
 from bogv.embedding.engines import MEAN, STD
 from bogv.embedding.weights import Weights, resolve
-from bogv.errors import WeightsUnavailable
+from bogv.errors import EngineFailed, WeightsUnavailable
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels
 
@@ -69,6 +69,42 @@ def test_a_batch_and_single_images_give_the_same_embeddings(
     embedder = request.getfixturevalue(engine)
     singles = np.concatenate([embedder.embed(image[np.newaxis]) for image in pixels[:6]])
     assert np.abs(embedder.embed(pixels[:6]) - singles).max() < 1e-3
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch_engine"])
+def test_the_mean_of_the_feature_map_is_the_embedding(
+    engine: str, pixels: Pixels, request: pytest.FixtureRequest
+) -> None:
+    embedder = request.getfixturevalue(engine)
+    maps = embedder.feature_maps(pixels[:3])
+    assert maps.shape == (3, 7, 7, 2048)
+    assert maps.dtype == np.float32
+    means = maps.mean(axis=(1, 2))
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    singles = np.concatenate([embedder.embed(image[np.newaxis]) for image in pixels[:3]])
+    assert np.abs(means - singles).max() < 1e-3
+    assert maps[0].std(axis=(0, 1)).max() > 0
+
+
+def test_the_model_of_the_feature_map_is_compiled_when_it_is_needed(cache: Path) -> None:
+    pytest.importorskip("openvino")
+    embedder = load_embedder(resolve("untrained"), "openvino", cache)
+    grey = np.full((1, 224, 224, 3), 128, np.uint8)
+    embedder.embed(grey)
+    assert "_map_model" not in vars(embedder._engine)
+    embedder.feature_maps(grey)
+    assert "_map_model" in vars(embedder._engine)
+
+
+def test_a_failing_engine_says_so_for_feature_maps_too(
+    torch_engine: Embedder, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Pixels) -> Pixels:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(torch_engine._engine, "compute_maps", fail)
+    with pytest.raises(EngineFailed, match="out of memory"):
+        torch_engine.feature_maps(pixels[:1])
 
 
 def test_canonical_pixels_pin_the_preprocessing() -> None:

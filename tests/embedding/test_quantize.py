@@ -73,6 +73,14 @@ def test_int8_is_close_to_full_precision_and_has_its_own_fingerprint(
     assert 0.95 < cosines.min() < 1 - 1e-6  # near, and not the same network
 
 
+def test_the_feature_map_is_there_in_int8(data: Path, photos: list[Path]) -> None:
+    weights = resolve("untrained", precision="int8", models=data / "models")
+    small = load_embedder(weights, "auto", data / "cache", "int8")
+    pixels = DECODER.decode(photos[0].read_bytes()).pixels[np.newaxis]
+    mean = small.feature_maps(pixels)[0].mean(axis=(0, 1))
+    assert small.embed(pixels)[0] @ mean / np.linalg.norm(mean) > 0.9999
+
+
 @pytest.mark.parametrize("choice", ["auto", "untrained"])
 def test_auto_keeps_the_precision_of_the_gallery(data: Path, choice: str) -> None:
     models = data / "models"

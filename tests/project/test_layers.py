@@ -41,6 +41,7 @@ WITHOUT_DATASETS = {"ann", "latency", "rerank", "scale", "speed"}
 """Parts of eval whose input is no dataset."""
 
 VENDORS = {
+    "cv2": {"bogv/copies/geometry.py"},
     "pymilvus": {"bogv/storage/connection.py", "bogv/storage/schema.py"},
     "milvus_lite": {"bogv/storage/lite.py"},
     "gradio": {"bogv/ui"},

@@ -34,6 +34,9 @@ class ConstantEngine:
 
     compute_bulk = compute
 
+    def compute_maps(self, pixels: Pixels) -> Vectors:
+        return np.ones((len(pixels), 7, 7, DIMENSION), np.float32)
+
 
 def test_mild_edits_find_their_original_and_half_a_turn_does_not(photo_folder: Path) -> None:
     found = values(measured(photo_folder, edits=["jpeg", "blur", "rotate"], sample=6))
