@@ -57,6 +57,38 @@ class Record:
     """Milliseconds since 1970."""
 
 
+MatchKind = Literal["exact", "copy", "part", "similar"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """What relates a hit to the query."""
+
+    kind: MatchKind = "similar"
+    """`exact`: equal files. `copy`: the whole picture, edited. `part`: geometry proves that one
+    shows a part of what the other shows. `similar`: ranked by the network, nothing proven."""
+    distance: int | None = None
+    """Bits that differ between the hashes, of 256; None: more than are searched for."""
+    orientation: int | None = None
+    """The Exif orientation, 1 to 8, in which the query looks like the hit; None: not known."""
+    inliers: int | None = None
+    """Points that agree; None: not verified."""
+
+
+SIMILAR = Match()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the gallery has the query's picture."""
+
+    match: Literal["exact", "copy", "part", "none"]
+    id: int | None
+    """Of the hit that proves it."""
+    false_positive_rate: float
+    """Probability that a search of this gallery for a picture that isn't there says otherwise."""
+
+
 @dataclass(frozen=True)
 class Hit:
     """A record found by a search."""
@@ -64,6 +96,7 @@ class Hit:
     record: Record
     score: float
     """Cosine similarity, 0 to 1."""
+    match: Match = SIMILAR
 
 
 @dataclass(frozen=True)
@@ -129,6 +162,7 @@ class SearchResult:
     """Of the query, nearest first."""
     copies_complete: bool = True
     """False: some images have no hash yet, so there may be more copies."""
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bogv.errors import EngineFailed
 from bogv.records import Vectors
 from eval.embedding.backbone import Inputs, Transform
 from eval.errors import WorkbenchError
@@ -42,6 +43,10 @@ class TorchFeatures:
         size = self.batch
         parts = [self.compute(pixels[at : at + size]) for at in range(0, len(pixels), size)]
         return np.concatenate(parts)
+
+    def compute_maps(self, pixels: Inputs) -> Vectors:  # noqa: ARG002 - the protocol's
+        """Raises EngineFailed: where another network has its feature maps isn't known."""
+        raise EngineFailed("Where another network has its feature map is not known.")
 
 
 def as_transform(transform: Callable[[Image.Image], torch.Tensor], side: int) -> Transform:

@@ -45,6 +45,9 @@ class Small:
 
     compute_bulk = compute
 
+    def compute_maps(self, pixels: Inputs) -> Vectors:
+        raise NotImplementedError
+
 
 def backbone(fingerprint: str = "fa") -> Backbone:
     weights = Weights("custom", None, fingerprint)
