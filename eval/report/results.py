@@ -303,6 +303,11 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def describe_place(root: str | None) -> str:
+    """Where a dataset's files lie. root: its folder; None: it is inside a package."""
+    return "from a package" if root is None else f"in {root}"
+
+
 def folder_of(path: Path) -> Path:
     """A result's folder, named by itself or by the JSON file in it."""
     return path.parent if path.suffix == ".json" and not path.is_dir() else path

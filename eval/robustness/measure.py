@@ -19,6 +19,7 @@ from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import Spec
 from eval.data.datasets import dataset_digest, load
+from eval.data.naming import printable
 from eval.embedding.embed import Embedded, embed
 from eval.errors import WorkbenchError
 from eval.harness.stopwatch import Stopwatch
@@ -111,6 +112,7 @@ def _describe_queries(spec: Spec, edited: EditedQueries, embedded: Embedded) -> 
     return {
         "dataset": spec.id,
         "dataset_name": spec.name,
+        "root": None if edited.dataset.root is None else printable(str(edited.dataset.root)),
         "digest": dataset_digest(edited.dataset, embedded.digests),
         "gallery": len(edited.dataset.gallery),
         "sample": len(edited.originals),

@@ -24,6 +24,8 @@ class Robustness(Result):
     dataset: str
     """Its id."""
     dataset_name: str
+    root: str | None = None
+    """The folder it was read from, as it was named; None: it is inside a package."""
     digest: str
     """Hash of ids, bytes (also of the edited images) and ground truth: equal for equal queries."""
     gallery: int

@@ -30,6 +30,7 @@ def test_the_report_leads_with_the_weights_and_shows_every_edit(photo_folder: Pa
     report = robustness_report(outcome, DECODER)
     assert report.lead[0] == "Weights: UNTRAINED, fingerprint feed."
     assert report.lead[1].startswith("UNTRAINED weights")
+    assert f"images, in {photo_folder}." in report.lead[2]
     heat, weakest, looks, failures, figures, _ = report.sections
     assert str(heat.blocks[0]).startswith("Figure(name='robustness', png=b'\\x89PNG")
     tables: Any = [weakest.blocks[0], figures.blocks[0]]
