@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from bogv.errors import BogvError, Unavailable
+from bogv.copies.stored import decode_thumbnail
 from bogv.imaging.decoder import Decoder
-from bogv.records import ID_BITS, CopyProgress, Picture
+from bogv.records import ID_BITS, CopyProgress
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 
@@ -89,7 +89,8 @@ class Backfill:
                 yield ids[first : first + BATCH]
 
     def _hash(self, ids: list[int]) -> None:
-        pictures = {i: picture for i in ids if (picture := self._decode(i)) is not None}
+        decoded = ((i, decode_thumbnail(self._thumbnails, self._decoder, i)) for i in ids)
+        pictures = {i: picture for i, picture in decoded if picture is not None}
         self._unreadable += len(ids) - len(pictures)
         with self._write_lock():
             there = [record.id for record in self._store.get(list(pictures))]
@@ -97,17 +98,3 @@ class Backfill:
                 hashes = np.stack([pictures[i].hashes[0] for i in there])
                 self._store.copies.put(there, hashes, [pictures[i].quality for i in there])
         self._missing = max(self._missing - len(pictures), self._unreadable)
-
-    def _decode(self, image_id: int) -> Picture | None:
-        """The thumbnail, decoded; None if it is missing or damaged."""
-        thumbnail = self._thumbnails.read(image_id)
-        if thumbnail is None:
-            log.warning("Image %d can't be hashed: it has no thumbnail", image_id)
-            return None
-        try:
-            return self._decoder.decode(thumbnail)
-        except Unavailable:
-            raise
-        except BogvError as error:
-            log.warning("Image %d can't be hashed: %s", image_id, error)
-            return None

@@ -7,6 +7,7 @@ one vector field.) Hashes don't depend on the weights, so neither does the colle
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from bogv.storage.schema import Index
 BITS = 256
 MAX_DISTANCE = 70  # bits; the hashes of unrelated photos differ in 128 on average
 MAX_MATCHES = 64  # of one orientation
+COUNT_SECONDS = 60.0  # after which `approximate_count` counts again
 _FIRST_MATCHES = 4  # most images have no copy, and in Milvus Lite a hit takes as long as 1,000 rows
 
 INDEX = Index("FLAT")
@@ -38,6 +40,7 @@ class CopyStore(Collection):
     def __init__(self, gallery: str, connection: Connection) -> None:
         super().__init__(f"{gallery}_copies", connection, INDEX)
         self._search_one = connection.batch_searches(self._search)
+        self._counted, self._counted_at = 0, -COUNT_SECONDS
 
     def open(self) -> None:
         """Create the collection if it doesn't exist, and load it. Raises GalleryMismatch."""
@@ -67,6 +70,14 @@ class CopyStore(Collection):
         """Those of the ids that have a hash."""
         storable = storable_ids(ids)
         return {row["id"] for row in self._get_rows(storable, ["id"], True)} if storable else set()
+
+    def approximate_count(self) -> int:
+        """The number of hashes, perhaps as of a minute ago."""
+        now = time.monotonic()
+        if now - self._counted_at > COUNT_SECONDS:
+            rows = self._query_rows("", ["count(*)"], "Session")
+            self._counted, self._counted_at = int(rows[0]["count(*)"]), now
+        return self._counted
 
     def search(self, hashes: Pixels) -> list[HashMatch]:
         """The images within MAX_DISTANCE bits of one of the hashes; nearest first, ties by id.
