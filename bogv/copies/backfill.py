@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from itertools import pairwise
 
 import numpy as np
 
 from bogv.copies.stored import decode_thumbnail
 from bogv.imaging.decoder import Decoder
-from bogv.records import ID_BITS, CopyProgress
+from bogv.records import CopyProgress
+from bogv.storage.filters import id_ranges
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 
@@ -79,10 +79,7 @@ class Backfill:
         log.info("Images are hashed; %d have no readable thumbnail", self._unreadable)
 
     def _batches_without_hash(self) -> Iterator[list[int]]:
-        # Ids are hashes: equal ranges have about equally many.
-        ranges = self._store.count() // IDS_PER_QUERY + 1
-        bounds = [2**ID_BITS * i // ranges for i in range(ranges + 1)]
-        for start, end in pairwise(bounds):
+        for start, end in id_ranges(self._store.count(), IDS_PER_QUERY):
             hashed = set(self._store.copies.get_ids_between(start, end))
             ids = [i for i in self._store.get_ids_between(start, end) if i not in hashed]
             for first in range(0, len(ids), BATCH):

@@ -124,6 +124,7 @@ class MilvusStore(Collection):
 
     def close(self) -> None:
         """Close the connection."""
+        self.copies.close()
         self.connection.close()
 
     def check_folder(self) -> None:
