@@ -14,7 +14,8 @@ import numpy as np
 
 from bogv import __version__
 from bogv.copies.backfill import Backfill
-from bogv.copies.candidates import find_candidates
+from bogv.copies.geometry import Agreement
+from bogv.copies.matching import Evidence, Matcher
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.explanation import Explanation, explain
 from bogv.embedding.query_expansion import expand
@@ -24,7 +25,6 @@ from bogv.imaging.decoder import Decoder
 from bogv.ingest import IngestPipeline
 from bogv.records import (
     Added,
-    CopyCandidate,
     Cursor,
     Hit,
     NewImage,
@@ -99,6 +99,7 @@ class ImageSearch:
         )
         # Searches for copies run in these while the query is embedded.
         self._threads = ThreadPoolExecutor(COPY_SEARCHES, thread_name_prefix="bogv-copies")
+        self._matcher = Matcher(store, thumbnails, decoder)
         store.open(embedder.weights.fingerprint, DIMENSION)
         store.copies.open()
         self.backfill = Backfill(store, thumbnails, decoder, self._delete_lock)
@@ -108,6 +109,7 @@ class ImageSearch:
         """Wait for running adds, stop the decoder's processes, and disconnect from Milvus."""
         self._pipeline.close()
         self._threads.shutdown()
+        self._matcher.close()
         self.decoder.close()
         self.thumbnails.close()
         self._store.close()
@@ -138,32 +140,71 @@ class ImageSearch:
 
     # Searching
 
-    def search(self, image: bytes, limit: int = 10, min_score: float = 0.0) -> SearchResult:
-        """Find the `limit` (1 to 1000) most similar images of at least `min_score`, best first.
+    def search(
+        self, image: bytes, limit: int = 10, min_score: float = 0.0, verify: bool = False
+    ) -> SearchResult:
+        """Find the `limit` (1 to 1000) most similar images of at least `min_score`, and copies of
+        whatever score: those first, the most similar of each kind before the others.
+
+        verify: whether to compare the first 12 by their geometry, too, which also finds parts.
 
         Raises the errors of decoding, InvalidValue.
         """
         _check_limit(limit)
         start = time.perf_counter()
-        picture = self.decoder.decode(image)
+        picture = self.decoder.decode(image, reduced=True)
         decoded = time.perf_counter()
-        copies = self._threads.submit(self.copies_of, picture, md5_of(image))
+        finding = self._threads.submit(self._matcher.find, picture, md5_of(image))
         vector = self.embedder.embed(picture.pixels[np.newaxis])[0]
         embedded = time.perf_counter()
-        hits = self._nearest(self._expand(vector), limit, min_score)
-        candidates = copies.result()
+        vector = self._expand(vector)
+        hits = self._store.search(vector, limit)
+        hits = self._matcher.combine(evidence := finding.result(), vector, hits)
+        found = time.perf_counter()
         seconds = {
             "decode": decoded - start,
             "embed": embedded - decoded,
-            "search": time.perf_counter() - embedded,
+            "search": found - embedded,
         }
+        if verify:
+            evidence, hits = self._matcher.verify_hits(evidence, hits)
+            seconds["verify"] = time.perf_counter() - found
         for stage, value in seconds.items():
             self._observe_stage("search", stage, value)
-        return SearchResult(hits, seconds, candidates, self.backfill.is_complete)
+        return self._answer(evidence, _at_least(min_score, hits), seconds, limit)
 
-    def copies_of(self, picture: Picture, md5: str) -> list[CopyCandidate]:
-        """As `find_candidates`."""
-        return find_candidates(self._store, picture, md5)
+    def similar(
+        self, record_id: int, limit: int = 10, min_score: float = 0.0, verify: bool = False
+    ) -> SearchResult:
+        """As `search`, for an image of the gallery, without itself. Raises NotFound too.
+
+        Its thumbnail is the query for copies; without a readable one there is no verdict, and
+        only equal files are told.
+        """
+        _check_limit(limit)
+        start = time.perf_counter()
+        vector = self._expand(self._store.vector(record_id), record_id)
+        finding = self._threads.submit(self._matcher.find_for_stored, record_id)
+        found = self._store.search(vector, min(limit + 1, MAX_LIMIT))
+        others = [hit for hit in found if hit.record.id != record_id][:limit]
+        hits = self._matcher.combine(evidence := finding.result(), vector, others)
+        if verify:
+            evidence, hits = self._matcher.verify_hits(evidence, hits)
+        seconds = {"search": time.perf_counter() - start}
+        return self._answer(evidence, _at_least(min_score, hits), seconds, limit)
+
+    def verify(self, image: bytes, ids: Sequence[int]) -> list[Agreement]:
+        """What of an image and of each of the first 12 of these images of the gallery agrees, in
+        their order; nothing where there is no such image. Raises the errors of decoding."""
+        reduced = self.decoder.decode(image, reduced=True).reduced
+        return [] if reduced is None else self._matcher.verify(reduced, ids)
+
+    def _answer(
+        self, evidence: Evidence, hits: list[Hit], seconds: dict[str, float], limit: int
+    ) -> SearchResult:
+        verdict = self._matcher.judge(evidence, hits)
+        copies = list(evidence.candidates.values())
+        return SearchResult(hits[:limit], seconds, copies, self.backfill.is_complete, verdict)
 
     def nearest(self, record_id: int, limit: int) -> list[Hit]:
         """The images most similar to one of the gallery, including itself. Raises NotFound.
@@ -180,16 +221,6 @@ class ImageSearch:
         found = self._store.copies.finds_itself(record_id)
         return not self.backfill.is_complete if found is None else found
 
-    def similar(self, record_id: int, limit: int = 10, min_score: float = 0.0) -> SearchResult:
-        """As `search`, for an image of the gallery, without itself. Raises NotFound too."""
-        _check_limit(limit)
-        start = time.perf_counter()
-        vector = self._store.vector(record_id)
-        vector = self._expand(vector, record_id)
-        hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score)
-        others = [hit for hit in hits if hit.record.id != record_id][:limit]
-        return SearchResult(others, {"search": time.perf_counter() - start})
-
     def explain(self, image: bytes, record_id: int) -> ExplainedScore:
         """Take the score of a hit apart, which a search with this image finds.
 
@@ -204,9 +235,6 @@ class ImageSearch:
         vector = self.embedder.embed(query.pixels[np.newaxis])[0]
         maps = self.embedder.feature_maps(np.stack([query.pixels, hit.pixels]))
         return ExplainedScore(query, hit, explain(*maps), float(vector @ stored))
-
-    def _nearest(self, vector: Vectors, limit: int, min_score: float) -> list[Hit]:
-        return [hit for hit in self._store.search(vector, limit) if hit.score >= min_score]
 
     def _expand(self, vector: Vectors, record_id: int | None = None) -> Vectors:
         """A query with its neighbours. record_id: its own in the gallery, which is none of them."""
@@ -348,6 +376,11 @@ class ImageSearch:
     def _observe_stage(self, operation: str, stage: str, seconds: float) -> None:
         if self.observe is not None:
             self.observe(operation, stage, seconds)
+
+
+def _at_least(min_score: float, hits: Iterable[Hit]) -> list[Hit]:
+    """Without hits of lower scores for which nothing else speaks."""
+    return [hit for hit in hits if hit.match.is_proven or hit.score >= min_score]
 
 
 def _check_limit(limit: int) -> None:
