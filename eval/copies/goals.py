@@ -32,26 +32,26 @@ class Goal:
 RECALLS = (
     Goal(
         "recall_copy/faithful",
-        "`copy` or better: JPEG, size, grey, brightness, contrast, mirror, quarter turns",
+        "found as a copy: JPEG, size, grey, brightness, contrast, mirror, quarter turns",
         0.99,
         ("jpeg", "resize", "grey", "brightness", "contrast", "mirror", *QUARTER_TURNS),
     ),
-    Goal("recall_copy/text", "`copy` or better: captions", 0.95, ("text",)),
-    Goal("recall_copy/crop:95", "`copy` or better: crops to 95%", 0.95, ("crop:95",)),
+    Goal("recall_copy/text", "found as a copy: captions", 0.95, ("text",)),
+    Goal("recall_copy/crop:95", "found as a copy: crops to 95%", 0.95, ("crop:95",)),
     Goal(
         "recall_part/candidates",
-        "`part` or better, of originals that are among the candidates: crops to 50%, turned by 15°"
-        " and 45°, borders, screenshots",
+        "found as a copy or a part, of originals that are among the candidates: crops to 50%,"
+        " turned by 15° and 45°, borders, screenshots",
         0.95,
         ("crop:50", "rotate:15", "rotate:45", "border", "screenshot"),
     ),
 )
 FALSE = (
-    Goal("false_exact", "false alarms: `exact`", 0.001, at_most=True),
-    Goal("false_copy", "false alarms: `copy` or better", 0.001, at_most=True),
+    Goal("false_exact", "false alarms: exact", 0.001, at_most=True),
+    Goal("false_copy", "false alarms: copy", 0.001, at_most=True),
     Goal(
         "false_part",
-        "false alarms: `part` or better, other images of the query's label not counted",
+        "false alarms: copy or part, other images of the query's label not counted",
         0.005,
         at_most=True,
     ),

@@ -117,10 +117,11 @@ def verdict(goal: Goal, result: Copies) -> str:
 
 def _goal_words(result: Copies) -> str:
     return (
-        f"Of `exact` and `copy`, the interval has to end at {MAX_UPPER_END:.1%} or below. Edits of"
-        " one photo are not independent, so intervals are over the photos that queries were made"
-        f" from, {result.absent_units:,} here; without any false alarm, it takes 1,300 photos for"
-        f" an interval that ends at {MAX_UPPER_END:.1%}."
+        "Of false alarms by exact files and copies, the interval has to end at"
+        f" {MAX_UPPER_END:.1%} or below. Edits of one photo are not independent, so intervals are"
+        f" over the photos that queries were made from, {result.absent_units:,} here; without any"
+        f" false alarm, it takes 1,300 photos for an interval that ends at {MAX_UPPER_END:.1%}. Of"
+        " the others, the figure itself is judged, not an end of its interval."
     )
 
 
@@ -190,12 +191,12 @@ def _false_table(outcome: CopiesOutcome) -> Table:
 def _false_words(result: Copies) -> str:
     return (
         "Edited and unedited images of the gallery with the original taken out, and the dataset's"
-        " own queries where they aren't in the gallery. `part` does not count images that bear the"
+        " own queries where they aren't in the gallery. A part does not count images that bear the"
         " query's label"
         + (
             ": other photos of the same thing."
             if result.labels_are == "instance"
-            else ", which here is its class; `part any label` counts them."
+            else ", which here is its class; the last row counts them."
         )
     )
 
@@ -248,7 +249,7 @@ def _methods_table(result: Copies) -> Table:
 def _method(result: Copies) -> list[str]:
     queries = (
         f"{result.sample:,} images were drawn from the {result.gallery:,} (seed {result.seed}) and"
-        " edited as by `robustness`; all images of the gallery are queries unedited, too. Each"
+        " edited as by eval robustness; all images of the gallery are queries unedited, too. Each"
         " query is searched for with its original in the gallery, and with it taken out, along"
         " with copies of equal bytes or pixels."
     )

@@ -85,8 +85,8 @@ def notes(result: Copies) -> list[str]:
         )
     if result.labels_are == "category":
         found.append(
-            "CLASSES: the labels are of classes, not of single things. So `false_part`, which does"
+            "CLASSES: the labels are of classes, not of single things. So false_part, which does"
             " not count images of the query's label, leaves out photos of other things;"
-            " `false_part_any_label` counts all, other photos of the same thing too."
+            " false_part_any_label counts all, other photos of the same thing too."
         )
     return found
