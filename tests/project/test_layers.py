@@ -32,6 +32,7 @@ EVAL: tuple[set[str], ...] = (
     {"embedding", "ann", "latency", "speed", "scale"},
     {"backbones", "retrieval"},
     {"robustness", "history", "judging", "sweep"},
+    {"copies"},
     {"selftest"},
     {"commands"},
     {"__main__"},
