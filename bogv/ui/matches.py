@@ -54,7 +54,7 @@ class Box(NamedTuple):
 
 
 def describe_match(match: Match, language: Language) -> str:
-    """The badge of a hit as plain text; empty where nothing is proven."""
+    """In plain text; empty where nothing is proven."""
     if match.kind == "similar":
         return ""
     words = [translate(language, BADGES[match.kind])]
@@ -62,46 +62,58 @@ def describe_match(match: Match, language: Language) -> str:
         words.append(translate(language, ORIENTATIONS[match.orientation]))
     if match.kind == "part" and match.inliers is not None:
         words.append(translate_count(language, "points", match.inliers))
-    return f"✓ {' · '.join(words)}"
+    return " · ".join(words)
 
 
 def describe_caption(hit: Hit, language: Language) -> str:
     """Plain text below a picture: the badge, where there is one, on a line of its own."""
     badge = describe_match(hit.match, language)
     text = f"{hit.score:.3f} · {hit.record.key}"
-    return f"{badge}\n{text}" if badge else text
+    return f"✓ {badge}\n{text}" if badge else text
 
 
 def render_verdict(
-    result: SearchResult, total: int, checking: int, missing: int, language: Language
+    result: SearchResult,
+    total: int,
+    language: Language,
+    *,
+    checking: int = 0,
+    missing: int = 0,
+    again: bool = False,
 ) -> str:
     """HTML: whether the query's picture is in the gallery; empty where the search doesn't tell.
 
     total: images of the gallery. checking: hits whose geometry is being verified now. missing:
-    images without a hash.
+    images without a hash. again: the query is an image of the gallery, and no hit.
     """
-    if result.verdict is None:
+    verdict = result.verdict
+    if verdict is None:
         return ""
-    sentence = _describe_verdict(result.verdict, result.hits, total, checking, language)
-    sentences = [f"<b>{escape(sentence)}</b>"]
+    if verdict.match == "none" and checking:
+        sentence = translate_count(language, "verdict_checking", checking)
+    elif verdict.match == "none":
+        sentence = _deny(verdict, total, again, language)
+    else:
+        sentence = _affirm(verdict, result.hits, again, language)
+    html = f"<b>{escape(sentence)}</b>"
     if not result.copies_complete:
-        sentences.append(escape(translate_count(language, "copies_incomplete", missing)))
-    return f'<span class="bogv-verdict">{" ".join(sentences)}</span>'
+        html += f" {escape(translate_count(language, 'copies_incomplete', missing))}"
+    return f'<span class="bogv-verdict">{html}</span>'
 
 
-def _describe_verdict(
-    verdict: Verdict, hits: Sequence[Hit], total: int, checking: int, language: Language
-) -> str:
-    if verdict.match == "none":
-        if checking:
-            return translate_count(language, "verdict_checking", checking)
-        images = translate_count(language, "images", total)
-        rate = format_rate(verdict.false_positive_rate)
-        return translate(language, "verdict_none", images=images, rate=rate)
+def _deny(verdict: Verdict, total: int, again: bool, language: Language) -> str:
+    key = "verdict_none_again" if again else "verdict_none"
+    images = translate_count(language, "images", total)
+    return translate(language, key, images=images, rate=format_rate(verdict.false_positive_rate))
+
+
+def _affirm(verdict: Verdict, hits: Sequence[Hit], again: bool, language: Language) -> str:
     proof = next((hit.match for hit in hits if hit.record.id == verdict.id), Match())
     if verdict.match == "part":
         points = translate_count(language, "points", proof.inliers or 0)
         return translate(language, "verdict_part", points=points)
+    if again:
+        return translate(language, "verdict_again")
     if verdict.match == "exact":
         return translate(language, "verdict_exact")
     how = ORIENTATIONS.get(proof.orientation or 1)

@@ -335,7 +335,14 @@ class SearchTab:
             return render_note(translate(language, "empty_gallery"))
         checking = 0 if answer.checked else min(MAX_HITS, answer.limit, stats.count)
         lines = [
-            render_verdict(result, stats.count, checking, stats.copies.missing, language),
+            render_verdict(
+                result,
+                stats.count,
+                language,
+                checking=checking,
+                missing=stats.copies.missing,
+                again=answer.query.record_id is not None,
+            ),
             _summarize(result, stats.count, answer.min_score, language),
         ]
         if isinstance(answer.checked, BogvError):
@@ -366,11 +373,11 @@ def _summarize(result: SearchResult, total: int, min_score: float, language: Lan
         return escape(translate(language, "no_match", min_score=f"{min_score:.2f}"))
     images = translate_count(language, "images", total)
     found = translate(language, "found", found=len(result.hits), total=images)
-    stages = (
-        translate(language, stage, ms=f"{seconds * 1000:.1f}")
+    stages = " · ".join(
+        f"<span>{translate(language, stage, ms=f'{seconds * 1000:.1f}')}</span>"
         for stage, seconds in result.seconds.items()
     )
-    return f"<b>{found}</b> <span>{' · '.join(stages)}</span>"
+    return f"<b>{found}</b> {stages}"
 
 
 @lru_cache(maxsize=16)

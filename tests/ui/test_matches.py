@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,26 +37,26 @@ def hit(match: Match, score: float = 0.5) -> Hit:
     return Hit(RECORD, score, match)
 
 
-def sentence(match: Match, rate: float = 0.001, complete: bool = True, checking: int = 0) -> str:
+def sentence(match: Match, complete: bool = True, **how: Any) -> str:
     verdict = (
-        Verdict("none", None, rate)
+        Verdict("none", None, 0.001)
         if match.kind == "similar"
-        else Verdict(match.kind, RECORD.id, rate)
+        else Verdict(match.kind, RECORD.id, 0.001)
     )
     result = SearchResult([hit(match)], {}, [], complete, verdict)
-    html = render_verdict(result, 921, checking, 40, "en")
+    html = render_verdict(result, 921, "en", missing=40, **how)
     return re.sub("<[^>]+>", "", html)
 
 
 @pytest.mark.parametrize(
     ("match", "badge"),
     [
-        (Match("exact", 0, 2), "✓ Exact"),
-        (Match("copy", 3, 1), "✓ Copy"),
-        (Match("copy", 3, 2), "✓ Copy · mirrored"),
-        (Match("copy", 3, 6), "✓ Copy · turned"),
-        (Match("copy", 3, 5), "✓ Copy · mirrored and turned"),
-        (Match("part", None, None, 43), "✓ Part · 43 points"),
+        (Match("exact", 0, 2), "Exact"),
+        (Match("copy", 3, 1), "Copy"),
+        (Match("copy", 3, 2), "Copy · mirrored"),
+        (Match("copy", 3, 6), "Copy · turned"),
+        (Match("copy", 3, 5), "Copy · mirrored and turned"),
+        (Match("part", None, None, 43), "Part · 43 points"),
         (Match("similar", None, None, 3), ""),
     ],
 )
@@ -87,7 +88,14 @@ def test_the_sentence_waits_for_the_geometry_and_tells_what_is_not_indexed() -> 
     assert sentence(Match(), checking=12).startswith("Comparing it with the first 12 results")
     assert sentence(Match("copy", 3, 1), checking=12) == "This very picture is here."
     assert "40 images are not indexed for copies yet" in sentence(Match(), complete=False)
-    assert render_verdict(SearchResult([], {}), 921, 0, 0, "en") == ""
+    assert render_verdict(SearchResult([], {}), 921, "en") == ""
+
+
+def test_of_an_image_of_the_gallery_only_other_copies_are_told() -> None:
+    another = "The gallery has another copy of this picture."
+    assert sentence(Match("copy", 3, 2), again=True) == another
+    assert sentence(Match("exact", 0, 1), again=True) == another
+    assert sentence(Match(), again=True).startswith("No other copy of it among 921 images")
 
 
 def test_rates_have_two_digits() -> None:

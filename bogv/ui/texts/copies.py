@@ -25,6 +25,14 @@ COPIES: dict[str, tuple[str, str]] = {
         "No copy of it among {images}; false alarms: {rate}.",
         "{images}中没有它的副本；误报率：{rate}。",
     ),
+    "verdict_again": (
+        "The gallery has another copy of this picture.",
+        "图库中还有这张图片的另一份副本。",
+    ),
+    "verdict_none_again": (
+        "No other copy of it among {images}; false alarms: {rate}.",
+        "{images}中没有它的其他副本；误报率：{rate}。",
+    ),
     "verdict_checking_1": ("Comparing it with the first result …", "正在与第 1 个结果逐点比对……"),
     "verdict_checking_n": (
         "Comparing it with the first {count} results point by point …",
