@@ -53,6 +53,7 @@ class ExplainedScore:
     """Why a search finds a hit: its score, taken apart over the places of query and hit."""
 
     query: Picture
+    """With its thumbnail."""
     hit: Picture
     """Its thumbnail: the gallery doesn't keep the images."""
     parts: Explanation
@@ -231,7 +232,7 @@ class ImageSearch:
         thumbnail = self.thumbnails.read(record_id)
         if thumbnail is None:
             raise NotFound(f"The image with the id {record_id} has no thumbnail.")
-        query, hit = self.decoder.decode(image), self.decoder.decode(thumbnail)
+        query, hit = self.decoder.decode(image, thumbnail=True), self.decoder.decode(thumbnail)
         vector = self.embedder.embed(query.pixels[np.newaxis])[0]
         maps = self.embedder.feature_maps(np.stack([query.pixels, hit.pixels]))
         return ExplainedScore(query, hit, explain(*maps), float(vector @ stored))

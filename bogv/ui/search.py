@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from bogv.copies.verifier import MAX_HITS
 from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
 from bogv.sources.paths import open_without_links, read_file
@@ -35,12 +35,10 @@ from bogv.ui.components import (
     request_language,
     resolve_upload,
 )
+from bogv.ui.matches import describe_caption, render_verdict, render_why
 from bogv.ui.strings import Language, translate, translate_count
 
 EXAMPLE_SIZE = 128  # CSS pixels
-
-SearchFunction = Callable[[int, float], SearchResult]
-"""(limit, min_score) -> result."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,35 @@ class Query:
     record_id: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a search found. Each is equal to itself only: a state with another one has changed."""
+
+    query: Query
+    limit: int
+    min_score: float
+    result: SearchResult
+    checked: BogvError | bool = False
+    """Whether the geometry of the first hits is verified; an error: it can't be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """An answer with verified hits."""
+
+    before: Answer
+    after: Answer
+
+
 class SearchTab:
     """Inputs on the left, results in the middle, the selected record on the right."""
 
     def __init__(self, context: TabContext) -> None:
         self.context = context
         self.query = gr.State(None)  # Query | None
-        self.hits = gr.State([])  # list[tuple[int, float]]: ids and scores
+        self.hits = gr.State([])  # list[Hit]
+        self.answer = gr.State(None)  # Answer | None: of the last search
+        self.verified = gr.State(None)  # Verified | None
         with gr.Row(elem_classes="bogv-columns"):
             with gr.Column(scale=2, min_width=260, elem_classes="bogv-inputs"):
                 self._build_inputs()
@@ -65,7 +85,10 @@ class SearchTab:
                 self.status = gr.HTML(elem_id="search-status", padding=False)
                 self.gallery = build_picture_grid("results", "search-results", columns=4)
             self.panel = RecordPanel("search", "search_with")
-        self.outputs = [self.query, self.hits, self.status, self.gallery, *self.panel.outputs]
+            with self.panel.panel:
+                self.why = gr.HTML(elem_id="search-why", padding=False)
+        self.shown = [self.hits, self.status, self.gallery]
+        self.outputs = [self.query, self.answer, *self.shown, *self.panel.outputs]
         self._connect_events()
 
     def _build_inputs(self) -> None:
@@ -109,22 +132,28 @@ class SearchTab:
         self.examples.select(self.search_by_example, options, all_outputs, **PRIVATE)
         for slider in (self.limit, self.min_score):
             slider.release(self.search_again, [self.query, *options], self.outputs, **PRIVATE)
-        self.gallery.select(self.show_record, self.hits, self.panel.outputs, **PRIVATE).then(
-            None, js=self.panel.SCROLL, **PRIVATE
+        # Two steps: a search that ends between them changes the answer, and the second step, which
+        # reads it when it starts, leaves that search's results on the screen.
+        hidden: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
+        self.answer.change(
+            self.verify, self.answer, self.verified, trigger_mode="multiple", **hidden
+        ).then(
+            self.show_verified,
+            [self.answer, self.verified],
+            self.shown,
+            trigger_mode="multiple",
+            **hidden,
         )
+        self.gallery.select(
+            self.show_record, [self.query, self.hits], [*self.panel.outputs, self.why], **PRIVATE
+        ).then(None, js=self.panel.SCROLL, **PRIVATE)
         self.panel.similar_button.click(
             self.search_by_record, [self.panel.id, *options], all_outputs, **PRIVATE
         )
         self.panel.confirm_button.click(
             self.delete,
             [self.panel.id, self.hits],
-            [
-                self.context.gallery_changed,
-                self.hits,
-                self.status,
-                self.gallery,
-                *self.panel.outputs,
-            ],
+            [self.context.gallery_changed, self.answer, *self.shown, *self.panel.outputs],
             **PRIVATE,
         )
 
@@ -151,8 +180,8 @@ class SearchTab:
         """Search with an uploaded image; None, when it was removed, clears the results."""
         language = request_language(request)
         if file is None:
-            return self._clear_results(render_note(translate(language, "search_start")))
-        return self._search_by_path(resolve_upload(file)[0], limit, min_score, language)
+            return self._clear_results(render_note(translate(language, "search_start")), language)
+        return self._search(Query(resolve_upload(file)[0]), limit, min_score, language)
 
     @report_errors
     def search_by_url(self, url: str, limit: int, min_score: float, request: gr.Request) -> Updates:
@@ -163,8 +192,9 @@ class SearchTab:
             picture = self.context.search.decoder.decode(data, thumbnail=True).thumbnail
         except BogvError as error:
             message = render_note(explain(error, language), "bad")
-            return {self.image: None, **self._clear_results(message)}
-        found = self._search_by_path(Path(cache_file(data, "query")), limit, min_score, language)
+            return {self.image: None, **self._clear_results(message, language)}
+        query = Query(Path(cache_file(data, "query")))
+        found = self._search(query, limit, min_score, language)
         return {self.image: cache_file(picture or b"", "query.webp"), **found}
 
     @report_errors
@@ -176,7 +206,7 @@ class SearchTab:
         copy = cache_file(read_file(path, self.context.sources.max_bytes), path.name)
         return {
             self.image: copy,
-            **self._search_by_path(Path(copy), limit, min_score, request_language(request)),
+            **self._search(Query(Path(copy)), limit, min_score, request_language(request)),
         }
 
     @report_errors
@@ -187,7 +217,8 @@ class SearchTab:
         if record_id is None:
             return {}
         picture = cache_file(read_thumbnail(self.context.search, record_id), f"{record_id}.webp")
-        found = self._search_by_id(record_id, limit, min_score, request_language(request))
+        query = Query(record_id=record_id)
+        found = self._search(query, limit, min_score, request_language(request))
         return {self.image: picture, **found}
 
     @report_errors
@@ -195,36 +226,58 @@ class SearchTab:
         self, query: Query | None, limit: int, min_score: float, request: gr.Request
     ) -> Updates:
         """Repeat the last search after a slider was moved."""
-        language = request_language(request)
-        if query is not None and query.path is not None:
-            return self._search_by_path(query.path, limit, min_score, language)
-        if query is not None and query.record_id is not None:
-            return self._search_by_id(query.record_id, limit, min_score, language)
+        if query is not None:
+            return self._search(query, limit, min_score, request_language(request))
         return {self.query: None}
 
     @report_errors
-    def show_record(
-        self, hits: list[tuple[int, float]], event: gr.SelectData, request: gr.Request
-    ) -> Updates:
-        """Show the record of the clicked result."""
-        record_id = clicked_id(event, [hit[0] for hit in hits])
-        score = dict(hits).get(record_id) if record_id is not None else None
-        return self.panel.show(self.context.search, record_id, score, request_language(request))
+    def verify(self, answer: Answer | None) -> Verified | None:
+        """Search once more, and verify the geometry of the first hits."""
+        if answer is None:
+            return None
+        result, error = answer.result, None
+        try:
+            result = self._find(answer.query, answer.limit, answer.min_score, verify=True)
+        except BogvError as failure:
+            error = failure
+        return Verified(answer, replace(answer, result=result, checked=error or True))
 
     @report_errors
-    def delete(
-        self, record_id: int | None, hits: list[tuple[int, float]], request: gr.Request
+    def show_verified(
+        self, answer: Answer | None, verified: Verified | None, request: gr.Request
     ) -> Updates:
+        """Show the badges of verified hits, unless another search was answered meanwhile."""
+        if answer is None or verified is None or verified.before is not answer:
+            return {}
+        return self._show_answer(verified.after, request_language(request))
+
+    @report_errors
+    def show_record(
+        self, query: Query | None, hits: list[Hit], event: gr.SelectData, request: gr.Request
+    ) -> Updates:
+        """Show the record of the clicked result, and why it was found."""
+        language = request_language(request)
+        record_id = clicked_id(event, [hit.record.id for hit in hits])
+        hit = next((hit for hit in hits if hit.record.id == record_id), None)
+        score = None if hit is None else hit.score
+        shown = self.panel.show(self.context.search, record_id, score, language)
+        if query is None or hit is None or shown[self.panel.id] is None:
+            return {**shown, self.why: ""}
+        return {**shown, self.why: self._explain(query, hit, language)}
+
+    @report_errors
+    def delete(self, record_id: int | None, hits: list[Hit], request: gr.Request) -> Updates:
         """Delete the image of the panel and remove it from the results."""
         deleted = self.context.search.delete_ids([] if record_id is None else [record_id])
-        remaining = [hit for hit in hits if hit[0] != record_id]
-        records = {each.id: each for each in self.context.search.get([hit[0] for hit in remaining])}
-        shown = [Hit(records[each], score) for each, score in remaining if each in records]
-        status = translate_count(request_language(request), "deleted", deleted)
+        remaining = [hit for hit in hits if hit.record.id != record_id]
+        existing = {each.id for each in self.context.search.get([x.record.id for x in remaining])}
+        language = request_language(request)
+        status = translate_count(language, "deleted", deleted)
         return {
             self.context.gallery_changed: time.time_ns(),
+            self.answer: None,  # the badges of hits that are being verified come too late
             self.status: render_note(status, "good"),
-            **self._show_hits(shown),
+            **self._show_hits([hit for hit in remaining if hit.record.id in existing], language),
             **self.panel.hide(),
         }
 
@@ -234,66 +287,97 @@ class SearchTab:
         paths = (self.context.samples_dir / name for name in SAMPLE_QUERIES)
         return [path for path in paths if path.is_file()]
 
-    def _search_by_path(
-        self, path: Path, limit: int, min_score: float, language: Language
-    ) -> Updates:
-        def search(limit: int, min_score: float) -> SearchResult:
-            data = read_file(path, self.context.sources.max_bytes, open_without_links)
-            return self.context.search.search(data, limit, min_score)
+    def _read(self, query: Query) -> bytes:
+        """The query's file, or the thumbnail of its image. Raises BogvError if there is none."""
+        if query.path is not None:
+            return read_file(query.path, self.context.sources.max_bytes, open_without_links)
+        return read_thumbnail(self.context.search, query.record_id or 0)
 
-        return {self.query: Query(path=path), **self._run(search, limit, min_score, language)}
+    def _find(
+        self, query: Query, limit: int, min_score: float, verify: bool = False
+    ) -> SearchResult:
+        if query.record_id is not None:
+            return self.context.search.similar(query.record_id, limit, min_score, verify)
+        return self.context.search.search(self._read(query), limit, min_score, verify)
 
-    def _search_by_id(
-        self, record_id: int, limit: int, min_score: float, language: Language
-    ) -> Updates:
-        search = partial(self.context.search.similar, record_id)
-        return {
-            self.query: Query(record_id=record_id),
-            **self._run(search, limit, min_score, language),
-        }
-
-    def _run(
-        self, search: SearchFunction, limit: int, min_score: float, language: Language
-    ) -> Updates:
+    def _search(self, query: Query, limit: int, min_score: float, language: Language) -> Updates:
+        limit, min_score = int(limit), float(min_score)
         try:
-            result = search(int(limit), float(min_score))
+            result = self._find(query, limit, min_score)
         except BogvError as error:
             # After NotFound, the query stays: the sliders report the error again.
             message = render_note(explain(error, language), "bad")
-            return self._clear_results(message, keep_query=isinstance(error, NotFound))
-        status = self._render_status(result, float(min_score), language)
-        return {self.status: status, **self._show_hits(result.hits), **self.panel.hide()}
-
-    def _render_status(self, result: SearchResult, min_score: float, language: Language) -> str:
-        """HTML: number of results, size of the gallery, milliseconds of each stage."""
-        total = self.context.search.stats().count
-        if not total:
-            return render_note(translate(language, "empty_gallery"))
-        if not result.hits and not min_score:
-            return render_note(translate(language, "none_similar"))
-        if not result.hits:
-            message = translate(language, "no_match", min_score=f"{min_score:.2f}")
-            return render_note(escape(message))
-        images = translate_count(language, "images", total)
-        found = translate(language, "found", found=len(result.hits), total=images)
-        stages = (
-            translate(language, stage, ms=f"{seconds * 1000:.1f}")
-            for stage, seconds in result.seconds.items()
-        )
-        return render_note(f"<b>{found}</b> <span>{' · '.join(stages)}</span>")
-
-    def _show_hits(self, hits: list[Hit]) -> Updates:
-        records = [hit.record for hit in hits]
-        captions = [f"{hit.score:.3f} · {hit.record.key}" for hit in hits]
-        items = build_gallery_items(self.context.search, records, captions)
+            kept = query if isinstance(error, NotFound) else None
+            return {**self._clear_results(message, language), self.query: kept}
+        answer = Answer(query, limit, min_score, result)
         return {
-            self.hits: [(hit.record.id, hit.score) for hit in hits],
-            self.gallery: gr.Gallery(value=items, selected_index=None),
+            self.query: query,
+            self.answer: answer,
+            **self._show_answer(answer, language),
+            **self.panel.hide(),
         }
 
-    def _clear_results(self, status: str, keep_query: bool = False) -> Updates:
-        query: Updates = {} if keep_query else {self.query: None}
-        return {**query, self.status: status, **self._show_hits([]), **self.panel.hide()}
+    def _explain(self, query: Query, hit: Hit, language: Language) -> str:
+        try:
+            return render_why(self.context.search, self._read(query), hit, language)
+        except BogvError as error:  # the record is shown all the same
+            return render_note(explain(error, language), "bad")
+
+    def _show_answer(self, answer: Answer, language: Language) -> Updates:
+        status = self._render_status(answer, language)
+        return {self.status: status, **self._show_hits(answer.result.hits, language)}
+
+    def _render_status(self, answer: Answer, language: Language) -> str:
+        """HTML: whether there is a copy, number of results, size of the gallery, milliseconds of
+        each stage."""
+        result, stats = answer.result, self.context.search.stats()
+        if not stats.count:
+            return render_note(translate(language, "empty_gallery"))
+        checking = 0 if answer.checked else min(MAX_HITS, answer.limit, stats.count)
+        lines = [
+            render_verdict(
+                result,
+                stats.count,
+                language,
+                checking=checking,
+                missing=stats.copies.missing,
+                again=answer.query.record_id is not None,
+            ),
+            _summarize(result, stats.count, answer.min_score, language),
+        ]
+        if isinstance(answer.checked, BogvError):
+            lines.append(explain(answer.checked, language))
+        return render_note("".join(lines))
+
+    def _show_hits(self, hits: list[Hit], language: Language) -> Updates:
+        records = [hit.record for hit in hits]
+        captions = [describe_caption(hit, language) for hit in hits]
+        items = build_gallery_items(self.context.search, records, captions)
+        return {self.hits: hits, self.gallery: gr.Gallery(value=items, selected_index=None)}
+
+    def _clear_results(self, status: str, language: Language) -> Updates:
+        return {
+            self.query: None,
+            self.answer: None,
+            **self._show_hits([], language),
+            self.status: status,
+            **self.panel.hide(),
+        }
+
+
+def _summarize(result: SearchResult, total: int, min_score: float, language: Language) -> str:
+    """HTML: how many were found in which time, or why none."""
+    if not result.hits and not min_score:
+        return translate(language, "none_similar")
+    if not result.hits:
+        return escape(translate(language, "no_match", min_score=f"{min_score:.2f}"))
+    images = translate_count(language, "images", total)
+    found = translate(language, "found", found=len(result.hits), total=images)
+    stages = " · ".join(
+        f"<span>{translate(language, stage, ms=f'{seconds * 1000:.1f}')}</span>"
+        for stage, seconds in result.seconds.items()
+    )
+    return f"<b>{found}</b> {stages}"
 
 
 @lru_cache(maxsize=16)

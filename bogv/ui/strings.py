@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bogv.ui.texts.copies import COPIES
+
 Language = Literal["en", "zh"]
 
 # By key: English and Chinese. Texts without {placeholders} are also sent to the browser as labels,
 # which it renders as HTML: they must contain neither braces nor "<".
 STRINGS: dict[str, tuple[str, str]] = {
+    **COPIES,
     # Header and page
     "tagline": ("Search images by image", "以图搜图"),
     "images_1": ("{count} image", "{count} 张图片"),
@@ -72,6 +75,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "decode": ("decode {ms} ms", "解码 {ms} 毫秒"),
     "embed": ("embed {ms} ms", "提取特征 {ms} 毫秒"),
     "search": ("search {ms} ms", "检索 {ms} 毫秒"),
+    "verify": ("verify {ms} ms", "几何验证 {ms} 毫秒"),
     # Record
     "key": ("Key", "键"),
     "filepath": ("File", "文件"),
