@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from eval.copies.decision import METHODS, TITLES
 from eval.copies.ranked import Curve
 from eval.report.document import Figure
-from eval.report.plots import COLOURS, MARKERS, render
+from eval.report.plots import COLOURS, MARKERS, plain_log, render
 
 Rates = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -25,7 +25,7 @@ def roc_plot(rates: Mapping[str, Rates], absent: int) -> Figure:
         for number, name in enumerate(METHODS):
             false, found = rates[name]
             axes.plot(np.maximum(false, lowest), found, **_style(number, len(false), TITLES[name]))
-        axes.set_xscale("log")
+        plain_log(axes, "x")
         axes.set_xlim(lowest, 1)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("searches for what isn't there that name an image (left end: none)")

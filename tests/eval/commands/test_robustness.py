@@ -68,7 +68,7 @@ def test_the_command_writes_a_result_and_prints_it(
     assert (written / "report.html").stat().st_size > 50_000
     assert (written / "figures" / "robustness.png").is_file()
     lines = (written / "summary.csv").read_text().splitlines()
-    assert lines[1].startswith("custom,folder,exact,32,hit_rate@1,")
+    assert lines[1].startswith("custom,folder,exact,36,hit_rate@1,")
     assert len(lines) == 1 + len(run["metrics"])
 
 

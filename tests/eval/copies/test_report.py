@@ -46,7 +46,8 @@ def test_a_goal_of_false_alarms_needs_searches_and_a_narrow_interval(
 ) -> None:
     goal = next(goal for goal in GOALS if goal.name == "false_copy")
     mean = Mean(value=value, ci95=(0.0, upper))
-    result = Copies.model_construct(metrics={goal.name: mean}, absent=absent)
+    fields: dict[str, Any] = {"metrics": {goal.name: mean}, "absent": absent}
+    result = Copies.model_construct(**fields)
     assert verdict(goal, result) == said
 
 
