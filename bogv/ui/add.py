@@ -28,12 +28,13 @@ from bogv.ui.components import (
     request_language,
     resolve_upload,
 )
+from bogv.ui.matches import describe_match
 from bogv.ui.strings import Language, translate
 
 MAX_ROWS = 200
 COLUMNS = ("picture", "verdict", "key", "id", "filepath", "reason")
 STAGES = {"decode": "stage_decode", "embed": "stage_embed", "write": "stage_write"}
-BADGES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed")
+BADGES: tuple[Status, ...] = ("created", "updated", "unchanged", "skipped", "failed")
 
 
 class AddTab:
@@ -169,9 +170,11 @@ class AddTab:
         )
 
     def _render_row(self, verdict: Added, language: Language) -> str:
-        picture = ""
-        if verdict.id is not None:
-            source = data_url(read_thumbnail(self.context.search, verdict.id))
+        picture, shown = "", verdict.id
+        if shown is None and verdict.near_duplicate_of is not None:
+            shown = verdict.near_duplicate_of.id
+        if shown is not None:
+            source = data_url(read_thumbnail(self.context.search, shown))
             picture = f'<img src="{source}" alt="">'
         cells = (
             ("picture", picture),
@@ -200,6 +203,10 @@ def render_badge(status: Status, language: Language) -> str:
 def _render_reason(verdict: Added, language: Language) -> str:
     if verdict.error is not None:
         return explain(verdict.error, language)
+    if (other := verdict.near_duplicate_of) is not None:
+        key = "reason_skipped" if verdict.status == "skipped" else "reason_duplicate"
+        match = describe_match(other.match, language)
+        return escape(translate(language, key, other=other.key, match=match))
     keys = {"unchanged": "reason_unchanged", "updated": "reason_updated"}
-    key = keys.get(verdict.status)
-    return escape(translate(language, key)) if key else ""
+    reason = keys.get(verdict.status)
+    return escape(translate(language, reason)) if reason else ""

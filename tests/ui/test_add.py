@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 import pytest
 
 from bogv.errors import NotAnImage
-from bogv.records import Added
+from bogv.records import Added, Match, NearDuplicate
 from bogv.service import ImageSearch
 from bogv.ui.add import AddTab, describe_progress
 from tests.support.fakes import png
@@ -69,3 +70,18 @@ def test_a_form_without_images_says_what_is_missing(
     assert "contains no images" in updates[tab.verdicts]
     with pytest.raises(gr.Error, match="does not exist"):
         tab.add([], "", f"{tmp_path}/missing", "", request_in_english)
+
+
+def test_copies_are_told_with_the_image_that_is_there(
+    build_tab: Callable[[Any], Any], search: ImageSearch
+) -> None:
+    kept = search.add(png(2), HOSTILE).id or 0
+    copy = NearDuplicate(kept, HOSTILE, Match("copy", 3, 2))
+    created = Added("created", "a.png", kept, "a", near_duplicate_of=copy)
+    skipped = Added("skipped", "b.png", None, "b", near_duplicate_of=copy)
+    html = build_tab(AddTab).render_table([created, skipped], "en")
+    assert f"It looks like {escape(HOSTILE)} (Copy · mirrored)" in html
+    assert f"Left out: it looks like {escape(HOSTILE)} (Copy · mirrored)" in html
+    assert "left out</span> 1" in html
+    assert html.count("<img") == 2  # of the skipped one, the image that is there
+    search.delete_ids([kept])
