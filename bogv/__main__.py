@@ -31,7 +31,7 @@ from bogv.embedding.quantize import quantize as make_int8
 from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
-from bogv.records import Added, Record
+from bogv.records import Added, Hit, Match, NearDuplicate, Record, SearchResult
 from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
 from bogv.sources.paths import read_file
@@ -82,6 +82,10 @@ def add(
         list[Path], typer.Argument(help="Image files, and folders to search recursively.")
     ],
     key_from: Annotated[KeyFrom, typer.Option(help="What each image's key is made from.")] = "md5",
+    skip_duplicates: Annotated[
+        bool,
+        typer.Option("--skip-duplicates", help="Leave out copies of images that are there."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add images. Images already in the gallery are skipped: rerun it after an interruption.
@@ -89,16 +93,20 @@ def add(
     Exit status 1 if any image failed; the others are still added.
     """
     with _open_gallery() as search:
-        results = _add(search, find_images(paths), key_from)
+        results = _add(search, find_images(paths), key_from, skip_duplicates)
     failed = [added for added in results if added.status == "failed"]
     counts = {
         status: sum(added.status == status for added in results)
-        for status in ("created", "updated", "unchanged", "failed")
+        for status in ("created", "updated", "unchanged", "skipped", "failed")
+        if status != "skipped" or skip_duplicates
     }
     if as_json:
         _print_json({**counts, "images": [_added_json(added) for added in results]})
     else:
         print(", ".join(f"{count} {status}" for status, count in counts.items()))
+        for added in results:
+            if added.near_duplicate_of is not None:
+                print(f"  {_describe_duplicate(added, added.near_duplicate_of)}")
         for added in failed:
             print(f"  failed: {added.filepath}: {added.error}", file=sys.stderr)
     if failed:
@@ -109,18 +117,21 @@ def add(
 def search(
     image: Annotated[Path, typer.Argument(help="The query image.")],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of hits.")] = 10,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the first 12 point by point: finds parts too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find the most similar images."""
+    """Find the most similar images, and tell whether the picture is there."""
     with _open_gallery() as gallery:
-        hits = gallery.search(read_file(image, gallery.decoder.max_bytes), limit).hits
+        data = read_file(image, gallery.decoder.max_bytes)
+        result = gallery.search(data, limit, verify=verify)
     if as_json:
-        _print_json([{**asdict(hit.record), "score": round(hit.score, 6)} for hit in hits])
+        _print_json([_hit_json(hit) for hit in result.hits])
         return
-    for hit in hits:
-        print(f"{hit.score:.4f}  {_line(hit.record)}")
-    if not hits:
-        print("The gallery is empty.")
+    for hit in result.hits:
+        print(f"{hit.score:.4f}  {_describe_match(hit.match):28}  {_line(hit.record)}")
+    print(_describe_verdict(result) if result.hits else "The gallery is empty.")
 
 
 @app.command()
@@ -246,10 +257,13 @@ def _open_gallery() -> Iterator[ImageSearch]:
         search.close()
 
 
-def _add(search: ImageSearch, files: list[Path], key_from: KeyFrom) -> list[Added]:
+def _add(
+    search: ImageSearch, files: list[Path], key_from: KeyFrom, skip_duplicates: bool = False
+) -> list[Added]:
     images = new_images(files, search.decoder.max_bytes, key_from)
     seconds: dict[str, float] = {}
-    bar = tqdm(search.add_many(images, seconds), "Adding", total=len(files), unit="image")
+    adding = search.add_many(images, seconds, skip_duplicates)
+    bar = tqdm(adding, "Adding", total=len(files), unit="image")
     results = []
     for added in bar:
         results.append(added)
@@ -280,7 +294,42 @@ def _added_json(added: Added) -> dict[str, Any]:
     values = {name: getattr(added, name) for name in ("status", "filepath", "id", "key")}
     if added.error is not None:
         values["error"] = {"type": added.error.type, "detail": str(added.error)}
+    if added.near_duplicate_of is not None:
+        values["near_duplicate_of"] = added.near_duplicate_of.as_dict()
     return values
+
+
+def _describe_duplicate(added: Added, other: NearDuplicate) -> str:
+    what = "the same file as" if other.match.kind == "exact" else "a copy of"
+    return f"{added.status}: {added.filepath}: {what} {other.id}  {other.key}"
+
+
+def _hit_json(hit: Hit) -> dict[str, Any]:
+    return {**asdict(hit.record), "score": round(hit.score, 6), **hit.match.as_dict()}
+
+
+def _describe_match(match: Match) -> str:
+    turned = f", {match.orientation_name}" if match.orientation not in {None, 1} else ""
+    return match.kind + (turned if match.is_proven else "")
+
+
+def _describe_verdict(result: SearchResult) -> str:
+    """A sentence or two on whether the gallery has the picture."""
+    if result.verdict is None:
+        return "Whether the gallery has this picture can't be told."
+    sentence = _VERDICTS[result.verdict.match].format(id=result.verdict.id)
+    if not result.copies_complete:
+        sentence += " Some images have no hash yet: start the server to hash them."
+    rate = result.verdict.false_positive_rate
+    return f"{sentence} (Chance of a false alarm in such a search: at most {rate:.2g}.)"
+
+
+_VERDICTS = {
+    "exact": "The gallery has this very file: {id}.",
+    "copy": "The gallery has a copy of this picture: {id}.",
+    "part": "The gallery has a picture that shows a part of this one, or the other way: {id}.",
+    "none": "No copy of this picture was found.",
+}
 
 
 def _line(record: Record) -> str:

@@ -180,6 +180,10 @@ class NearDuplicate:
     match: Match
     """`exact` or `copy`."""
 
+    def as_dict(self) -> dict[str, str | int | None]:
+        """The fields that JSON answers have of it."""
+        return {"id": self.id, "key": self.key, **self.match.as_dict()}
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -206,6 +210,17 @@ class SearchResult:
     """False: some images have no hash yet, so there may be more copies."""
     verdict: Verdict | None = None
     """None: the query has no hash to look for."""
+
+    def verdict_dict(self) -> dict[str, str | int | float | bool | None] | None:
+        """The verdict as JSON answers have it."""
+        if self.verdict is None:
+            return None
+        return {
+            "match": self.verdict.match,
+            "id": self.verdict.id,
+            "false_positive_rate": round(self.verdict.false_positive_rate, 6),
+            "complete": self.copies_complete,
+        }
 
 
 @dataclass(frozen=True)

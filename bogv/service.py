@@ -130,14 +130,19 @@ class ImageSearch:
         return self._pipeline.add(NewImage(lambda: image, filepath, key, origin))
 
     def add_many(
-        self, images: Iterable[NewImage], seconds: dict[str, float] | None = None
+        self,
+        images: Iterable[NewImage],
+        seconds: dict[str, float] | None = None,
+        skip_duplicates: bool = False,
     ) -> Iterator[Added]:
         """Add images in batches; a result for each, in order. An error fails its image only.
 
         While a batch is written, the next one is embedded and the one after that is read and
         decoded; at most three are in memory. seconds: accumulates each stage's working time.
+        skip_duplicates: whether to leave out new images that are copies of one that is there, or
+        comes earlier.
         """
-        return self._pipeline.add_many(images, seconds)
+        return self._pipeline.add_many(images, seconds, skip_duplicates)
 
     # Searching
 

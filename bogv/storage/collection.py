@@ -78,19 +78,12 @@ class Collection:
 
     def get_ids_between(self, start: int, end: int) -> list[int]:
         """All ids from `start` on, below `end`, in any order."""
-        return [row["id"] for row in self._query_between(start, end, ["id"], "Strong")]
-
-    def _query_between(self, start: int, end: int, fields: list[str], consistency: str) -> Any:
-        """All rows with these ids, however many there are."""
         where = f"id >= {start} and id < {end}"
-        rows = self._query_rows(where, fields, consistency, limit=MAX_ROWS)
+        rows = self._query_rows(where, ["id"], "Strong", limit=MAX_ROWS)
         if len(rows) < MAX_ROWS:
-            return list(rows)
+            return [row["id"] for row in rows]
         middle = (start + end) // 2
-        return [
-            *self._query_between(start, middle, fields, consistency),
-            *self._query_between(middle, end, fields, consistency),
-        ]
+        return self.get_ids_between(start, middle) + self.get_ids_between(middle, end)
 
     def _get_rows(self, ids: list[int], fields: list[str], latest: bool) -> Any:
         """The rows with these ids, in any order. latest: see `MilvusStore.get`."""

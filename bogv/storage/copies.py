@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 BITS = 256
 MAX_DISTANCE = 70  # bits; the hashes of unrelated photos differ in 128 on average
 MAX_MATCHES = 64  # of one orientation
-ROWS_PER_LOAD = 500
+IDS_PER_QUERY = 4000
+ROWS_PER_LOAD = 250
 LOAD_PAUSE = 0.005  # s between two reads
 COUNT_SECONDS = 60.0  # after which `approximate_count` counts again
 _FIRST_MATCHES = 4  # most images have no copy, and in Milvus Lite a hit takes as long as 1,000 rows
@@ -119,7 +120,7 @@ class CopyStore(Collection):
         if self._index is not None:
             if self._is_loaded:
                 found = [self._index.search(each, MAX_DISTANCE, MAX_MATCHES) for each in queries]
-                return list(map(_nearest_of_each, found))
+                return list(map(nearest_of_each, found))
             self._start_loading(self._index)
         if len(queries) == 1:
             return [self._search_one(queries[0])]
@@ -154,9 +155,11 @@ class CopyStore(Collection):
     def _load(self, index: HashIndex) -> None:
         """Read the collection into the index, with pauses for the searches that wait for it."""
         try:
-            for start, end in id_ranges(self.count(), ROWS_PER_LOAD):
+            ranges = id_ranges(self.count(), IDS_PER_QUERY)
+            ids = [each for bounds in ranges for each in self.get_ids_between(*bounds)]
+            for start in range(0, len(ids), ROWS_PER_LOAD):
                 with self.connection.lock:  # so that no row changes in between
-                    self._load_between(start, end, index)
+                    self._load_rows(ids[start : start + ROWS_PER_LOAD], index)
                 if self._closing.wait(LOAD_PAUSE):
                     return
         except DatabaseUnavailable as error:
@@ -164,12 +167,11 @@ class CopyStore(Collection):
         else:
             self._is_loaded = True
 
-    def _load_between(self, start: int, end: int, index: HashIndex) -> None:
-        fields = ["id", "quality", schema.HASH_FIELD]
-        rows = self._query_between(start, end, fields, "Session")
+    def _load_rows(self, ids: list[int], index: HashIndex) -> None:
+        rows = self._get_rows(ids, ["id", "quality", schema.HASH_FIELD], False)
         vectors = np.array([row[schema.HASH_FIELD] for row in rows], np.float32).reshape(-1, BITS)
-        ids, qualities = [row["id"] for row in rows], [row["quality"] for row in rows]
-        index.put(ids, _to_hashes(vectors), qualities)
+        qualities = [row["quality"] for row in rows]
+        index.put([row["id"] for row in rows], _to_hashes(vectors), qualities)
 
     def _search(self, queries: list[Pixels]) -> list[list[HashMatch]]:
         """The matches of each query, in one call; in two, if an orientation has many matches."""
@@ -183,7 +185,7 @@ class CopyStore(Collection):
                 found[i] = matches
         ends = np.cumsum(counts)
         return [
-            _nearest_of_each(found[end - count : end])
+            nearest_of_each(found[end - count : end])
             for count, end in zip(counts, ends, strict=True)
         ]
 
@@ -210,7 +212,7 @@ def _match_of(hit: Any) -> tuple[int, int, int]:
     return hit["id"], distance, hit["entity"]["quality"]
 
 
-def _nearest_of_each(found: list[list[tuple[int, int, int]]]) -> list[HashMatch]:
+def nearest_of_each(found: list[list[tuple[int, int, int]]]) -> list[HashMatch]:
     """found: for each orientation, ids, distances and qualities."""
     nearest: dict[int, HashMatch] = {}
     for orientation, matches in enumerate(found, 1):

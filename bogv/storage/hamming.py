@@ -39,7 +39,7 @@ class _Rows(NamedTuple):
     def extended(self, words: NDArray[np.uint64], ids: Sequence[int], more: Sequence[int]) -> _Rows:
         """With rows appended, in the same arrays if they have room. more: their qualities."""
         size = self.size + len(ids)
-        rows = self if size <= len(self.ids) else self._copied(2 * size)
+        rows = self if size <= len(self.ids) else self._copied(size + size // 4)
         rows.words[:, self.size : size] = words
         rows.ids[self.size : size] = ids
         rows.qualities[self.size : size] = more
@@ -66,7 +66,7 @@ class _Rows(NamedTuple):
 
 
 class HashIndex:
-    """Hashes by id; 44 bytes each, at most twice that while it grows. Thread-safe."""
+    """Hashes by id; 44 bytes each, and room for a quarter more. Thread-safe."""
 
     def __init__(self) -> None:
         self._rows = _Rows.empty(_MIN_CAPACITY)

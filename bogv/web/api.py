@@ -45,6 +45,7 @@ from bogv.web.schemas import (
     SearchBase64,
     SearchPath,
     SearchUrl,
+    Verify,
     parse_integer,
 )
 
@@ -98,17 +99,20 @@ def create_api(
 # Routes
 
 
-async def _check_limit(request: Request) -> None:
+async def _check_search_form(request: Request) -> None:
     """Raises InvalidValue for an empty form field, which FastAPI treats as missing."""
     form = await request.form()  # already read, and cached by the request
-    if form.get("limit") == "":
-        raise InvalidValue("limit: Input should be an integer.")
+    for name, kind in (("limit", "an integer"), ("verify", "true or false")):
+        if form.get(name) == "":
+            raise InvalidValue(f"{name}: Input should be {kind}.")
 
 
 def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity) -> None:
     def add(image: bytes, key: str | None, path: str | None, origin: str) -> JSONResponse:
-        search.add(image, key or None, path or "", origin)
-        return success("add", True)
+        added = search.add(image, key or None, path or "", origin)
+        duplicate = added.near_duplicate_of
+        data = None if duplicate is None else duplicate.as_dict()
+        return success("add", True, id=added.id, near_duplicate_of=data)
 
     @api.post("/image/sim/add/file", responses=ADD_RESPONSES, tags=["add"])
     @capacity.threaded
@@ -137,10 +141,11 @@ def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity:
 def _register_search(
     api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity, metrics: Metrics
 ) -> None:
-    def find(image: bytes, limit: int) -> JSONResponse:
-        result = search.search(image, limit)
+    def find(image: bytes, limit: int, verify: bool) -> JSONResponse:
+        result = search.search(image, limit, verify=verify)
         start = time.perf_counter()
-        response = success("search", [_hit_data(hit) for hit in result.hits])
+        verdict = result.verdict_dict()
+        response = success("search", [_hit_data(hit) for hit in result.hits], verdict=verdict)
         seconds = {**result.seconds, "serialise": time.perf_counter() - start}
         metrics.record_stage("search", "serialise", seconds["serialise"])
         response.headers["Server-Timing"] = _server_timing(seconds)
@@ -151,27 +156,28 @@ def _register_search(
     def search_file(
         file: Annotated[UploadFile, File(description="The query image.")],
         limit: Annotated[Limit, Form()] = 10,
-        _: None = Depends(_check_limit),
+        verify: Annotated[Verify, Form()] = False,
+        _: None = Depends(_check_search_form),
     ) -> JSONResponse:
         """Search with an uploaded image."""
-        return find(file.file.read(), limit)
+        return find(file.file.read(), limit, verify)
 
     @api.post("/image/sim/search/url", responses=SEARCH_RESPONSES, tags=["search"])
     async def search_url(body: SearchUrl) -> JSONResponse:
         """Search with the image at a URL."""
-        return await capacity.run(find, await sources.fetch(body.url), body.limit)
+        return await capacity.run(find, await sources.fetch(body.url), body.limit, body.verify)
 
     @api.post("/image/sim/search/path", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_path(body: SearchPath) -> JSONResponse:
         """Search with an image file on the server."""
-        return find(sources.from_path(body.path), body.limit)
+        return find(sources.from_path(body.path), body.limit, body.verify)
 
     @api.post("/image/sim/search/base64", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_base64(body: SearchBase64) -> JSONResponse:
         """Search with an image in Base64."""
-        return find(sources.from_base64(body.base64), body.limit)
+        return find(sources.from_base64(body.base64), body.limit, body.verify)
 
 
 def _register_delete(api: FastAPI, search: ImageSearch, capacity: Capacity) -> None:
@@ -198,7 +204,7 @@ def _server_timing(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
 
-def _hit_data(hit: Hit) -> dict[str, str | int | float]:
+def _hit_data(hit: Hit) -> dict[str, str | int | float | None]:
     record = hit.record
     return {
         "key": record.key,
@@ -209,6 +215,7 @@ def _hit_data(hit: Hit) -> dict[str, str | int | float]:
         "height": record.height,
         "size": record.size,
         "added_at": record.added_at,
+        **hit.match.as_dict(),
     }
 
 

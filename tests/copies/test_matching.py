@@ -43,7 +43,7 @@ def set_distances(
 ) -> None:
     """The hashes of these images differ from any query's in so many bits."""
     found = [HashMatch(i, distance, 1, 100) for i, distance in distances.items()]
-    monkeypatch.setattr(search._store.copies, "search", lambda _: found)
+    monkeypatch.setattr(search._store.copies, "search_many", lambda _: [found])
 
 
 def rank_last(

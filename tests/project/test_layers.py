@@ -13,7 +13,7 @@ from tests.support.running import ROOT
 
 # A part, a module or a folder, imports from itself and from the lines above it.
 BOGV: tuple[set[str], ...] = (
-    {"__version__", "batching", "environment", "errors", "files", "redaction"},
+    {"__version__", "batching", "clock", "environment", "errors", "files", "redaction"},
     {"config", "records"},
     {"imaging", "judgements", "logs"},
     {"embedding", "sources", "storage"},
