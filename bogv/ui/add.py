@@ -51,7 +51,7 @@ class AddTab:
         outputs = [self.verdicts, *inputs, context.gallery_changed]
         self.add_button.click(
             self.add,
-            inputs,
+            [*inputs, self.skip],
             outputs,
             preprocess=False,
             concurrency_limit=2,
@@ -76,6 +76,9 @@ class AddTab:
         self.key = gr.Textbox(
             label=label("add_key"), info=label("add_key_help"), max_lines=1, elem_id="add-key"
         )
+        self.skip = gr.Checkbox(
+            False, label=label("add_skip"), info=label("add_skip_help"), elem_id="add-skip"
+        )
         self.add_button = gr.Button(label("add"), variant="primary", elem_id="add-button")
 
     @report_errors
@@ -90,10 +93,14 @@ class AddTab:
         urls: str,
         folder: str,
         key: str,
+        skip: bool,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio injects it by this default
     ) -> Updates:
-        """Add all given images and show a table of the results."""
+        """Add all given images and show a table of the results.
+
+        skip: leave out those that are copies of images in the gallery.
+        """
         language = request_language(request)
         images = [
             *self._list_files(files or [], key.strip() or None),
@@ -108,7 +115,7 @@ class AddTab:
         unit = translate(language, "images_unit")
         progress((0, len(images)), desc=translate(language, "adding"), unit=unit)
         start = time.perf_counter()
-        for verdict in self.context.search.add_many(images, stage_seconds):
+        for verdict in self.context.search.add_many(images, stage_seconds, bool(skip)):
             verdicts.append(verdict)
             rate = len(verdicts) / (time.perf_counter() - start)
             text = describe_progress(rate, stage_seconds, language)

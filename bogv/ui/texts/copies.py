@@ -55,6 +55,11 @@ COPIES: dict[str, tuple[str, str]] = {
         "Left out: it looks like {other} ({match}), which is in the gallery.",
         "已跳过：与图库中的 {other} 看起来相同（{match}）。",
     ),
+    "add_skip": ("Leave out images that are here already", "跳过图库中已有的图片"),
+    "add_skip_help": (
+        "Copies of images in the gallery, also edited or mirrored ones, are not added.",
+        "不添加图库中已有图片的副本，包括经过编辑或镜像的副本。",
+    ),
     "why": ("Why?", "为什么？"),
     "why_exact": ("The two files are equal, byte for byte.", "两个文件逐字节相同。"),
     "why_copy": (
