@@ -46,6 +46,20 @@ COPIES: dict[str, tuple[str, str]] = {
         "{count} images are not indexed for copies yet, so copies are not all known.",
         "还有 {count} 张图片未建立副本索引，因此可能有未知的副本。",
     ),
+    "skipped": ("left out", "已跳过"),
+    "reason_duplicate": (
+        "It looks like {other} ({match}), which is in the gallery.",
+        "与图库中的 {other} 看起来相同（{match}）。",
+    ),
+    "reason_skipped": (
+        "Left out: it looks like {other} ({match}), which is in the gallery.",
+        "已跳过：与图库中的 {other} 看起来相同（{match}）。",
+    ),
+    "add_skip": ("Leave out images that are here already", "跳过图库中已有的图片"),
+    "add_skip_help": (
+        "Copies of images in the gallery, also edited or mirrored ones, are not added.",
+        "不添加图库中已有图片的副本，包括经过编辑或镜像的副本。",
+    ),
     "why": ("Why?", "为什么？"),
     "why_exact": ("The two files are equal, byte for byte.", "两个文件逐字节相同。"),
     "why_copy": (
