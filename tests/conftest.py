@@ -78,9 +78,10 @@ def _group_of(item: pytest.Item) -> str | None:
     info = getattr(item, "_fixtureinfo", None)
     definitions = info.name2fixturedefs.values() if info else ()
     scopes = {each.scope for found in definitions for each in found}
+    file = item.nodeid.partition("::")[0]
     if "package" in scopes:
-        return str(item.path.parent)
-    return str(item.path) if "module" in scopes else None
+        return file.rpartition("/")[0]
+    return file if "module" in scopes else None
 
 
 @pytest.hookimpl(trylast=True)
