@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bogv.ui.duplicates.texts import DUPLICATES
+
 Language = Literal["en", "zh"]
 
 # By key: English and Chinese. Texts without {placeholders} are also sent to the browser as labels,
@@ -224,6 +226,7 @@ STRINGS: dict[str, tuple[str, str]] = {
         "There is nothing to judge yet. The command “python -m eval judge pool” makes a pool.",
         "还没有可评判的结果。请先用命令“python -m eval judge pool”生成结果集。",
     ),
+    **DUPLICATES,
 }
 
 # Both languages: gradio's login page takes one text for all visitors.

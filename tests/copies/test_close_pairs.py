@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.copies import close_pairs
+from bogv.copies import close_pairs, hamming
 from bogv.copies.close_pairs import ClosePairs, Md5s
 from bogv.copies.hamming import Words, as_words
 from bogv.errors import StorageUnavailable
@@ -28,7 +28,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many hashes were compared with others, block by block."""
     counts: list[int] = []
-    find = close_pairs.find_close
+    find = hamming.find_close
 
     def counting(left: Words, right: Words, limit: int) -> object:
         counts.append(len(left))
