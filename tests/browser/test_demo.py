@@ -219,7 +219,7 @@ def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
         "添加",
         "删除",
         "图库",
-        "重复图片",
+        "查重",
         "评判",
     ]
     search_with(page, folder.parent / "broken.jpg")

@@ -24,6 +24,9 @@ from tests.support.fakes import lite_search
 pytestmark = pytest.mark.usefixtures("uploads")
 
 
+no_progress: Any = lambda *_, **__: None  # noqa: E731 - typed as what gradio injects
+
+
 @pytest.fixture
 def search(tmp_path: Path) -> Iterator[ImageSearch]:
     """Photos 0 to 2, of each a smaller copy that was added before it."""
@@ -44,7 +47,7 @@ def tab(build_tab: Callable[[Any], Any], search: ImageSearch, tmp_path: Path) ->
 
 @pytest.fixture
 def scanned(tab: DuplicatesTab, request_in_english: gr.Request) -> Any:
-    return tab.scan("copy", View(), request_in_english, lambda *_, **__: None)
+    return tab.scan("copy", View(), request_in_english, no_progress)
 
 
 def keys(search: ImageSearch) -> set[str]:
@@ -148,15 +151,13 @@ def test_different_images_are_not_shown_again(
     updates = tab.mark_different(0, scanned[tab.view], request_in_english)
     assert "Remembered" in updates[tab.status]
     assert len(updates[tab.view].groups) == 2
-    again = tab.scan("copy", View(), request_in_english, lambda *_, **__: None)
+    again = tab.scan("copy", View(), request_in_english, no_progress)
     assert marked not in again[tab.view].groups
     assert len(again[tab.view].groups) == 2
 
 
 def test_a_cancelled_scan_says_so(tab: DuplicatesTab, request_in_english: gr.Request) -> None:
-    def cancel(*_: object, **__: object) -> None:
-        tab.finder.cancel()
-
+    cancel: Any = lambda *_, **__: tab.finder.cancel()  # noqa: E731
     updates = tab.scan("copy", View(), request_in_english, cancel)
     assert "The scan was cancelled" in updates[tab.status]
 

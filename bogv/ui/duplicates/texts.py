@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DUPLICATES: dict[str, tuple[str, str]] = {
-    "tab_duplicates": ("Duplicates", "重复图片"),
+    "tab_duplicates": ("Duplicates", "查重"),
     "duplicates_match": ("Find", "查找范围"),
     "find_exact": ("Equal files", "完全相同的文件"),
     "find_copy": ("Equal files and edited copies", "完全相同的文件及编辑过的副本"),
