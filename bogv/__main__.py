@@ -25,6 +25,8 @@ from tqdm import tqdm
 from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.config import Settings, read_settings
+from bogv.copies.duplicates import DuplicateKind, Rule
+from bogv.copies.listing import Listing, ScanBar
 from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
 from bogv.embedding.quantize import quantize as make_int8
@@ -152,6 +154,41 @@ def delete(
         raise typer.Exit(1)
 
 
+@app.command()
+def duplicates(
+    match: Annotated[
+        DuplicateKind,
+        typer.Option(help="The weakest match: equal files, or copies that may have been edited."),
+    ] = "copy",
+    delete: Annotated[bool, typer.Option("--delete", help="Delete all but one of each.")] = False,
+    keep: Annotated[Rule | None, typer.Option(help="Which one of each is kept.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find images that are in the gallery several times, and delete all but one of each.
+
+    An interrupted scan goes on where it ended. On a terminal, --delete asks first.
+    """
+    if delete and keep is None:
+        raise typer.BadParameter("--delete needs --keep largest or --keep oldest")
+    settings = read_settings()
+    with _open_gallery() as search:
+        with ScanBar() as bar:
+            scan = search.duplicates(settings.duplicates_dir).scan(match, bar.show)
+        listing = Listing(scan, keep or "largest")
+        if not as_json:
+            print("\n".join(listing.lines()))
+        for line in listing.limits():
+            print(line, file=sys.stderr)
+        deleted = None
+        if delete and listing.others and (yes or _confirm(f"Delete {listing.others:,} images?")):
+            deleted = search.delete_duplicates(listing.ids_of_others, listing.ids_of_kept)
+    if as_json:
+        _print_json(listing.as_json(deleted))
+    elif delete:
+        print(f"{deleted or 0} deleted")
+
+
 @app.command("list")
 def list_command(
     text: Annotated[
@@ -255,6 +292,11 @@ def _open_gallery() -> Iterator[ImageSearch]:
         yield search
     finally:
         search.close()
+
+
+def _confirm(question: str) -> bool:
+    """Ask on a terminal; a script has decided already."""
+    return not sys.stdin.isatty() or typer.confirm(question, err=True)
 
 
 def _add(

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bogv import __version__
 from bogv.copies.backfill import Backfill
+from bogv.copies.duplicates import Duplicates
 from bogv.copies.geometry import Agreement
 from bogv.copies.matching import Evidence, Matcher
 from bogv.embedding.embedder import Embedder
@@ -273,6 +275,13 @@ class ImageSearch:
                     break
         return deleted
 
+    def delete_duplicates(self, ids: Sequence[int], kept: Sequence[int]) -> int:
+        """As `delete_ids`, unless an image that is kept in their place is gone. Raises NotFound."""
+        with self._delete_lock():
+            if len(self.get(kept)) < len(set(kept)):
+                raise NotFound("An image to be kept has been deleted: nothing was deleted now.")
+            return self._delete(self._store.get(list(ids)))
+
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
         deleted = False
@@ -358,6 +367,10 @@ class ImageSearch:
         records = self._store.newest(cursor, size + 1, text)
         last = records[size - 1] if len(records) > size else None
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
+
+    def duplicates(self, folder: Path) -> Duplicates:
+        """What finds the gallery's duplicates. folder: where it keeps its state."""
+        return Duplicates(self._store, folder)
 
     def check_folders(self) -> None:
         """Raises StorageUnavailable if a folder of the gallery was deleted or replaced."""
