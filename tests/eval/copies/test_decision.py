@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from bogv.copies.geometry import PART
 from eval.copies.decision import METHODS, by_all, by_geometry, by_hash, by_network, kind_of
 from tests.eval.support.copies import pair
 
@@ -12,10 +13,10 @@ def test_the_rule_is_the_products_and_equal_files_come_first() -> None:
     assert kind_of(pair(exact=True)) == "exact"
     assert kind_of(pair(distance=31)) == "copy"
     assert kind_of(pair(distance=32)) == "similar"
-    assert kind_of(pair(10, distance=70)) == "copy"
-    assert kind_of(pair(10, 0.5, distance=70)) == "part"
-    assert kind_of(pair(10)) == "part"
-    assert kind_of(pair(9)) == "similar"
+    assert kind_of(pair(PART, distance=70)) == "copy"
+    assert kind_of(pair(PART, 0.5, distance=70)) == "part"
+    assert kind_of(pair(PART)) == "part"
+    assert kind_of(pair(PART - 1)) == "similar"
 
 
 def test_all_together_ranks_kinds_before_what_each_goes_by() -> None:
@@ -24,8 +25,8 @@ def test_all_together_ranks_kinds_before_what_each_goes_by() -> None:
         pair(distance=0, cosine=0.1),
         pair(distance=31, cosine=1.0),
         pair(900),
-        pair(10, cosine=1.0),
-        pair(9, cosine=1.0),
+        pair(PART, cosine=1.0),
+        pair(PART - 1, cosine=1.0),
         pair(cosine=0.2),
         pair(cosine=-0.5),
     ]
