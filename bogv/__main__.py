@@ -158,7 +158,9 @@ def delete(
 def duplicates(
     match: Annotated[
         DuplicateKind,
-        typer.Option(help="The weakest match: equal files, or copies that may have been edited."),
+        typer.Option(
+            help="The weakest match: equal files, edited copies, or parts of a picture too."
+        ),
     ] = "copy",
     delete: Annotated[bool, typer.Option("--delete", help="Delete all but one of each.")] = False,
     keep: Annotated[Rule | None, typer.Option(help="Which one of each is kept.")] = None,

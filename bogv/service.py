@@ -370,7 +370,7 @@ class ImageSearch:
 
     def duplicates(self, folder: Path) -> Duplicates:
         """What finds the gallery's duplicates. folder: where it keeps its state."""
-        return Duplicates(self._store, folder)
+        return Duplicates(self._store, self.thumbnails, self.decoder, folder)
 
     def check_folders(self) -> None:
         """Raises StorageUnavailable if a folder of the gallery was deleted or replaced."""

@@ -49,6 +49,15 @@ class PairTable:
         self.distances = np.concatenate([self.distances, distances])
         self._cut()
 
+    def split(self, max_distance: int) -> tuple[PairTable, PairTable]:
+        """The pairs within a distance, and the others."""
+        near = self.distances <= max_distance
+        within, beyond = (
+            PairTable(self.left[each], self.right[each], self.distances[each], self.is_cut)
+            for each in (near, ~near)
+        )
+        return within, beyond
+
     def sort(self) -> None:
         """Order by distance, then by index."""
         self._take(np.lexsort((self.right, self.left, self.distances)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,22 +18,31 @@ from bogv.copies.close_pairs import ClosePairs, PairTable
 from bogv.copies.contents import Contents, read_contents
 from bogv.copies.differences import NEVER, Differences
 from bogv.copies.linkage import link_completely
-from bogv.errors import Overloaded
-from bogv.records import Record
+from bogv.copies.parts import Parts
+from bogv.errors import BogvError, Overloaded, Unavailable
+from bogv.imaging.decoder import Decoder
+from bogv.records import Pixels, Record
 from bogv.storage.milvus import ROWS_PER_CALL, MilvusStore
+from bogv.storage.thumbnails import Thumbnails
+
+log = logging.getLogger(__name__)
 
 MAX_DISTANCE = 31
 """Bits between the hashes of copies. Of 800 photos of two datasets, no two different ones are that
 close."""
 
-DuplicateKind = Literal["exact", "copy"]
+MAX_PART_DISTANCE = 70
+"""Bits between the hashes of pictures one of which may be a part of the other: geometry decides. A
+part of less than some nine tenths of a picture is further away."""
+
+DuplicateKind = Literal["exact", "copy", "part"]
 KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)
 """From the strictest: a scan for one finds those before it, too."""
 
 Rule = Literal["largest", "oldest"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
-Stage = Literal["read", "compare"]
+Stage = Literal["read", "compare", "verify"]
 Report = Callable[[Stage, int, int], None]
 """Called with a stage, how much of it is done, and of how much."""
 
@@ -97,11 +107,19 @@ class Duplicates:
     median, which mirroring changes, so that they would be up to 52 bits off.
     """
 
-    def __init__(self, store: MilvusStore, folder: Path) -> None:
+    def __init__(
+        self, store: MilvusStore, thumbnails: Thumbnails, decoder: Decoder, folder: Path
+    ) -> None:
         """folder: for the state of scans and for what is different, of this gallery alone."""
         self.different = Differences(folder / "different.json")
         self._store = store
-        self._pairs = ClosePairs(folder / "pairs.npz", MAX_DISTANCE)
+        self._thumbnails = thumbnails
+        self._decoder = decoder
+        self._pairs = {
+            kind: ClosePairs(folder / f"{kind}.npz", distance)
+            for kind, distance in (("copy", MAX_DISTANCE), ("part", MAX_PART_DISTANCE))
+        }
+        self._parts = Parts(folder / "verified.npz")
         self._scanning = threading.Lock()
         self._stop = threading.Event()
 
@@ -119,18 +137,15 @@ class Duplicates:
             contents = read_contents(self._store, self._stop, partial(tell, "read"))
             if contents is None:
                 return Scan(match, (), self._store.count(), 0, is_complete=False, is_cut=False)
-            if match == "exact":
-                pairs, complete = PairTable(), True
-            else:
-                pairs, complete = self._close_pairs(contents, partial(tell, "compare"))
-        groups = self._group(contents, pairs)
+            pairs, parts, complete = self._find_pairs(match, contents, tell)
+        groups = self._group(contents, pairs, parts)
         return Scan(
             match=match,
             groups=tuple(sorted(groups, key=lambda each: (-each.saving("largest"), _first(each)))),
             images=contents.images,
             without_hash=contents.without_hash(),
             is_complete=complete,
-            is_cut=pairs.is_cut,
+            is_cut=pairs.is_cut or parts.is_cut,
         )
 
     def mark_different(self, group: Group) -> None:
@@ -147,31 +162,52 @@ class Duplicates:
         finally:
             self._scanning.release()
 
-    def _close_pairs(
-        self, contents: Contents, report: Callable[[int, int], None]
-    ) -> tuple[PairTable, bool]:
-        """The pairs of contents whose hashes are close, and whether all were compared."""
+    def _find_pairs(
+        self, match: DuplicateKind, contents: Contents, report: Report
+    ) -> tuple[PairTable, PairTable, bool]:
+        """The pairs of contents that are copies, those that are parts, and whether that is all."""
+        if match == "exact":
+            return PairTable(), PairTable(), True
         places = np.flatnonzero(contents.is_telling).astype(np.int32)
-        pairs, complete = self._pairs.find(
-            contents.md5s[places], contents.words[places], self._stop, report
+        found, complete = self._pairs[match].find(
+            contents.md5s[places], contents.words[places], self._stop, partial(report, "compare")
         )
-        pairs.left, pairs.right = places[pairs.left], places[pairs.right]
-        return pairs, complete
+        found.left, found.right = places[found.left], places[found.right]
+        copies, candidates = found.split(MAX_DISTANCE)
+        if match == "copy" or not complete:
+            return copies, PairTable(), complete
+        load = partial(self._read_pixels, contents)
+        parts, complete = self._parts.prove(
+            contents.md5s, candidates, load, self._stop, partial(report, "verify")
+        )
+        return copies, parts, complete
 
-    def _group(self, contents: Contents, pairs: PairTable) -> Iterator[Group]:
-        """Equal files first, then whatever is close to them."""
-        sets = self.different.sets_of_each()
-        nodes = _Nodes(contents, sets)
-        links = list(nodes.links(pairs))
-        linked = link_completely(links, nodes.apart)
-        alone = set(nodes.repeated).difference(*linked)
-        members = [nodes.ids_of(group) for group in (*linked, *([each] for each in sorted(alone)))]
-        records = self._read_records([i for ids in members for i in ids])
-        for ids in members:
-            images = sorted((records[i] for i in ids if i in records), key=_by_size)
+    def _read_pixels(self, contents: Contents, place: int) -> Pixels | None:
+        """The thumbnail of a content, decoded; None if it is missing or damaged."""
+        thumbnail = self._thumbnails.read(contents.ids[place][0])
+        if thumbnail is None:
+            return None
+        try:
+            return self._decoder.decode(thumbnail, reduced=True).reduced
+        except Unavailable:
+            raise
+        except BogvError as error:
+            log.warning("Image %d can't be verified: %s", contents.ids[place][0], error)
+            return None
+
+    def _group(self, contents: Contents, pairs: PairTable, parts: PairTable) -> Iterator[Group]:
+        """Equal files first, then copies, the closest first, then parts."""
+        nodes = _Nodes(contents, self.different.sets_of_each())
+        of_parts = set(nodes.links(parts))
+        linked = link_completely([*nodes.links(pairs), *nodes.links(parts)], nodes.apart)
+        alone = sorted(set(nodes.repeated).difference(*linked))
+        groups = [*linked, *([each] for each in alone)]
+        records = self._read_records([i for group in groups for i in nodes.ids_of(group)])
+        for group in groups:
+            images = [records[i] for i in nodes.ids_of(group) if i in records]
             if len(images) > 1:  # none has been deleted meanwhile
-                same = len({each.md5 for each in images}) == 1
-                yield Group("exact" if same else "copy", tuple(images))
+                kind = _kind(images, group, of_parts)
+                yield Group(kind, tuple(sorted(images, key=_by_size)))
 
     def _read_records(self, ids: Sequence[int]) -> dict[int, Record]:
         return {
@@ -211,6 +247,15 @@ class _Nodes:
     def ids_of(self, nodes: Sequence[int]) -> list[int]:
         """Of the images of some nodes."""
         return [image_id for node in nodes for image_id in self._ids[node]]
+
+
+def _kind(
+    images: Sequence[Record], nodes: Sequence[int], of_parts: set[tuple[int, int]]
+) -> DuplicateKind:
+    """Of the weakest pair. of_parts: the pairs of nodes that are parts, the smaller node first."""
+    if len({each.md5 for each in images}) == 1:
+        return "exact"
+    return "part" if any(pair in of_parts for pair in combinations(nodes, 2)) else "copy"
 
 
 def _split(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from bogv.copies.duplicates import Group, Rule, Scan, Stage
 from bogv.records import Record
 
-_TITLES: dict[Stage, str] = {"read": "Reading", "compare": "Comparing"}
+_TITLES: dict[Stage, str] = {"read": "Reading", "compare": "Comparing", "verify": "Verifying"}
 
 
 class ScanBar:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.copies import close_pairs
+from bogv.copies import close_pairs, parts
 from bogv.copies.duplicates import Group, Scan, Stage
 from bogv.errors import NotFound, Overloaded
 from bogv.records import NewImage, Record
 from bogv.service import ImageSearch
-from tests.support.duplicates import EDITS, draw, photo
+from tests.support.duplicates import EDITS, draw, encode, photo
 from tests.support.fakes import lite_search
 
 PHOTOS = 12
@@ -198,3 +198,21 @@ def test_every_pair_of_a_group_is_close(
     for group in groups:
         for one, other in combinations(group.images, 2):
             assert abs(ids.index(one.id) - ids.index(other.id)) == 1
+
+
+def test_parts_are_proven_by_geometry_and_verified_once(
+    search: ImageSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = draw(7)
+    for name, image in (
+        ("whole", whole),
+        ("crop", whole.crop((10, 10, 310, 310))),
+        ("other", draw(8)),
+    ):
+        search.add(encode(image), name)
+    finder = search.duplicates(tmp_path)
+    assert finder.scan("copy").groups == ()
+    [group] = finder.scan("part").groups
+    assert (group.match, names(group)) == ("part", {"whole", "crop"})
+    monkeypatch.setattr(parts, "verify", None)  # it would fail
+    assert finder.scan("part").groups == (group,)

@@ -118,7 +118,7 @@ class DuplicatesTab:
         with gr.Row(elem_classes="bogv-controls"):
             self.match = gr.Radio(
                 [(label(f"find_{kind}"), kind) for kind in KINDS],
-                value=KINDS[-1],
+                value="copy",
                 label=label("duplicates_match"),
                 elem_id="duplicates-match",
                 min_width=260,

@@ -7,6 +7,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     "duplicates_match": ("Find", "查找范围"),
     "find_exact": ("Equal files", "完全相同的文件"),
     "find_copy": ("Equal files and edited copies", "完全相同的文件及编辑过的副本"),
+    "find_part": ("Parts too, such as crops (slow)", "还包括局部，例如裁剪（较慢）"),
     "keep": ("Keep", "保留"),
     "keep_largest": ("The largest", "最大的一张"),
     "keep_oldest": ("The one added first", "最早添加的一张"),
@@ -19,6 +20,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     ),
     "scan_read": ("Reading the gallery", "正在读取图库"),
     "scan_compare": ("Comparing images", "正在比较图片"),
+    "scan_verify": ("Verifying parts", "正在验证局部"),
     "duplicates_start": (
         "Scan the gallery for duplicates. Nothing is deleted until you confirm.",
         "点击“开始扫描”以查找图库中的重复图片。确认之前不会删除任何图片。",
@@ -51,6 +53,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     ),
     "match_is_exact": ("Equal files", "文件完全相同"),
     "match_is_copy": ("Copies", "副本"),
+    "match_is_part": ("Parts", "局部"),
     "saving": ("{size} to save", "可节省 {size}"),
     "kept": ("Keep", "保留"),
     "to_delete": ("Delete", "删除"),
