@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from bogv.copies.duplicates import Duplicates
 from bogv.copies.geometry import Agreement
 from bogv.copies.matching import Evidence, Matcher
 from bogv.embedding.embedder import Embedder
-from bogv.embedding.explanation import Explanation, explain
+from bogv.embedding.explanation import ExplainedScore, explain
 from bogv.embedding.query_expansion import expand
 from bogv.embedding.weights import DIMENSION
 from bogv.errors import DatabaseUnavailable, InvalidValue, NotFound, StorageUnavailable
@@ -31,7 +30,6 @@ from bogv.records import (
     Hit,
     NewImage,
     Page,
-    Picture,
     Record,
     SearchResult,
     Stats,
@@ -48,25 +46,6 @@ log = logging.getLogger(__name__)
 MAX_LIMIT = 1000
 COPY_SEARCHES = 16  # at the same time
 WRITE_LOCK_SECONDS = 30.0  # after which a waiting add or delete fails with a 503
-
-
-@dataclass(frozen=True)
-class ExplainedScore:
-    """Why a search finds a hit: its score, taken apart over the places of query and hit."""
-
-    query: Picture
-    """With its thumbnail."""
-    hit: Picture
-    """Its thumbnail: the gallery doesn't keep the images."""
-    parts: Explanation
-    stored_score: float
-    """What a search shows: of the embedding in the gallery, not of the thumbnail."""
-
-    @property
-    def difference(self) -> float:
-        """What the parts' sum exceeds the stored score by: the thumbnail is smaller than the image
-        and has been compressed once more, and bf16 and int8 round."""
-        return self.parts.score - self.stored_score
 
 
 class ImageSearch:

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.copies.hamming import Distances, Indices, Words, find_close
+from bogv.copies.hamming import Distances, Indices, find_close
 from bogv.errors import StorageUnavailable, reason
 from bogv.files import atomic_write
+from bogv.storage.hamming import Words
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bogv.copies.close_pairs import Md5s
-from bogv.copies.hamming import Words, as_words
 from bogv.records import ID_BITS, MIN_QUALITY
+from bogv.storage.hamming import Words, as_words
 from bogv.storage.milvus import MilvusStore
 
 ROWS_PER_READ = 1000

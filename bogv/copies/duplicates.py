@@ -19,6 +19,7 @@ from bogv.copies.contents import Contents, read_contents
 from bogv.copies.differences import NEVER, Differences
 from bogv.copies.linkage import link_completely
 from bogv.copies.parts import Parts
+from bogv.copies.thresholds import THRESHOLDS
 from bogv.errors import BogvError, Overloaded, Unavailable
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Record
@@ -27,17 +28,13 @@ from bogv.storage.thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
 
-MAX_DISTANCE = 31
-"""Bits between the hashes of copies. Of 800 photos of two datasets, no two different ones are that
-close."""
-
-MAX_PART_DISTANCE = 70
-"""Bits between the hashes of pictures one of which may be a part of the other: geometry decides. A
-part of less than some nine tenths of a picture is further away."""
-
 DuplicateKind = Literal["exact", "copy", "part"]
 KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)
 """From the strictest: a scan for one finds those before it, too."""
+
+_DISTANCES = {"copy": THRESHOLDS.copy_bits, "part": THRESHOLDS.borderline_bits}
+"""Bits between the hashes that are looked at; of parts, geometry decides. A part of less than some
+nine tenths of a picture is further away."""
 
 Rule = Literal["largest", "oldest"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -117,7 +114,7 @@ class Duplicates:
         self._decoder = decoder
         self._pairs = {
             kind: ClosePairs(folder / f"{kind}.npz", distance)
-            for kind, distance in (("copy", MAX_DISTANCE), ("part", MAX_PART_DISTANCE))
+            for kind, distance in _DISTANCES.items()
         }
         self._parts = Parts(folder / "verified.npz")
         self._scanning = threading.Lock()
@@ -173,7 +170,7 @@ class Duplicates:
             contents.md5s[places], contents.words[places], self._stop, partial(report, "compare")
         )
         found.left, found.right = places[found.left], places[found.right]
-        copies, candidates = found.split(MAX_DISTANCE)
+        copies, candidates = found.split(THRESHOLDS.copy_bits)
         if match == "copy" or not complete:
             return copies, PairTable(), complete
         load = partial(self._read_pixels, contents)

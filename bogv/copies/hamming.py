@@ -1,4 +1,7 @@
-"""Hamming distances between all pairs of many hashes, in tiles of bounded memory."""
+"""Hamming distances between all pairs of many hashes, in tiles of bounded memory.
+
+A single hash is searched in `bogv.storage.hamming`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.records import Pixels
+from bogv.storage.hamming import Words
 
 THREADS = 2
 ROWS, COLUMNS = 64, 4096
@@ -18,15 +21,8 @@ ROWS, COLUMNS = 64, 4096
 WORD_BITS = 64
 _SIGMAS = 3.5
 
-Words = NDArray[np.uint64]
-"""(n, 4): hashes of 256 bits."""
 Indices = NDArray[np.int32]
 Distances = NDArray[np.uint8]
-
-
-def as_words(hashes: Pixels) -> Words:
-    """(n, 32) uint8 -> (n, 4) uint64."""
-    return np.ascontiguousarray(hashes).view(np.uint64)
 
 
 def find_close(left: Words, right: Words, max_distance: int) -> tuple[Indices, Indices, Distances]:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from bogv.copies.close_pairs import SAVE_SECONDS, Md5s, PairTable
-from bogv.copies.geometry import PART, Features, describe, verify
+from bogv.copies.geometry import Features, describe, verify
 from bogv.copies.hamming import THREADS
+from bogv.copies.thresholds import THRESHOLDS
 from bogv.errors import StorageUnavailable, reason
 from bogv.files import atomic_write
 from bogv.records import Pixels
@@ -47,7 +48,7 @@ class Parts:
         stop: threading.Event,
         report: Callable[[int, int], None],
     ) -> tuple[PairTable, bool]:
-        """The candidates that are proven (PART), most points first, and whether all were verified.
+        """The candidates that are proven, most points first, and whether all were verified.
 
         candidates: pairs of indices into md5s, ordered. load: gives the pixels of an index; None:
         there are none, so nothing is proven. It is called in threads. stop: ends it early. report:
@@ -116,7 +117,7 @@ class Parts:
 def _proven(candidates: PairTable, inliers: list[int]) -> PairTable:
     counts = np.array(inliers, np.int32)
     order = np.argsort(-counts, kind="stable")
-    places = order[counts[order] >= PART]
+    places = order[counts[order] >= THRESHOLDS.part_inliers]
     return PairTable(
         candidates.left[places],
         candidates.right[places],

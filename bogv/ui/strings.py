@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bogv.ui.duplicates.texts import DUPLICATES
 from bogv.ui.texts.copies import COPIES
+from bogv.ui.texts.duplicates import DUPLICATES
 
 Language = Literal["en", "zh"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from bogv.copies import close_pairs, hamming
 from bogv.copies.close_pairs import ClosePairs, Md5s
-from bogv.copies.hamming import Words, as_words
 from bogv.errors import StorageUnavailable
+from bogv.storage.hamming import Words, as_words
 
 RANDOM = np.random.default_rng(1)
 COUNT = 40

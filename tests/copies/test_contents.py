@@ -11,9 +11,9 @@ import pytest
 
 from bogv.copies import contents
 from bogv.copies.contents import read_contents
-from bogv.copies.hamming import as_words
 from bogv.records import md5_of
 from bogv.service import ImageSearch
+from bogv.storage.hamming import as_words
 from tests.support.fakes import lite_search, png
 from tests.support.galleries import fill
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bogv.copies import hamming
-from bogv.copies.hamming import as_words, find_close
+from bogv.copies.hamming import find_close
 from bogv.records import Pixels
+from bogv.storage.hamming import as_words
 
 RANDOM = np.random.default_rng(3)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bogv.__main__ import main
+from bogv.cli.duplicates import Listing
 from bogv.copies.duplicates import Group, Scan
-from bogv.copies.listing import Listing
 from bogv.records import Record
 from tests.support import models
 from tests.support.duplicates import EDITS, draw, photo
