@@ -27,6 +27,7 @@ from bogv.bootstrap import open_search, serve
 from bogv.cli.duplicates import Listing, ScanBar
 from bogv.cli.results import (
     added_as_json,
+    count_noun,
     describe_match,
     describe_near_duplicate,
     describe_record,
@@ -191,7 +192,11 @@ def duplicates(
         for line in listing.limits():
             print(line, file=sys.stderr)
         deleted = None
-        if delete and listing.others and (yes or _confirm(f"Delete {listing.others:,} images?")):
+        if (
+            delete
+            and listing.others
+            and (yes or _confirm(f"Delete {count_noun(listing.others, 'image')}?"))
+        ):
             deleted = search.delete_duplicates(listing.ids_of_others, listing.ids_of_kept)
     if as_json:
         _print_json(listing.as_json(deleted))

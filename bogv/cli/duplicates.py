@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bogv.cli.results import count_noun
 from bogv.copies.duplicates import Group, Rule, Scan, Stage
 from bogv.records import Record
 
@@ -62,21 +63,22 @@ class Listing:
     def lines(self) -> Iterator[str]:
         """The groups, and their sum."""
         for group in self._scan.groups:
-            saving = f"{group.saving(self._rule):,} bytes to save"
-            yield f"{group.match}: {len(group.images)} images, {saving}"
+            saving = f"{count_noun(group.saving(self._rule), 'byte')} to save"
+            yield f"{group.match}: {count_noun(len(group.images), 'image')}, {saving}"
             kept = group.kept(self._rule)
             yield from (_line(image, image.id == kept.id) for image in group.images)
+        groups = count_noun(len(self._scan.groups), "group")
         yield (
-            f"{len(self._scan.groups):,} groups among {self._scan.images:,} images;"
-            f" {self.others:,} images, {self._bytes:,} bytes to save"
+            f"{groups} among {count_noun(self._scan.images, 'image')};"
+            f" {count_noun(self.others, 'image')}, {count_noun(self._bytes, 'byte')} to save"
         )
 
     def limits(self) -> Iterator[str]:
         """Lines: what the scan could not compare."""
         if self._scan.without_hash and self._scan.match != "exact":
             yield (
-                f"{self._scan.without_hash:,} images are too plain for a hash, or not hashed yet:"
-                " of these, only equal files are found."
+                f"Images too plain for a hash, or not hashed yet: {self._scan.without_hash:,}."
+                " Of these, only equal files are found."
             )
         if self._scan.is_cut:
             yield "So many images look the same that only the closest pairs were looked at."

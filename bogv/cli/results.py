@@ -56,3 +56,8 @@ def describe_verdict(result: SearchResult) -> str:
 def describe_record(record: Record) -> str:
     """A line."""
     return f"{record.id:16}  {record.key}  {record.filepath}"
+
+
+def count_noun(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

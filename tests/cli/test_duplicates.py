@@ -67,7 +67,7 @@ def test_duplicates_are_listed_and_deleted(filled: Run) -> None:
 
     status, out, _ = filled("duplicates")
     assert out.count("  keep ") == 1
-    assert "1 groups among 5 images; 2 images," in out
+    assert "1 group among 5 images; 2 images," in out
 
     status, out, _ = filled("duplicates", "--delete", "--keep", "oldest", "--json")
     assert (status, json.loads(out)["deleted"]) == (0, 2)
@@ -107,6 +107,6 @@ def test_what_a_scan_could_not_compare_is_told() -> None:
     assert [line.split()[0] for line in limits] == ["1,200", "So"]
     first, *_, last = Listing(scan, "largest").lines()
     assert first == "copy: 2 images, 2,000 bytes to save"
-    assert last == "1 groups among 1,234 images; 1 images, 2,000 bytes to save"
+    assert last == "1 group among 1,234 images; 1 image, 2,000 bytes to save"
     exact = Scan("exact", (), 5, 5, is_complete=True, is_cut=False)
     assert list(Listing(exact, "oldest").limits()) == []

@@ -6,6 +6,7 @@ import pytest
 
 from bogv.cli.results import (
     added_as_json,
+    count_noun,
     describe_match,
     describe_near_duplicate,
     describe_record,
@@ -61,3 +62,11 @@ def test_a_hit_has_its_record_and_its_score_and_its_match() -> None:
     values = hit_as_json(Hit(RECORD, 0.12345678, Match("copy", 3, 1)))
     assert (values["id"], values["score"], values["match"]) == (7, 0.123457, "copy")
     assert describe_record(RECORD).split() == ["7", "a", "key", "a.png"]
+
+
+def test_one_is_singular() -> None:
+    assert [count_noun(each, "image") for each in (0, 1, 1000)] == [
+        "0 images",
+        "1 image",
+        "1,000 images",
+    ]

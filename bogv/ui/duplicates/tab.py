@@ -122,6 +122,7 @@ class DuplicatesTab:
                 label=label("duplicates_match"),
                 elem_id="duplicates-match",
                 min_width=260,
+                scale=3,
             )
             self.rule = gr.Radio(
                 [(label(f"keep_{rule}"), rule) for rule in RULES],
@@ -129,6 +130,7 @@ class DuplicatesTab:
                 label=label("keep"),
                 elem_id="duplicates-rule",
                 min_width=260,
+                scale=2,
             )
         with gr.Row(elem_classes="bogv-actions"):
             self.scan_button = gr.Button(

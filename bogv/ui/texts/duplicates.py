@@ -32,7 +32,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
         "（共 {images} 张图片）；若保留最大的一张，可删除 {others} 张（{size}）。",
     ),
     "groups_shown": (
-        "Page {page} of {pages}; {groups} groups.",
+        "Page {page} of {pages}; groups: {groups}.",
         "第 {page} / {pages} 页，共 {groups} 组。",
     ),
     "no_groups_left": ("There are no more groups.", "没有更多重复图片了。"),
@@ -42,7 +42,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     ),
     "without_hash": (
         (
-            "{count} images are too plain for comparison, or not indexed for copies yet: of these,"
+            "Images too plain for comparison, or not indexed for copies yet: {count}. Of these,"
             " only equal files are found."
         ),
         "{count} 张图片过于单调而无法比较，或尚未建立副本索引：其中只能找出完全相同的文件。",
@@ -57,7 +57,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     "saving": ("{size} to save", "可节省 {size}"),
     "kept": ("Keep", "保留"),
     "to_delete": ("Delete", "删除"),
-    "file_size": ("Bytes", "文件大小"),
+    "file_size": ("File size", "文件大小"),
     "different": ("These are different", "这些图片并不相同"),
     "marked_different": (
         "Remembered: these images are different. No scan shows them as duplicates again.",
@@ -68,7 +68,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     "preview_page": ("Preview this page", "预览本页"),
     "preview_all": ("Preview all groups", "预览全部"),
     "will_keep": (
-        "{kept} are kept in their place; {size} are saved.",
+        "Kept in their place: {kept}. To save: {size}.",
         "相应保留 {kept} 张，可节省 {size}。",
     ),
     "nothing_to_delete": (
