@@ -11,12 +11,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bogv.copies.duplicates import Group
+from bogv.copies.duplicates import DuplicateKind, Group, Scan
 from bogv.errors import NotFound
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.ui.duplicates import tab as tab_module
-from bogv.ui.duplicates.cards import MAX_IMAGES, render_group
+from bogv.ui.duplicates.cards import MAX_IMAGES, render_group, render_result
 from bogv.ui.duplicates.tab import DuplicatesTab, View
 from tests.support.duplicates import EDITS, draw, photo
 from tests.support.fakes import lite_search
@@ -162,6 +162,14 @@ def test_a_cancelled_scan_says_so(tab: DuplicatesTab, request_in_english: gr.Req
     assert "The scan was cancelled" in updates[tab.status]
 
 
+def test_of_a_long_path_the_end_is_shown() -> None:
+    path = f"/{'a folder/' * 20}photo.jpg"
+    images = tuple(Record(i, "", path, "", 1, 1, 1, 1) for i in (1, 2))
+    html = render_group(Group("copy", images), "largest", lambda _: b"", "en")
+    assert f'title="{path}"' in html
+    assert f">…{path[-50:]}</dd>" in html
+
+
 def test_of_a_large_group_the_first_are_shown_and_in_chinese() -> None:
     one = Record(1, "k", "", "", 10, 10, 5, 0)
     group = Group("exact", tuple(replace(one, id=i) for i in range(1, MAX_IMAGES + 5)))
@@ -169,3 +177,11 @@ def test_of_a_large_group_the_first_are_shown_and_in_chinese() -> None:
     assert html.count("<figure") == html.count("bogv-kept") == MAX_IMAGES
     assert "文件完全相同" in html
     assert "可节省" not in html
+
+
+def test_parts_come_with_a_warning() -> None:
+    images = tuple(Record(i, "", "", "", 1, 1, 1, 1) for i in (1, 2))
+    expected: dict[DuplicateKind, bool] = {"part": True, "copy": False}
+    for match, warned in expected.items():
+        scan = Scan("part", (Group(match, images),), 2, 0, is_complete=True, is_cut=False)
+        assert ("look at them before you delete" in render_result(scan, "en")) == warned

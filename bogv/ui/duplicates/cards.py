@@ -15,6 +15,8 @@ from bogv.ui.strings import Language, translate, translate_count
 MAX_IMAGES = 12
 """Of a group, so many are shown."""
 MAX_PREVIEWED = 60
+MAX_CHARACTERS = 50
+"""Of a key or a path, so many are shown: some six lines on a phone."""
 
 Choice = Literal["largest", "oldest", "all"]
 CHOICES: tuple[Choice, ...] = (*RULES, "all")
@@ -61,7 +63,8 @@ def _render_image(
     )  # fmt: skip
     cells = "".join(
         f"<dt>{escape(translate(language, name))}</dt>"
-        f'<dd data-field="{name}"{" class=bogv-differs" if differs else ""}>{escape(text)}</dd>'
+        f'<dd title="{escape(text)}" data-field="{name}"'
+        f"{' class=bogv-differs' if differs else ''}>{escape(_end(text))}</dd>"
         for name, text, differs in rows
     )
     fate = "kept" if is_kept else "to_delete"
@@ -71,6 +74,11 @@ def _render_image(
         f"<figcaption><b>{translate(language, fate)}</b>"
         f'<dl class="bogv-record">{cells}</dl></figcaption></figure>'
     )
+
+
+def _end(text: str) -> str:
+    """The end of a long text: that of a path, with the file's name."""
+    return text if len(text) <= MAX_CHARACTERS else f"…{text[-MAX_CHARACTERS:]}"
 
 
 def _date(image: Record) -> str:
@@ -95,7 +103,7 @@ def render_place(page: int, pages: int, groups: int, language: Language) -> str:
 def render_result(scan: Scan, language: Language) -> str:
     """The result of a scan as HTML, with what could not be compared."""
     others = scan.others("largest")
-    text = f"<b>{translate_count(language, 'groups', len(scan.groups))}</b> " + translate(
+    text = f"<b>{translate_count(language, 'groups', len(scan.groups))}</b>" + translate(
         language,
         "groups_among",
         images=f"{scan.images:,}",
@@ -103,6 +111,8 @@ def render_result(scan: Scan, language: Language) -> str:
         size=format_size(sum(each.size for each in others)),
     )
     notes = []
+    if any(group.match == "part" for group in scan.groups):
+        notes.append(translate(language, "parts_found"))
     if scan.without_hash and scan.match != "exact":
         notes.append(translate(language, "without_hash", count=f"{scan.without_hash:,}"))
     if scan.is_cut:
@@ -117,7 +127,7 @@ def render_summary(others: list[Record], kept: int, language: Language) -> str:
     """What is about to be deleted, as HTML. kept: how many images stay in their place."""
     if not others:
         return render_note(translate(language, "nothing_to_delete"))
-    text = f"<b>{translate_count(language, 'will_delete', len(others))}</b> " + translate(
+    text = f"<b>{translate_count(language, 'will_delete', len(others))}</b>" + translate(
         language,
         "will_keep",
         kept=f"{kept:,}",

@@ -28,7 +28,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     "groups_1": ("{count} group of duplicates", "{count} 组重复图片"),
     "groups_n": ("{count} groups of duplicates", "{count} 组重复图片"),
     "groups_among": (
-        "among {images} images; to delete if the largest is kept: {others} ({size}).",
+        " among {images} images; to delete if the largest is kept: {others} ({size}).",
         "（共 {images} 张图片）；若保留最大的一张，可删除 {others} 张（{size}）。",
     ),
     "groups_shown": (
@@ -51,6 +51,13 @@ DUPLICATES: dict[str, tuple[str, str]] = {
         "So many images look the same that only the closest pairs were looked at.",
         "相似的图片过多，仅检查了其中最接近的图片对。",
     ),
+    "parts_found": (
+        (
+            "Parts may be shots of one thing, or of different things before one background: look at"
+            " them before you delete."
+        ),
+        "“局部”可能是同一物品的不同照片，也可能只是背景相同的不同物品，删除前请仔细核对。",
+    ),
     "match_is_exact": ("Equal files", "文件完全相同"),
     "match_is_copy": ("Copies", "副本"),
     "match_is_part": ("Parts", "局部"),
@@ -68,7 +75,7 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     "preview_page": ("Preview this page", "预览本页"),
     "preview_all": ("Preview all groups", "预览全部"),
     "will_keep": (
-        "Kept in their place: {kept}. To save: {size}.",
+        " Kept in their place: {kept}. To save: {size}.",
         "相应保留 {kept} 张，可节省 {size}。",
     ),
     "nothing_to_delete": (
