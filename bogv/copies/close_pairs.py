@@ -53,11 +53,12 @@ class PairTable:
     def split(self, max_distance: int) -> tuple[PairTable, PairTable]:
         """The pairs within a distance, and the others."""
         near = self.distances <= max_distance
-        within, beyond = (
-            PairTable(self.left[each], self.right[each], self.distances[each], self.is_cut)
-            for each in (near, ~near)
-        )
+        within, beyond = (self.take(np.flatnonzero(each), self.is_cut) for each in (near, ~near))
         return within, beyond
+
+    def take(self, places: NDArray[np.intp], is_cut: bool) -> PairTable:
+        """The pairs at some places, in their order."""
+        return PairTable(self.left[places], self.right[places], self.distances[places], is_cut)
 
     def sort(self) -> None:
         """Order by distance, then by index."""

@@ -174,9 +174,10 @@ class Duplicates:
         if match == "copy" or not complete:
             return copies, PairTable(), complete
         load = partial(self._read_pixels, contents)
-        parts, complete = self._parts.prove(
+        edited, parts, complete = self._parts.prove(
             contents.md5s, candidates, load, self._stop, partial(report, "verify")
         )
+        copies.append(edited.left, edited.right, edited.distances)
         return copies, parts, complete
 
     def _read_pixels(self, contents: Contents, place: int) -> Pixels | None:

@@ -35,9 +35,10 @@ def candidates() -> PairTable:
 def prove(
     path: Path, stop: threading.Event | None = None, load: Load = load
 ) -> tuple[list[tuple[int, int]], bool, bool]:
-    found, complete = Parts(path).prove(
+    copies, found, complete = Parts(path).prove(
         MD5S, candidates(), load, stop or threading.Event(), lambda *_: None
     )
+    assert not len(copies.left)
     pairs = list(zip(found.left.tolist(), found.right.tolist(), strict=True))
     return pairs, complete, found.is_cut
 
@@ -51,6 +52,19 @@ def test_only_pairs_that_agree_are_proven_and_each_is_verified_once(tmp_path: Pa
     assert prove(tmp_path / "v", load=fail) == ([(0, 1)], True, False)
     (tmp_path / "v").write_bytes(b"damaged")
     assert prove(tmp_path / "v") == ([(0, 1)], True, False)
+
+
+def test_pictures_that_show_the_whole_of_each_other_are_copies(tmp_path: Path) -> None:
+    whole = draw(0)
+    images = (whole, whole.resize((200, 200)), whole.crop((0, 0, 280, 280)))
+    pairs = PairTable(
+        np.array([0, 0], np.int32), np.array([1, 2], np.int32), np.array([40, 50], np.uint8)
+    )
+    for _ in range(2):  # the second time from the file
+        copies, found, complete = Parts(tmp_path / "v").prove(
+            MD5S, pairs, lambda i: np.asarray(images[i]), threading.Event(), lambda *_: None
+        )
+        assert (copies.right.tolist(), found.right.tolist(), complete) == ([1], [2], True)
 
 
 def test_a_cancelled_verification_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
