@@ -16,6 +16,7 @@ from tests.support.duplicates import EDITS
 from tests.support.full_disk import mount_namespace
 from tests.support.running import ROOT
 
+SCRIPT = (sys.executable, "-m", "tests.integration.support.scanning")
 EDITED = [["0", *(f"0 {name}" for name in sorted(EDITS))], ["1", "1 smaller"]]
 
 
@@ -27,7 +28,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("moment", ["compare", "write"])
 def test_a_killed_scan_goes_on_and_finds_the_same_groups(tmp_path: Path, moment: str) -> None:
-    done = run(sys.executable, "-m", "tests.integration.support.scanning", "killed", tmp_path, moment)
+    done = run(*SCRIPT, "killed", tmp_path, moment)
     assert done.returncode == -signal.SIGKILL, done.stderr
     search = open_gallery(tmp_path)
     totals: dict[Stage, int] = {}
@@ -46,8 +47,7 @@ def test_a_full_disk_ends_a_scan_with_an_error_and_loses_nothing(tmp_path: Path)
     if namespace is None:
         pytest.skip("no right to make mount namespaces (`unshare`)")
     (disk := tmp_path / "disk").mkdir()
-    script = (sys.executable, "-m", "tests.integration.support.scanning", "full")
-    done = run(*namespace, *script, tmp_path, disk)
+    done = run(*namespace, *SCRIPT, "full", tmp_path, disk)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     scanned, marked = seen["refusals"]
