@@ -16,7 +16,7 @@ MAX_IMAGES = 12
 """Of a group, so many are shown."""
 MAX_PREVIEWED = 60
 MAX_CHARACTERS = 50
-"""Of a key or a path, so many are shown: some six lines on a phone."""
+"""Of a key or a path, so many are shown: the cards stay short on a phone."""
 
 Choice = Literal["largest", "oldest", "all"]
 CHOICES: tuple[Choice, ...] = (*RULES, "all")

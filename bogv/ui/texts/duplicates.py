@@ -72,8 +72,8 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     ),
     "duplicates_previous": ("← Previous", "← 上一页"),
     "duplicates_next": ("Next →", "下一页 →"),
-    "preview_page": ("Preview this page", "预览本页"),
-    "preview_all": ("Preview all groups", "预览全部"),
+    "preview_page": ("Preview page", "预览本页"),
+    "preview_all": ("Preview all", "预览全部"),
     "will_keep": (
         " Kept in their place: {kept}. To save: {size}.",
         "相应保留 {kept} 张，可节省 {size}。",
