@@ -24,14 +24,25 @@ from tqdm import tqdm
 
 from bogv import logs
 from bogv.bootstrap import open_search, serve
+from bogv.cli.duplicates import Listing, ScanBar
+from bogv.cli.results import (
+    added_as_json,
+    count_noun,
+    describe_match,
+    describe_near_duplicate,
+    describe_record,
+    describe_verdict,
+    hit_as_json,
+)
 from bogv.config import Settings, read_settings
+from bogv.copies.duplicates import DuplicateKind, Rule
 from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
 from bogv.embedding.quantize import quantize as make_int8
 from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
-from bogv.records import Added, Hit, Match, NearDuplicate, Record, SearchResult
+from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
 from bogv.sources.paths import read_file
@@ -101,12 +112,12 @@ def add(
         if status != "skipped" or skip_duplicates
     }
     if as_json:
-        _print_json({**counts, "images": [_added_json(added) for added in results]})
+        _print_json({**counts, "images": [added_as_json(added) for added in results]})
     else:
         print(", ".join(f"{count} {status}" for status, count in counts.items()))
         for added in results:
             if added.near_duplicate_of is not None:
-                print(f"  {_describe_duplicate(added, added.near_duplicate_of)}")
+                print(f"  {describe_near_duplicate(added, added.near_duplicate_of)}")
         for added in failed:
             print(f"  failed: {added.filepath}: {added.error}", file=sys.stderr)
     if failed:
@@ -127,11 +138,11 @@ def search(
         data = read_file(image, gallery.decoder.max_bytes)
         result = gallery.search(data, limit, verify=verify)
     if as_json:
-        _print_json([_hit_json(hit) for hit in result.hits])
+        _print_json([hit_as_json(hit) for hit in result.hits])
         return
     for hit in result.hits:
-        print(f"{hit.score:.4f}  {_describe_match(hit.match):28}  {_line(hit.record)}")
-    print(_describe_verdict(result) if result.hits else "The gallery is empty.")
+        print(f"{hit.score:.4f}  {describe_match(hit.match):28}  {describe_record(hit.record)}")
+    print(describe_verdict(result) if result.hits else "The gallery is empty.")
 
 
 @app.command()
@@ -152,6 +163,47 @@ def delete(
         raise typer.Exit(1)
 
 
+@app.command()
+def duplicates(
+    match: Annotated[
+        DuplicateKind,
+        typer.Option(
+            help="The weakest match: equal files, edited copies, or parts of a picture too."
+        ),
+    ] = "copy",
+    delete: Annotated[bool, typer.Option("--delete", help="Delete all but one of each.")] = False,
+    keep: Annotated[Rule | None, typer.Option(help="Which one of each is kept.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find images that are in the gallery several times, and delete all but one of each.
+
+    An interrupted scan goes on where it ended. On a terminal, --delete asks first.
+    """
+    if delete and keep is None:
+        raise typer.BadParameter("--delete needs --keep largest or --keep oldest")
+    settings = read_settings()
+    with _open_gallery() as search:
+        with ScanBar() as bar:
+            scan = search.duplicates(settings.duplicates_dir).scan(match, bar.show)
+        listing = Listing(scan, keep or "largest")
+        if not as_json:
+            print("\n".join(listing.lines()))
+        for line in listing.limits():
+            print(line, file=sys.stderr)
+        deleted = None
+        if (
+            delete
+            and listing.others
+            and (yes or _confirm(f"Delete {count_noun(listing.others, 'image')}?"))
+        ):
+            deleted = search.delete_duplicates(listing.ids_of_others, listing.ids_of_kept)
+    if as_json:
+        _print_json(listing.as_json(deleted))
+    elif delete:
+        print(f"{deleted or 0} deleted")
+
+
 @app.command("list")
 def list_command(
     text: Annotated[
@@ -167,7 +219,7 @@ def list_command(
         _print_json([asdict(record) for record in records])
         return
     for record in records:
-        print(_line(record))
+        print(describe_record(record))
 
 
 @app.command()
@@ -257,6 +309,11 @@ def _open_gallery() -> Iterator[ImageSearch]:
         search.close()
 
 
+def _confirm(question: str) -> bool:
+    """Ask on a terminal; a script has decided already."""
+    return not sys.stdin.isatty() or typer.confirm(question, err=True)
+
+
 def _add(
     search: ImageSearch, files: list[Path], key_from: KeyFrom, skip_duplicates: bool = False
 ) -> list[Added]:
@@ -288,52 +345,6 @@ def _delete_below(search: ImageSearch, folder: Path) -> None:
     found = _newest(search, str(folder), sys.maxsize)
     inside = [each.id for each in found if Path(each.filepath).is_relative_to(folder)]
     search.delete_ids(inside)
-
-
-def _added_json(added: Added) -> dict[str, Any]:
-    values = {name: getattr(added, name) for name in ("status", "filepath", "id", "key")}
-    if added.error is not None:
-        values["error"] = {"type": added.error.type, "detail": str(added.error)}
-    if added.near_duplicate_of is not None:
-        values["near_duplicate_of"] = added.near_duplicate_of.as_dict()
-    return values
-
-
-def _describe_duplicate(added: Added, other: NearDuplicate) -> str:
-    what = "the same file as" if other.match.kind == "exact" else "a copy of"
-    return f"{added.status}: {added.filepath}: {what} {other.id}  {other.key}"
-
-
-def _hit_json(hit: Hit) -> dict[str, Any]:
-    return {**asdict(hit.record), "score": round(hit.score, 6), **hit.match.as_dict()}
-
-
-def _describe_match(match: Match) -> str:
-    turned = f", {match.orientation_name}" if match.orientation not in {None, 1} else ""
-    return match.kind + (turned if match.is_proven else "")
-
-
-def _describe_verdict(result: SearchResult) -> str:
-    """A sentence or two on whether the gallery has the picture."""
-    if result.verdict is None:
-        return "Whether the gallery has this picture can't be told."
-    sentence = _VERDICTS[result.verdict.match].format(id=result.verdict.id)
-    if not result.copies_complete:
-        sentence += " Some images have no hash yet: start the server to hash them."
-    rate = result.verdict.false_positive_rate
-    return f"{sentence} (Chance of a false alarm in such a search: at most {rate:.2g}.)"
-
-
-_VERDICTS = {
-    "exact": "The gallery has this very file: {id}.",
-    "copy": "The gallery has a copy of this picture: {id}.",
-    "part": "The gallery has a picture that shows a part of this one, or the other way: {id}.",
-    "none": "No copy of this picture was found.",
-}
-
-
-def _line(record: Record) -> str:
-    return f"{record.id:16}  {record.key}  {record.filepath}"
 
 
 def _print_json(value: Any) -> None:

@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         return self.data_dir / "judge"
 
     @property
+    def duplicates_dir(self) -> Path:
+        """The gallery's pairs of close hashes, and which of them are different pictures."""
+        return self.data_dir / "duplicates" / self.collection
+
+    @property
     def thumbnails_url(self) -> str:
         """An fsspec URL of the folder of thumbnails.
 
@@ -201,7 +206,10 @@ class Settings(BaseSettings):
 
         The cache also holds the uploads of the demo's visitors.
         """
-        names = ("thumbnails", "pending", "originals", "milvus.db", self.judge_dir.name)
+        names = (
+            *("thumbnails", "pending", "originals", "milvus.db", "duplicates"),
+            self.judge_dir.name,
+        )
         own = [self.cache_dir, self.models_dir, *(self.data_dir / name for name in names)]
         target = self.thumbnails_url.rpartition("::")[2]  # the URL behind chained fsspec caches
         if split_protocol(target)[0] in {None, "file", "local"}:

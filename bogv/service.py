@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bogv import __version__
 from bogv.copies.backfill import Backfill
+from bogv.copies.duplicates import Duplicates
 from bogv.copies.geometry import Agreement
 from bogv.copies.matching import Evidence, Matcher
 from bogv.embedding.embedder import Embedder
-from bogv.embedding.explanation import Explanation, explain
+from bogv.embedding.explanation import ExplainedScore, explain
 from bogv.embedding.query_expansion import expand
 from bogv.embedding.weights import DIMENSION
 from bogv.errors import DatabaseUnavailable, InvalidValue, NotFound, StorageUnavailable
@@ -29,7 +30,6 @@ from bogv.records import (
     Hit,
     NewImage,
     Page,
-    Picture,
     Record,
     SearchResult,
     Stats,
@@ -46,25 +46,6 @@ log = logging.getLogger(__name__)
 MAX_LIMIT = 1000
 COPY_SEARCHES = 16  # at the same time
 WRITE_LOCK_SECONDS = 30.0  # after which a waiting add or delete fails with a 503
-
-
-@dataclass(frozen=True)
-class ExplainedScore:
-    """Why a search finds a hit: its score, taken apart over the places of query and hit."""
-
-    query: Picture
-    """With its thumbnail."""
-    hit: Picture
-    """Its thumbnail: the gallery doesn't keep the images."""
-    parts: Explanation
-    stored_score: float
-    """What a search shows: of the embedding in the gallery, not of the thumbnail."""
-
-    @property
-    def difference(self) -> float:
-        """What the parts' sum exceeds the stored score by: the thumbnail is smaller than the image
-        and has been compressed once more, and bf16 and int8 round."""
-        return self.parts.score - self.stored_score
 
 
 class ImageSearch:
@@ -273,6 +254,13 @@ class ImageSearch:
                     break
         return deleted
 
+    def delete_duplicates(self, ids: Sequence[int], kept: Sequence[int]) -> int:
+        """As `delete_ids`, unless an image that is kept in their place is gone. Raises NotFound."""
+        with self._delete_lock():
+            if len(self.get(kept)) < len(set(kept)):
+                raise NotFound("An image to be kept has been deleted: nothing was deleted now.")
+            return self._delete(self._store.get(list(ids)))
+
     def _delete(self, records: list[Record]) -> int:
         ids = [record.id for record in records]
         deleted = False
@@ -358,6 +346,10 @@ class ImageSearch:
         records = self._store.newest(cursor, size + 1, text)
         last = records[size - 1] if len(records) > size else None
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
+
+    def duplicates(self, folder: Path) -> Duplicates:
+        """What finds the gallery's duplicates. folder: where it keeps its state."""
+        return Duplicates(self._store, self.thumbnails, self.decoder, folder)
 
     def check_folders(self) -> None:
         """Raises StorageUnavailable if a folder of the gallery was deleted or replaced."""

@@ -78,12 +78,19 @@ class Collection:
 
     def get_ids_between(self, start: int, end: int) -> list[int]:
         """All ids from `start` on, below `end`, in any order."""
+        return [row["id"] for row in self._get_rows_between(start, end, ["id"])]
+
+    def _get_rows_between(self, start: int, end: int, fields: list[str]) -> list[Any]:
+        """All rows with ids from `start` on, below `end`, in any order."""
         where = f"id >= {start} and id < {end}"
-        rows = self._query_rows(where, ["id"], "Strong", limit=MAX_ROWS)
+        rows = self._query_rows(where, fields, "Strong", limit=MAX_ROWS)
         if len(rows) < MAX_ROWS:
-            return [row["id"] for row in rows]
+            return list(rows)
         middle = (start + end) // 2
-        return self.get_ids_between(start, middle) + self.get_ids_between(middle, end)
+        return [
+            *self._get_rows_between(start, middle, fields),
+            *self._get_rows_between(middle, end, fields),
+        ]
 
     def _get_rows(self, ids: list[int], fields: list[str], latest: bool) -> Any:
         """The rows with these ids, in any order. latest: see `MilvusStore.get`."""

@@ -107,6 +107,14 @@ class CopyStore(Collection):
             self._counted, self._counted_at = int(rows[0]["count(*)"]), now
         return self._counted
 
+    def hashes_between(self, start: int, end: int) -> tuple[list[int], Pixels, list[int]]:
+        """All ids from `start` on, below `end`, in any order; their hashes, (n, 32) uint8, in
+        orientation 1; and their qualities."""
+        rows = self._get_rows_between(start, end, ["id", "quality", schema.HASH_FIELD])
+        vectors = np.array([row[schema.HASH_FIELD] for row in rows], np.float32)
+        hashes = _to_hashes(vectors.reshape(-1, BITS))
+        return [row["id"] for row in rows], hashes, [row["quality"] for row in rows]
+
     def search(self, hashes: Pixels) -> list[HashMatch]:
         """The images within MAX_DISTANCE bits of one of the hashes; nearest first, ties by id.
 

@@ -14,6 +14,9 @@ from bogv.records import Pixels
 _WORDS = 4  # of 64 bits
 _MIN_CAPACITY = 1024
 
+Words = NDArray[np.uint64]
+"""(n, 4): hashes of 256 bits."""
+
 Near = list[tuple[int, int, int]]
 """Ids, distances in bits, and qualities; the nearest first, ties by id."""
 
@@ -82,7 +85,7 @@ class HashIndex:
         with self._lock:
             rows = self._rows.without(list(last))
             self._rows = rows.extended(
-                _to_words(hashes[kept]), list(last), [qualities[i] for i in kept]
+                as_words(hashes[kept]).T, list(last), [qualities[i] for i in kept]
             )
 
     def delete(self, ids: Sequence[int]) -> None:
@@ -98,12 +101,12 @@ class HashIndex:
     def search(self, hashes: Pixels, max_distance: int, limit: int) -> list[Near]:
         """For each hash, the rows within max_distance bits, at most `limit`. hashes: (n, 32)."""
         rows = self._rows
-        return [_search(rows, words, max_distance, limit) for words in _to_words(hashes).T]
+        return [_search(rows, words, max_distance, limit) for words in as_words(hashes)]
 
 
-def _to_words(hashes: Pixels) -> NDArray[np.uint64]:
-    """(n, 32) uint8 -> (4, n)."""
-    return np.ascontiguousarray(hashes).view(np.uint64).reshape(-1, _WORDS).T
+def as_words(hashes: Pixels) -> Words:
+    """(n, 32) uint8 -> (n, 4)."""
+    return np.ascontiguousarray(hashes).view(np.uint64).reshape(-1, _WORDS)
 
 
 def _search(rows: _Rows, words: NDArray[np.uint64], max_distance: int, limit: int) -> Near:

@@ -179,6 +179,11 @@ class MilvusStore(Collection):
         rows = self._query_rows(f"id >= {start}", ["id"], "Session", limit=size)
         return [row["id"] for row in rows]
 
+    def md5s_between(self, start: int, end: int) -> dict[int, str]:
+        """The MD5s of all records with ids from `start` on, below `end`, by id."""
+        rows = self._get_rows_between(start, end, ["id", "md5"])
+        return {row["id"]: row["md5"] for row in rows}
+
     def newest(self, before: Cursor | None, size: int, text: str = "") -> list[Record]:
         """As `Pager.newest`."""
         return self._pager.newest(before, size, text)

@@ -16,6 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
 
 from bogv.config import Settings
+from bogv.copies.duplicates import Duplicates
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
@@ -29,6 +30,7 @@ from bogv.ui.components import (
     request_language,
 )
 from bogv.ui.delete import DeleteTab
+from bogv.ui.duplicates.tab import DuplicatesTab
 from bogv.ui.endpoints import add_endpoints
 from bogv.ui.files import SignedFileNames, VisitorBlocks, VisitorFiles
 from bogv.ui.gallery import GalleryTab
@@ -73,6 +75,7 @@ def mount_demo(
             sources,
             settings.samples_dir,
             names,
+            search.duplicates(settings.duplicates_dir),
             settings.judge_dir if settings.judge else None,
         ),
         path="/",
@@ -105,6 +108,7 @@ def build_demo(
     sources: Sources,
     samples_dir: Path,
     names: SignedFileNames,
+    duplicates: Duplicates,
     judge_dir: Path | None = None,
 ) -> VisitorBlocks:
     """The page with its tabs, events and named endpoints.
@@ -130,6 +134,8 @@ def build_demo(
                 delete_tab = DeleteTab(context)
             with gr.Tab(label("tab_gallery"), id="gallery") as gallery:
                 gallery_tab = GalleryTab(context)
+            with gr.Tab(label("tab_duplicates"), id="duplicates"):
+                duplicates_tab = DuplicatesTab(context, duplicates)
             if judge_dir is not None:
                 _add_judge_tab(demo, judge_dir)
 
@@ -142,6 +148,7 @@ def build_demo(
         _run_on_load(demo, search_tab.show_start, [search_tab.status, search_tab.examples])
         _run_on_load(demo, add_tab.show_start, [add_tab.verdicts])
         _run_on_load(demo, delete_tab.show_start, delete_tab.outputs)
+        _run_on_load(demo, duplicates_tab.show_start, duplicates_tab.outputs)
         gallery.select(
             gallery_tab.reload_page,
             [

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bogv.copies.geometry import Agreement, Floats
-from bogv.embedding.explanation import draw_overlay
+from bogv.embedding.explanation import ExplainedScore, draw_overlay
 from bogv.records import Hit, Match, MatchKind, SearchResult, Verdict
-from bogv.service import ExplainedScore, ImageSearch
+from bogv.service import ImageSearch
 from bogv.ui.components import data_url, read_thumbnail
 from bogv.ui.strings import Language, translate, translate_count
 

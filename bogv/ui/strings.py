@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bogv.ui.texts.copies import COPIES
+from bogv.ui.texts.duplicates import DUPLICATES
 
 Language = Literal["en", "zh"]
 
@@ -228,6 +229,7 @@ STRINGS: dict[str, tuple[str, str]] = {
         "There is nothing to judge yet. The command “python -m eval judge pool” makes a pool.",
         "还没有可评判的结果。请先用命令“python -m eval judge pool”生成结果集。",
     ),
+    **DUPLICATES,
 }
 
 # Both languages: gradio's login page takes one text for all visitors.

@@ -239,10 +239,17 @@ def test_chinese_is_shown_to_a_chinese_browser_on_a_phone(
 ) -> None:
     page = open_page(url, locale="zh-CN", viewport={"width": 390, "height": 844})
     says(page, "bogv-header", "网络未经训练")
-    assert page.get_by_role("tab").all_inner_texts() == ["搜索", "添加", "删除", "图库", "评判"]
+    assert page.get_by_role("tab").all_inner_texts() == [
+        "搜索",
+        "添加",
+        "删除",
+        "图库",
+        "查重",
+        "评判",
+    ]
     search_with(page, folder.parent / "broken.jpg")
     says(page, "search-status", "该文件不是可读取的图片")
-    for place in range(5):
+    for place in range(6):
         tab(page, place)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -251,7 +258,7 @@ def test_results_are_judged_by_keys_and_it_goes_on_after_a_reload(
     url: str, pool: PoolFolder, open_page: Callable[..., Any]
 ) -> None:
     page = open_page(url, locale="en-GB")
-    tab(page, 4)
+    tab(page, 5)
     for done, key in enumerate(("1", "2", "x", "Control+3", "3")):
         place = min(done, 2)
         page.locator(f".bogv-judge[data-place='{place}'] img").first.wait_for()
@@ -262,11 +269,11 @@ def test_results_are_judged_by_keys_and_it_goes_on_after_a_reload(
     page.keyboard.press("Backspace")
     says(page, "judge-status", "2 of 4 judged.")
     page.reload()
-    tab(page, 4)
+    tab(page, 5)
     page.locator(".bogv-judge[data-place='2']").wait_for()
     tab(page, 1)
     field(page, "add-key").press("1")  # typed, not judged
-    tab(page, 4)
+    tab(page, 5)
     says(page, "judge-status", "2 of 4 judged.")
     page.click("#judge-relevant")
     page.locator(".bogv-judge[data-place='3']").wait_for()

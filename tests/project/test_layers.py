@@ -23,7 +23,7 @@ BOGV: tuple[set[str], ...] = (
     {"canary", "folder_import"},
     {"web"},
     {"ui"},
-    {"bootstrap"},
+    {"bootstrap", "cli"},
     {"__main__"},
 )
 EVAL: tuple[set[str], ...] = (

@@ -74,7 +74,7 @@ def _live(client: TestClient, search: ImageSearch, disk: Path) -> dict[str, Any]
         add(seed)
     # At each level of fullness something else is the first to fail.
     for turn, room in enumerate((0, 1_000, 6_000, 20_000, 60_000, 150_000)):
-        _fill(disk / "filler", room)
+        fill(disk / "filler", room)
         for seed in range(5):
             add(100 + 10 * turn + seed)
             look()
@@ -91,7 +91,7 @@ def _live(client: TestClient, search: ImageSearch, disk: Path) -> dict[str, Any]
     }
 
 
-def _fill(path: Path, room: int) -> None:
+def fill(path: Path, room: int) -> None:
     """Until there is no more than `room` bytes left."""
     with path.open("wb", buffering=0) as file:
         size = 0

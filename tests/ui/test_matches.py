@@ -11,9 +11,9 @@ import pytest
 from PIL import ImageOps
 
 from bogv.copies.geometry import Agreement
-from bogv.embedding.explanation import Explanation
+from bogv.embedding.explanation import ExplainedScore, Explanation
 from bogv.records import Hit, Match, Picture, Record, SearchResult, Verdict
-from bogv.service import ExplainedScore, ImageSearch
+from bogv.service import ImageSearch
 from bogv.ui.matches import (
     MAX_LINES,
     WIDTH,

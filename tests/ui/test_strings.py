@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bogv import errors
+from bogv.copies.duplicates import KINDS, Stage
 from bogv.errors import BogvError
 from bogv.ui import strings
+from bogv.ui.duplicates.cards import CHOICES
 from bogv.ui.strings import (
     ERRORS,
     LOGIN_PROMPT,
@@ -38,13 +41,18 @@ def test_each_text_exists_in_both_languages(key: str) -> None:
 
 
 def test_each_text_is_used() -> None:
-    own_file = Path(inspect.getfile(strings))
-    files = [path for path in own_file.parent.glob("*.py") if path != own_file]
+    folder = Path(inspect.getfile(strings)).parent
+    own = {folder / "strings.py", *(folder / "texts").glob("*.py")}
+    files = set(folder.rglob("*.py")) - own
     assert len(files) > 10
     code = "".join(path.read_text() for path in files)
     used = set(re.findall(r"[\"'](\w+)[\"']", code))
-    # Keys that the code composes: weights, counts, and the stages of a search.
+    # Keys that the code composes: weights, counts, the stages of a search and of a scan, matches,
+    # and which image is kept.
     used |= {"weights_custom", "weights_untrained", "decode", "embed", "search", "verify"}
+    used |= {f"scan_{stage}" for stage in get_args(Stage)}
+    used |= {f"{text}_{kind}" for text in ("find", "match_is") for kind in KINDS}
+    used |= {f"keep_{choice}" for choice in CHOICES}
     used |= {key for key in STRINGS if key[-2:] in {"_1", "_n"} and key[:-2] in used}
     assert set(STRINGS) - used == set()
 

@@ -1,0 +1,1 @@
+"""What the commands print; `bogv.__main__` has the commands."""
