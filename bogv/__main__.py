@@ -35,7 +35,7 @@ from bogv.cli.results import (
     hit_as_json,
 )
 from bogv.config import Settings, read_settings
-from bogv.copies.duplicates import DuplicateKind, Rule
+from bogv.duplicates.duplicates import DuplicateKind, Rule
 from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
 from bogv.embedding.quantize import quantize as make_int8

@@ -14,9 +14,9 @@ import numpy as np
 
 from bogv import __version__
 from bogv.copies.backfill import Backfill
-from bogv.copies.duplicates import Duplicates
 from bogv.copies.geometry import Agreement
 from bogv.copies.matching import Evidence, Matcher
+from bogv.duplicates.duplicates import Duplicates
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.explanation import ExplainedScore, explain
 from bogv.embedding.query_expansion import expand

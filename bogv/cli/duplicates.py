@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bogv.cli.results import count_noun
-from bogv.copies.duplicates import Group, Rule, Scan, Stage
+from bogv.duplicates.duplicates import Group, Rule, Scan, Stage
 from bogv.records import Record
 
 _TITLES: dict[Stage, str] = {"read": "Reading", "compare": "Comparing", "verify": "Verifying"}

@@ -1,12 +1,11 @@
 """Geometric verification: whether two pictures show the same thing, and where.
 
-SIFT features of both pictures (Lowe, Distinctive Image Features from Scale-Invariant Keypoints,
-2004), compared as root-SIFT (Arandjelović and Zisserman, Three things everyone should know to
-improve object retrieval, 2012), are matched, and the similarity transform on which most matches
-agree is sought. As in Philbin et al., Object retrieval with large vocabularies and fast spatial
-matching, 2007, the hypotheses come from the matches in a fixed order, so nothing is random; as in
-Jégou et al., Hamming embedding and weak geometric consistency, 2008, the scale and orientation of
-the features themselves must agree with the transform, too.
+SIFT features of both pictures, compared as root-SIFT (Arandjelović and Zisserman, Three things
+everyone should know to improve object retrieval, 2012), are matched, and the similarity transform
+on which most matches agree is sought. As in Philbin et al., Object retrieval with large
+vocabularies and fast spatial matching, 2007, the hypotheses come from the matches in a fixed order,
+so nothing is random; as in Jégou et al., Hamming embedding and weak geometric consistency, 2008,
+the scale and orientation of the features themselves must agree with the transform, too.
 
 Points are complex numbers in here, in pixels: a similarity transform is then
 `factor * point + offset`.
@@ -15,32 +14,16 @@ Points are complex numbers in here, in pixels: a similarity transform is then
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.records import Pixels
+from bogv.copies.features import Features, Points, mirror
 
-PART = 30
+PART = 20
 """Inliers from which on one picture shows a part of the other, or the same thing in another shot.
-
-Measured by `python -m eval copies` on the clothing dataset and on Grocery Store, with untrained
-weights: of searches for what isn't there, 0.1% and 4.7% had such a hit among their first 12 (not
-counting images with the query's label); with 10 inliers, 2.1% and 22.5%. Of edited images whose
-original was among them, 85% and 90% agreed with it; with 10 inliers, 88% and 92%. What agrees by
-mistake shares what lies behind the things, or a brand's package: that two pictures agree doesn't
-mean that they show the same product."""
-SIDE = 384
-"""The longer side at which pictures are compared, in pixels: that of a thumbnail. Smaller pictures
-are enlarged."""
-MIN_SHORT_SIDE = 16
-"""Pixels; a strip thinner than this has no features."""
-MAX_FEATURES = 1000
-CONTRAST = 0.02
-"""Half of Lowe's threshold: soft pictures, and small parts of pictures, have features too."""
+Measured by `python -m eval copies`: see eval/README.md."""
 RATIO = 0.8
 """Of the distances to the nearest and the second-nearest descriptor (Lowe, section 7.1)."""
 TOLERANCE = 4.0
@@ -55,6 +38,10 @@ MIN_INLIERS = 4
 MIN_SPREAD = 4.0
 """Pixels: the standard deviation of the agreeing points across their main direction. What lies on a
 line, such as one of text, fixes no transform."""
+MIN_COVERAGE = 0.6
+"""Of the features where both pictures show the same place, so many lie among the agreeing points,
+in the picture of the two where it is more. What agrees only in a smaller part shares that part: a
+brand's logo on another package, or what lies behind the things."""
 CELL = 6.0
 """Pixels; points in one cell of this grid count once."""
 
@@ -62,23 +49,7 @@ _PAIRED = 128  # matches, the best, whose pairs give the hypotheses
 _HYPOTHESES = 256
 _REFINEMENTS = 4
 
-Points = NDArray[np.complex128]
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """A picture's SIFT features, scaled to a longer side of SIDE pixels; n at most MAX_FEATURES."""
-
-    width: int
-    """Pixels, after scaling."""
-    height: int
-    points: Points
-    """(n,), in pixels: x + iy from the left upper corner."""
-    frames: Points
-    """(n,): diameter in pixels times e^(i orientation)."""
-    descriptors: NDArray[np.uint8]
-    """(n, 128): SIFT as integers, 4 rows by 4 columns by 8 directions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,62 +73,13 @@ class Agreement:
     """Share of the query's area that lies within the hit."""
     hit_overlap: float = 0.0
     """Share of the hit's area that lies within the query."""
+    residual: float = 0.0
+    """Pixels of the smaller picture, at SIDE: the median distance between the hit's points and
+    those that the affine transform of the query's gives which fits them best. The same picture's
+    points agree to a fraction of a pixel, those of another shot don't."""
 
 
 NO_AGREEMENT = Agreement()
-
-
-def describe(pixels: Pixels) -> Features:
-    """Extract features. pixels: (h, w, 3) uint8 RGB or (h, w) uint8 grey, of any size.
-
-    cv2 takes its own threads for it (`cv2.setNumThreads`), and releases the GIL.
-    """
-    height, width = pixels.shape[:2]
-    scale = SIDE / max(height, width, 1)
-    size = round(width * scale), round(height * scale)
-    if min(size) < MIN_SHORT_SIDE:
-        return _pack(size, (), None)
-    import cv2
-
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    grey = cv2.resize(np.ascontiguousarray(grey), size, interpolation=how)
-    sift = cv2.SIFT.create(nfeatures=MAX_FEATURES, contrastThreshold=CONTRAST)
-    found, descriptors = sift.detectAndCompute(grey, None)
-    return _pack(size, found, descriptors)
-
-
-def _pack(size: tuple[int, int], found: Sequence[Any], descriptors: Any) -> Features:
-    """cv2's keypoints and descriptors as arrays. Its points count from a pixel's centre."""
-    # Ties with the last one may make them more than asked for. Without any, descriptors is None.
-    count = min(len(found), MAX_FEATURES)
-    values = np.array([(*each.pt, each.size, each.angle) for each in found[:count]])
-    x, y, diameter, degrees = values.reshape(count, 4).T
-    return Features(
-        *size,
-        points=(x + 0.5) + 1j * (y + 0.5),
-        frames=diameter * np.exp(1j * np.radians(degrees)),
-        descriptors=(descriptors[:count] if count else np.empty((0, 128))).astype(np.uint8),
-    )
-
-
-_BINS = np.arange(128).reshape(4, 4, 8)
-_MIRRORED_BINS = _BINS[::-1][:, :, -np.arange(8) % 8].ravel()
-
-
-def mirror(features: Features) -> Features:
-    """The features of the picture with left and right swapped, without the picture.
-
-    A feature's square is read along its orientation, so swapping sides reverses its rows, and turns
-    the directions of its gradients the other way (Guo and Cao, MIFT, 2012).
-    """
-    return Features(
-        features.width,
-        features.height,
-        features.width - features.points.conj(),
-        -features.frames.conj(),
-        features.descriptors[:, _MIRRORED_BINS],
-    )
 
 
 def verify(query: Features, hit: Features) -> Agreement:
@@ -187,6 +109,8 @@ def _agree(query: Features, hit: Features, *, mirrored: bool) -> Agreement:
     inliers = inliers[_distinct(matches.hit[inliers])]
     points = matches.query[inliers], matches.hit[inliers]
     if len(inliers) < MIN_INLIERS or min(map(_spread, points)) < MIN_SPREAD:
+        return NO_AGREEMENT
+    if _coverage(query, hit, transform, points) < MIN_COVERAGE:
         return NO_AGREEMENT
     return _report(query, hit, transform, points, mirrored=mirrored)
 
@@ -299,6 +223,50 @@ def _spread(points: Points) -> float:
     return math.sqrt(max(float(variances[0]), 0.0))
 
 
+def _coverage(
+    query: Features,
+    hit: Features,
+    transform: tuple[complex, complex],
+    points: tuple[Points, Points],
+) -> float:
+    """The share of the features where both pictures are that lie in the convex hull of the agreeing
+    points: the larger one of both pictures'."""
+    factor, offset = transform
+    in_both = (
+        query.points[_lies_in(hit, factor * query.points + offset)],
+        hit.points[_lies_in(query, (hit.points - offset) / factor)],
+    )
+    return max(map(_share_in_hull, in_both, points))
+
+
+def _lies_in(picture: Features, points: Points) -> NDArray[np.bool_]:
+    across = (points.real >= 0) & (points.real <= picture.width)
+    inside: NDArray[np.bool_] = across & (points.imag >= 0) & (points.imag <= picture.height)
+    return inside
+
+
+def _share_in_hull(points: Points, outline: Points) -> float:
+    """Of the points that lie in the convex hull of the outline's, its edges included."""
+    import cv2
+
+    corners = cv2.convexHull(np.stack([outline.real, outline.imag], axis=1).astype(np.float32))
+    hull: Points = corners[:, 0].astype(np.float64) @ np.array([1, 1j])
+    edges = np.roll(hull, -1) - hull
+    # Of the same sign for all edges, where a point lies inside.
+    sides = (edges.conj() * (points[:, np.newaxis] - hull)).imag
+    slack = 0.01 * abs(edges)  # a corner may be rounded outwards
+    inside = (sides >= -slack).all(axis=1) | (sides <= slack).all(axis=1)
+    return float(inside.mean()) if len(points) else 0.0
+
+
+def _residual(factor: complex, points: tuple[Points, Points]) -> float:
+    """As of `Agreement`. In complex numbers, an affine transform is a z + b conj(z) + c."""
+    query, hit = points
+    terms = np.stack([query, query.conj(), np.ones_like(query)], axis=1)
+    fitted = terms @ np.linalg.lstsq(terms, hit, rcond=None)[0]
+    return float(np.median(abs(fitted - hit))) / max(abs(factor), 1)
+
+
 def _report(
     query: Features,
     hit: Features,
@@ -324,6 +292,7 @@ def _report(
         hit_points=_fractions(points[1], hit),
         query_overlap=min(shared / (abs(factor) ** 2 * query.width * query.height), 1.0),
         hit_overlap=min(shared / (hit.width * hit.height), 1.0),
+        residual=_residual(factor, points),
     )
 
 

@@ -25,6 +25,9 @@ class Thresholds:
     part_inliers: int = PART
     whole_overlap: float = 0.9
     """Share of each of two pictures that the other must show, to be a copy and not a part."""
+    copy_residual: float = 0.35
+    """Pixels, as of `Agreement.residual`, of a copy that geometry confirms. Of 92 edited photos, 89
+    were nearer to their originals; two pairs of photos taken at one place were at 0.37 and 0.60."""
 
     def kind_of(self, distance: int | None, agreement: Agreement | None) -> MatchKind:
         """How a picture relates to a query whose file differs.
@@ -37,7 +40,8 @@ class Thresholds:
         if agreement is None or agreement.inliers < self.part_inliers:
             return "similar"
         overlap = min(agreement.query_overlap, agreement.hit_overlap)
-        return "part" if distance is None or overlap < self.whole_overlap else "copy"
+        is_whole = overlap >= self.whole_overlap and agreement.residual <= self.copy_residual
+        return "copy" if distance is not None and is_whole else "part"
 
 
 class FalsePositives(Protocol):

@@ -7,13 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bogv.copies.geometry import (
-    NO_AGREEMENT,
-    Agreement,
-    Features,
-    describe,
-    verify,
-)
+from bogv.copies.features import Features, describe
+from bogv.copies.geometry import NO_AGREEMENT, Agreement, verify
 from bogv.imaging.sandbox import core_count
 from bogv.records import Pixels
 

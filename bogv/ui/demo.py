@@ -16,7 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
 
 from bogv.config import Settings
-from bogv.copies.duplicates import Duplicates
+from bogv.duplicates.duplicates import Duplicates
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab

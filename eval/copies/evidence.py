@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bogv.copies.geometry import NO_AGREEMENT, Agreement, Features, describe, verify
+from bogv.copies.features import Features, describe
+from bogv.copies.geometry import NO_AGREEMENT, Agreement, verify
 from bogv.copies.verifier import MAX_HITS
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder

@@ -27,7 +27,7 @@ from eval.robustness.edits import CONTROL
 from eval.statistics.intervals import wilson
 from eval.statistics.units import sum_by_unit
 
-INLIERS = (10, 15, 20, PART, 40, 60)
+INLIERS = (10, 15, PART, 30, 40, 60)
 """Thresholds shown in place of PART."""
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bogv.__main__ import main
 from bogv.cli.duplicates import Listing
-from bogv.copies.duplicates import Group, Scan
+from bogv.duplicates.duplicates import Group, Scan
 from bogv.records import Record
 from tests.support import models
 from tests.support.duplicates import EDITS, draw, photo

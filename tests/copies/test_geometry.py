@@ -2,23 +2,17 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bogv.copies.geometry import (
-    MIN_SHORT_SIDE,
-    NO_AGREEMENT,
-    PART,
-    Agreement,
-    Features,
-    describe,
-    mirror,
-    verify,
-)
+from bogv.copies.features import MIN_SHORT_SIDE, Features, describe, mirror
+from bogv.copies.geometry import NO_AGREEMENT, PART, Agreement, verify
 from bogv.records import Pixels
+from tests.support.fakes import encoded
 
 
 @cache
@@ -120,13 +114,34 @@ def test_the_features_of_the_mirrored_picture_need_no_second_extraction() -> Non
 
 
 def test_the_transform_takes_the_points_of_the_query_to_those_of_the_hit() -> None:
-    hit = scene(4).rotate(20, Image.Resampling.BICUBIC, expand=True).resize((300, 380))
+    hit = scene(4).rotate(20, Image.Resampling.BICUBIC, expand=True).resize((380, 333))
     for query in (scene(4), scene(4).transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
-        found = compare(query, hit.resize((380, 300)))
+        found = compare(query, hit)
         assert found.transform is not None
         ones = np.ones((found.inliers, 1))
         there = np.hstack([found.query_points, ones]) @ found.transform.T
         assert np.abs(there - found.hit_points).max() < 0.02
+
+
+def test_pictures_that_share_a_small_part_do_not_agree() -> None:
+    """As packages of one brand do, or things on one table."""
+    first, second = scene(5), scene(6)
+    shared = scene(7, (140, 140))
+    for each, place in ((first, (30, 40)), (second, (200, 100))):
+        each.paste(shared, place)
+    assert compare(first, shared).inliers >= PART  # all of one of them is shared
+    assert compare(first, second).inliers == 0
+
+
+def test_the_residual_tells_the_same_picture_from_another_shot() -> None:
+    picture = scene(8)
+    encoded_again = Image.open(BytesIO(encoded(picture.resize((300, 225)), "JPEG", quality=40)))
+    # Another shot is taken from another place: things move against each other.
+    width, height = picture.size
+    moved = (0, 0, 6, height, width - 4, height - 8, width, 3)
+    another = picture.transform(picture.size, Image.Transform.QUAD, moved, Image.Resampling.BICUBIC)
+    assert compare(picture, encoded_again).residual < 0.25
+    assert compare(picture, another).residual > 0.5
 
 
 def test_different_pictures_do_not_agree() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bogv.copies.geometry import PART, Agreement
@@ -9,6 +11,7 @@ from bogv.copies.thresholds import PAIR_BOUNDS, THRESHOLDS, PairBounds
 
 WHOLE = Agreement(inliers=PART, query_overlap=0.9, hit_overlap=0.95)
 CROPPED = Agreement(inliers=PART, query_overlap=1.0, hit_overlap=0.89)
+ANOTHER_SHOT = replace(WHOLE, residual=0.4)
 FEW = Agreement(inliers=PART - 1, query_overlap=1.0, hit_overlap=1.0)
 
 
@@ -22,6 +25,7 @@ FEW = Agreement(inliers=PART - 1, query_overlap=1.0, hit_overlap=1.0)
         (32, FEW, "similar"),
         (70, WHOLE, "copy"),
         (70, CROPPED, "part"),
+        (70, ANOTHER_SHOT, "part"),
         (None, WHOLE, "part"),
         (None, CROPPED, "part"),
         (None, FEW, "similar"),

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bogv.copies.geometry import NO_AGREEMENT, PART, describe, verify
+from bogv.copies.features import describe
+from bogv.copies.geometry import NO_AGREEMENT, PART, verify
 from bogv.copies.verifier import MAX_HITS, Verifier
 from bogv.errors import StorageUnavailable
 from bogv.records import Pixels

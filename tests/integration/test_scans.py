@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bogv.copies.duplicates import Stage
+from bogv.duplicates.duplicates import Stage
 from tests.integration.support.scanning import BLOCK, FILES, keys, open_gallery
 from tests.support.duplicates import EDITS
 from tests.support.full_disk import mount_namespace

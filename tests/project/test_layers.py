@@ -18,7 +18,7 @@ BOGV: tuple[set[str], ...] = (
     {"imaging", "judgements", "logs"},
     {"embedding", "sources", "storage"},
     {"copies"},
-    {"ingest"},
+    {"duplicates", "ingest"},
     {"service"},
     {"canary", "folder_import"},
     {"web"},
@@ -42,7 +42,7 @@ WITHOUT_DATASETS = {"ann", "latency", "rerank", "scale", "speed"}
 """Parts of eval whose input is no dataset."""
 
 VENDORS = {
-    "cv2": {"bogv/copies/geometry.py"},
+    "cv2": {"bogv/copies"},
     "pymilvus": {"bogv/storage/connection.py", "bogv/storage/schema.py"},
     "milvus_lite": {"bogv/storage/lite.py"},
     "gradio": {"bogv/ui"},

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bogv.copies.duplicates import DuplicateKind, Group, Scan
+from bogv.duplicates.duplicates import DuplicateKind, Group, Scan
 from bogv.errors import NotFound
 from bogv.records import Record
 from bogv.service import ImageSearch

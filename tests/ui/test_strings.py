@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from bogv import errors
-from bogv.copies.duplicates import KINDS, Stage
+from bogv.duplicates.duplicates import KINDS, Stage
 from bogv.errors import BogvError
 from bogv.ui import strings
 from bogv.ui.duplicates.cards import CHOICES

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Literal
 
-from bogv.copies.duplicates import RULES, Group, Scan
+from bogv.duplicates.duplicates import RULES, Group, Scan
 from bogv.records import Record
 from bogv.ui.components import data_url, format_size, render_note
 from bogv.ui.strings import Language, translate, translate_count

@@ -9,7 +9,7 @@ from functools import partial
 
 import gradio as gr
 
-from bogv.copies.duplicates import KINDS, RULES, DuplicateKind, Duplicates, Group, Rule, Stage
+from bogv.duplicates.duplicates import KINDS, RULES, DuplicateKind, Duplicates, Group, Rule, Stage
 from bogv.errors import InvalidValue
 from bogv.ui.components import (
     PRIVATE,

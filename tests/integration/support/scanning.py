@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bogv.copies import close_pairs
-from bogv.copies.duplicates import Duplicates, Scan, Stage
+from bogv.duplicates import close_pairs
+from bogv.duplicates.duplicates import Duplicates, Scan, Stage
 from bogv.errors import StorageUnavailable
 from bogv.service import ImageSearch
 from tests.support.duplicates import EDITS, draw, photo

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from bogv.copies.linkage import link_completely
+from bogv.duplicates.linkage import link_completely
 
 RANDOM = np.random.default_rng(5)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bogv.copies.differences import Differences
+from bogv.duplicates.differences import Differences
 from bogv.errors import StorageUnavailable
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.copies import contents
-from bogv.copies.contents import read_contents
+from bogv.duplicates import contents
+from bogv.duplicates.contents import read_contents
 from bogv.records import md5_of
 from bogv.service import ImageSearch
 from bogv.storage.hamming import as_words

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bogv.copies import hamming
-from bogv.copies.hamming import find_close
+from bogv.duplicates import hamming
+from bogv.duplicates.hamming import find_close
 from bogv.records import Pixels
 from bogv.storage.hamming import as_words
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bogv.copies.close_pairs import SAVE_SECONDS, Md5s, PairTable
-from bogv.copies.geometry import Agreement, Features, describe, verify
-from bogv.copies.hamming import THREADS
+from bogv.copies.features import Features, describe
+from bogv.copies.geometry import Agreement, verify
 from bogv.copies.thresholds import THRESHOLDS
+from bogv.duplicates.close_pairs import SAVE_SECONDS, Md5s, PairTable
+from bogv.duplicates.hamming import THREADS
 from bogv.errors import StorageUnavailable, reason
 from bogv.files import atomic_write
 from bogv.records import Pixels
@@ -30,14 +31,15 @@ BLOCK = 32
 CACHED = 1000
 """Pictures whose features are kept: at most 160 MB."""
 
-_ARRAYS = ("left", "right", "inliers", "overlaps")
+_ARRAYS = ("left", "right", "inliers", "overlaps", "residuals")
 
 Pair = tuple[bytes, bytes]
 """The MD5s of two files, in hexadecimal digits."""
 
-Proof = tuple[int, float]
-"""Points on which two pictures agree, and the share of each that the other shows at least."""
-NO_PROOF: Proof = 0, 0.0
+Proof = tuple[int, float, float]
+"""Points on which two pictures agree, the share of each that the other shows at least, and the
+residual, as of `Agreement`."""
+NO_PROOF: Proof = 0, 0.0, 0.0
 
 
 class Parts:
@@ -101,7 +103,7 @@ class Parts:
         try:
             with self._path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 columns = [file[name].tolist() for name in _ARRAYS]
-            return {(a, b): (n, share) for a, b, n, share in zip(*columns, strict=True)}
+            return {(a, b): (*proof,) for a, b, *proof in zip(*columns, strict=True)}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -115,8 +117,9 @@ class Parts:
                     file,
                     left=np.array([a for a, _ in known], "S32"),
                     right=np.array([b for _, b in known], "S32"),
-                    inliers=np.array([inliers for inliers, _ in known.values()], np.int32),
-                    overlaps=np.array([overlap for _, overlap in known.values()], np.float64),
+                    inliers=np.array([inliers for inliers, _, _ in known.values()], np.int32),
+                    overlaps=np.array([overlap for _, overlap, _ in known.values()], np.float64),
+                    residuals=np.array([residual for *_, residual in known.values()], np.float64),
                 )
         except OSError as error:
             raise StorageUnavailable(
@@ -125,14 +128,20 @@ class Parts:
 
 
 def _proof(agreement: Agreement) -> Proof:
-    return agreement.inliers, min(agreement.query_overlap, agreement.hit_overlap)
+    overlap = min(agreement.query_overlap, agreement.hit_overlap)
+    return agreement.inliers, overlap, agreement.residual
 
 
 def _proven(candidates: PairTable, proofs: list[Proof]) -> tuple[PairTable, PairTable]:
     """The copies and the parts."""
     kinds = [
-        THRESHOLDS.kind_of(distance, Agreement(inliers, query_overlap=share, hit_overlap=share))
-        for distance, (inliers, share) in zip(candidates.distances.tolist(), proofs, strict=False)
+        THRESHOLDS.kind_of(
+            distance,
+            Agreement(inliers, query_overlap=share, hit_overlap=share, residual=residual),
+        )
+        for distance, (inliers, share, residual) in zip(
+            candidates.distances.tolist(), proofs, strict=False
+        )
     ]
     order = sorted(range(len(proofs)), key=lambda place: -proofs[place][0])
     is_cut = candidates.is_cut or len(candidates.left) > MAX_VERIFIED

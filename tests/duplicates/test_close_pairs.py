@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.copies import close_pairs, hamming
-from bogv.copies.close_pairs import ClosePairs, Md5s
+from bogv.duplicates import close_pairs, hamming
+from bogv.duplicates.close_pairs import ClosePairs, Md5s
 from bogv.errors import StorageUnavailable
 from bogv.storage.hamming import Words, as_words
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.copies import close_pairs, parts
-from bogv.copies.duplicates import Group, Scan, Stage
+from bogv.duplicates import close_pairs, parts
+from bogv.duplicates.duplicates import Group, Scan, Stage
 from bogv.errors import NotFound, Overloaded
 from bogv.records import NewImage, Record
 from bogv.service import ImageSearch

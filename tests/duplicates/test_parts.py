@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.copies import parts
-from bogv.copies.close_pairs import PairTable
-from bogv.copies.parts import Parts
+from bogv.duplicates import parts
+from bogv.duplicates.close_pairs import PairTable
+from bogv.duplicates.parts import Parts
 from bogv.errors import StorageUnavailable
 from bogv.records import Pixels
 from tests.support.duplicates import draw

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.copies.hamming import Distances, Indices, find_close
+from bogv.duplicates.hamming import Distances, Indices, find_close
 from bogv.errors import StorageUnavailable, reason
 from bogv.files import atomic_write
 from bogv.storage.hamming import Words

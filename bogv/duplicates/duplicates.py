@@ -14,12 +14,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from bogv.copies.close_pairs import ClosePairs, PairTable
-from bogv.copies.contents import Contents, read_contents
-from bogv.copies.differences import NEVER, Differences
-from bogv.copies.linkage import link_completely
-from bogv.copies.parts import Parts
 from bogv.copies.thresholds import THRESHOLDS
+from bogv.duplicates.close_pairs import ClosePairs, PairTable
+from bogv.duplicates.contents import Contents, read_contents
+from bogv.duplicates.differences import NEVER, Differences
+from bogv.duplicates.linkage import link_completely
+from bogv.duplicates.parts import Parts
 from bogv.errors import BogvError, Overloaded, Unavailable
 from bogv.imaging.decoder import Decoder
 from bogv.records import Pixels, Record

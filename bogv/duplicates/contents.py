@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from bogv.copies.close_pairs import Md5s
+from bogv.duplicates.close_pairs import Md5s
 from bogv.records import ID_BITS, MIN_QUALITY
 from bogv.storage.hamming import Words, as_words
 from bogv.storage.milvus import MilvusStore
