@@ -56,6 +56,11 @@ class PairTable:
         within, beyond = (self.take(np.flatnonzero(each), self.is_cut) for each in (near, ~near))
         return within, beyond
 
+    def first(self, count: int) -> PairTable:
+        """The first so many, which the others are cut from."""
+        is_cut = self.is_cut or len(self.left) > count
+        return self.take(np.arange(min(count, len(self.left))), is_cut)
+
     def take(self, places: NDArray[np.intp], is_cut: bool) -> PairTable:
         """The pairs at some places, in their order."""
         return PairTable(self.left[places], self.right[places], self.distances[places], is_cut)

@@ -32,9 +32,9 @@ DuplicateKind = Literal["exact", "copy", "part"]
 KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)
 """From the strictest: a scan for one finds those before it, too."""
 
-_DISTANCES = {"copy": THRESHOLDS.copy_bits, "part": THRESHOLDS.borderline_bits}
-"""Bits between the hashes that are looked at; of parts, geometry decides. A part of less than some
-nine tenths of a picture is further away."""
+_VERIFIED = {"copy": 2_000, "part": 20_000}
+"""Pairs of more than THRESHOLDS.copy_bits that geometry verifies, the closest first: some two and
+twenty minutes of a core. A part of less than some nine tenths of a picture is too far away."""
 
 Rule = Literal["largest", "oldest"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -112,10 +112,7 @@ class Duplicates:
         self._store = store
         self._thumbnails = thumbnails
         self._decoder = decoder
-        self._pairs = {
-            kind: ClosePairs(folder / f"{kind}.npz", distance)
-            for kind, distance in _DISTANCES.items()
-        }
+        self._pairs = ClosePairs(folder / "pairs.npz", THRESHOLDS.borderline_bits)
         self._parts = Parts(folder / "verified.npz")
         self._scanning = threading.Lock()
         self._stop = threading.Event()
@@ -166,18 +163,21 @@ class Duplicates:
         if match == "exact":
             return PairTable(), PairTable(), True
         places = np.flatnonzero(contents.is_telling).astype(np.int32)
-        found, complete = self._pairs[match].find(
+        found, complete = self._pairs.find(
             contents.md5s[places], contents.words[places], self._stop, partial(report, "compare")
         )
         found.left, found.right = places[found.left], places[found.right]
         copies, candidates = found.split(THRESHOLDS.copy_bits)
-        if match == "copy" or not complete:
+        if not complete:
             return copies, PairTable(), complete
         load = partial(self._read_pixels, contents)
+        candidates = candidates.first(_VERIFIED[match])
         edited, parts, complete = self._parts.prove(
             contents.md5s, candidates, load, self._stop, partial(report, "verify")
         )
         copies.append(edited.left, edited.right, edited.distances)
+        if match == "copy":
+            parts = PairTable(is_cut=parts.is_cut)
         return copies, parts, complete
 
     def _read_pixels(self, contents: Contents, place: int) -> Pixels | None:

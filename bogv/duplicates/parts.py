@@ -24,8 +24,6 @@ from bogv.records import Pixels
 
 log = logging.getLogger(__name__)
 
-MAX_VERIFIED = 20_000
-"""Pairs, the closest first: some 20 minutes on two cores."""
 BLOCK = 32
 """Pairs that are verified between two looks at `stop`."""
 CACHED = 1000
@@ -64,11 +62,10 @@ class Parts:
         there are none, so nothing is proven. It is called in threads. stop: ends it early. report:
         called with how many pairs are verified, and of how many. Raises StorageUnavailable.
         """
-        chosen = slice(MAX_VERIFIED)
-        ends = [candidates.left[chosen].tolist(), candidates.right[chosen].tolist()]
+        ends = [candidates.left.tolist(), candidates.right.tolist()]
         names: list[Pair] = [(md5s[a], md5s[b]) for a, b in zip(*ends, strict=True)]
-        known = self._read()
-        known = {name: known[name] for name in names if name in known}
+        there = set(md5s.tolist())
+        known = {pair: proof for pair, proof in self._read().items() if there.issuperset(pair)}
         pending = [place for place, name in enumerate(names) if name not in known]
 
         @lru_cache(CACHED)
@@ -140,13 +137,14 @@ def _proven(candidates: PairTable, proofs: list[Proof]) -> tuple[PairTable, Pair
             Agreement(inliers, query_overlap=share, hit_overlap=share, residual=residual),
         )
         for distance, (inliers, share, residual) in zip(
-            candidates.distances.tolist(), proofs, strict=False
+            candidates.distances.tolist(), proofs, strict=True
         )
     ]
     order = sorted(range(len(proofs)), key=lambda place: -proofs[place][0])
-    is_cut = candidates.is_cut or len(candidates.left) > MAX_VERIFIED
     copies, parts = (
-        candidates.take(np.array([i for i in order if kinds[i] == kind], np.intp), is_cut)
+        candidates.take(
+            np.array([i for i in order if kinds[i] == kind], np.intp), candidates.is_cut
+        )
         for kind in ("copy", "part")
     )
     return copies, parts

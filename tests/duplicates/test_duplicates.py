@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bogv.duplicates import close_pairs, parts
+from bogv.duplicates import close_pairs, duplicates, parts
 from bogv.duplicates.duplicates import Group, Scan, Stage
 from bogv.errors import NotFound, Overloaded
 from bogv.records import NewImage, Record
@@ -198,6 +198,20 @@ def test_every_pair_of_a_group_is_close(
     for group in groups:
         for one, other in combinations(group.images, 2):
             assert abs(ids.index(one.id) - ids.index(other.id)) == 1
+
+
+def test_copies_with_distant_hashes_are_proven_by_geometry(
+    search: ImageSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = draw(7)
+    search.add(encode(whole), "whole")
+    search.add(encode(whole.crop((6, 6, 314, 314))), "crop")
+    monkeypatch.setitem(duplicates._VERIFIED, "copy", 0)
+    scan = search.duplicates(tmp_path).scan()
+    assert (scan.groups, scan.is_cut) == ((), True)
+    monkeypatch.undo()
+    [group] = search.duplicates(tmp_path).scan().groups
+    assert (group.match, names(group)) == ("copy", {"whole", "crop"})
 
 
 def test_parts_are_proven_by_geometry_and_verified_once(

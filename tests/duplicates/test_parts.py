@@ -86,13 +86,6 @@ def test_a_cancelled_verification_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert 3 not in loaded  # of a pair of the first block
 
 
-def test_of_too_many_candidates_the_closest_are_verified(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "MAX_VERIFIED", 3)
-    assert prove(tmp_path / "v") == ([], True, True)
-
-
 def test_a_state_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageUnavailable, match="state of the scan"):
