@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageOps
 
 from bogv.duplicates import close_pairs, duplicates, parts
 from bogv.duplicates.duplicates import Group, Scan, Stage
@@ -205,13 +206,14 @@ def test_copies_with_distant_hashes_are_proven_by_geometry(
 ) -> None:
     whole = draw(7)
     search.add(encode(whole), "whole")
-    search.add(encode(whole.crop((6, 6, 314, 314))), "crop")
+    framed = ImageOps.expand(whole.crop((8, 8, 312, 312)), 8, "white")
+    search.add(encode(framed), "framed")
     monkeypatch.setitem(duplicates._VERIFIED, "copy", 0)
     scan = search.duplicates(tmp_path).scan()
     assert (scan.groups, scan.is_cut) == ((), True)
     monkeypatch.undo()
     [group] = search.duplicates(tmp_path).scan().groups
-    assert (group.match, names(group)) == ("copy", {"whole", "crop"})
+    assert (group.match, names(group)) == ("copy", {"whole", "framed"})
 
 
 def test_parts_are_proven_by_geometry_and_verified_once(
