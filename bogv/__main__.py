@@ -12,7 +12,7 @@ import logging
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,8 @@ from tqdm import tqdm
 
 from bogv import logs
 from bogv.bootstrap import open_search, serve
+from bogv.calibration.calibrator import EDITED_IMAGES, RATE, CalibrationOptions
+from bogv.calibration.description import describe
 from bogv.config import Settings, read_settings
 from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
@@ -31,7 +33,7 @@ from bogv.embedding.quantize import quantize as make_int8
 from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
-from bogv.records import Added, Record
+from bogv.records import Added, Hit, Record
 from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
 from bogv.sources.paths import read_file
@@ -44,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+EMPTY = "The gallery is empty."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -109,18 +112,56 @@ def add(
 def search(
     image: Annotated[Path, typer.Argument(help="The query image.")],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of hits.")] = 10,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Lowest score of a hit.")] = 0.0,
+    max_rarity: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Highest share of the gallery's pairs that are as alike, as 0.001."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the most similar images."""
     with _open_gallery() as gallery:
-        hits = gallery.search(read_file(image, gallery.decoder.max_bytes), limit).hits
+        gallery.rarity.refresh()
+        data = read_file(image, gallery.decoder.max_bytes)
+        found = gallery.search(data, limit, min_score, max_rarity)
     if as_json:
-        _print_json([{**asdict(hit.record), "score": round(hit.score, 6)} for hit in hits])
+        _print_json([_hit_json(hit) for hit in found.hits])
         return
-    for hit in hits:
+    for hit in found.hits:
         print(f"{hit.score:.4f}  {_line(hit.record)}")
-    if not hits:
-        print("The gallery is empty.")
+    if not found.hits:
+        print("No image of the gallery is as similar." if min_score or max_rarity else EMPTY)
+
+
+@app.command("calibrate")
+def calibrate_command(
+    false_positive_rate: Annotated[
+        float, typer.Option(help="Of searches for a picture that isn't there.")
+    ] = RATE,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images to leave out at most. By default as many as needed."),
+    ] = None,
+    edited: Annotated[
+        int, typer.Option(min=1, help="Images to edit, each in fifty ways.")
+    ] = EDITED_IMAGES,
+    seed: Annotated[int, typer.Option(min=0, help="Of the images and the edits.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure from which values on pictures are copies, on the gallery's own images.
+
+    Searches with images that are left out give the thresholds; searches with edited ones tell which
+    copies they find. It is kept with the gallery, and used from the next start on.
+    """
+    options = CalibrationOptions(false_positive_rate, images, edited, seed)
+    with _open_gallery() as search:
+        found = search.calibrator.run(options, _show_progress)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        print("\n".join(describe(found)))
 
 
 @app.command()
@@ -259,6 +300,10 @@ def _add(search: ImageSearch, files: list[Path], key_from: KeyFrom) -> list[Adde
     return results
 
 
+def _show_progress(results: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    return tqdm(results, what, total=total, unit="search")
+
+
 def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:
     records: list[Record] = []
     page = search.page(None, min(limit, 500), text)
@@ -281,6 +326,10 @@ def _added_json(added: Added) -> dict[str, Any]:
     if added.error is not None:
         values["error"] = {"type": added.error.type, "detail": str(added.error)}
     return values
+
+
+def _hit_json(hit: Hit) -> dict[str, Any]:
+    return {**asdict(hit.record), "score": round(hit.score, 6), "rarity": hit.rarity}
 
 
 def _line(record: Record) -> str:

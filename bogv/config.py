@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         return self.data_dir / "models"
 
     @property
+    def calibration_dir(self) -> Path:
+        """What was measured on the gallery."""
+        return self.data_dir / "calibration" / self.collection
+
+    @property
     def judge_dir(self) -> Path:
         """The pools of results to judge (`bogv.judgements`)."""
         return self.data_dir / "judge"
@@ -201,7 +206,10 @@ class Settings(BaseSettings):
 
         The cache also holds the uploads of the demo's visitors.
         """
-        names = ("thumbnails", "pending", "originals", "milvus.db", self.judge_dir.name)
+        names = (
+            *("thumbnails", "pending", "originals", "milvus.db", "calibration"),
+            self.judge_dir.name,
+        )
         own = [self.cache_dir, self.models_dir, *(self.data_dir / name for name in names)]
         target = self.thumbnails_url.rpartition("::")[2]  # the URL behind chained fsspec caches
         if split_protocol(target)[0] in {None, "file", "local"}:

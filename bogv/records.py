@@ -97,6 +97,9 @@ class Hit:
     score: float
     """Cosine similarity, 0 to 1."""
     match: Match = SIMILAR
+    rarity: float | None = None
+    """Share of the gallery's pairs of images that are at least as alike, above 0; None: it isn't
+    known."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,10 @@ class Stats:
     """Neighbours that a query is expanded with; 0: none."""
     version: str
     copies: CopyProgress
+    rarity: str = ""
+    """Which pairs were compared, one sentence; empty: none."""
+    calibration: str = ""
+    """From which values on pictures count as copies, and how often that is wrong."""
 
 
 ID_BITS = 53  # JavaScript represents integers up to 2^53 exactly

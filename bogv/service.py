@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from bogv import __version__
+from bogv.calibration.calibrator import Calibrator
+from bogv.calibration.rarity import RarityGauge
 from bogv.copies.backfill import Backfill
 from bogv.copies.candidates import find_candidates
 from bogv.embedding.embedder import Embedder
@@ -79,9 +82,12 @@ class ImageSearch:
         store: MilvusStore,
         thumbnails: Thumbnails,
         query_expansion: int = 0,
+        calibration: Path | None = None,
     ) -> None:
         """query_expansion: how many of its nearest neighbours a query is expanded with, before
-        `search` and `similar` search again; scores are then cosines to the expanded query."""
+        `search` and `similar` search again; scores are then cosines to the expanded query.
+
+        calibration: the folder of what was measured on this gallery; None: it is not kept."""
         self.decoder = decoder
         self.embedder = embedder
         self.thumbnails = thumbnails
@@ -103,6 +109,9 @@ class ImageSearch:
         store.copies.open()
         self.backfill = Backfill(store, thumbnails, decoder, self._delete_lock)
         self.backfill.count_missing()
+        fingerprint = embedder.weights.fingerprint
+        self.rarity = RarityGauge(store, fingerprint, calibration, query_expansion=query_expansion)
+        self.calibrator = Calibrator(store, thumbnails, decoder, embedder, calibration)
 
     def close(self) -> None:
         """Wait for running adds, stop the decoder's processes, and disconnect from Milvus."""
@@ -138,19 +147,28 @@ class ImageSearch:
 
     # Searching
 
-    def search(self, image: bytes, limit: int = 10, min_score: float = 0.0) -> SearchResult:
+    def search(
+        self,
+        image: bytes,
+        limit: int = 10,
+        min_score: float = 0.0,
+        max_rarity: float | None = None,
+    ) -> SearchResult:
         """Find the `limit` (1 to 1000) most similar images of at least `min_score`, best first.
 
-        Raises the errors of decoding, InvalidValue.
+        max_rarity: only those whose score at most this share of the gallery's pairs reach; None:
+        all. Raises the errors of decoding, InvalidValue, and Unavailable if `max_rarity` is given
+        while rarities aren't known.
         """
         _check_limit(limit)
+        self.rarity.check(max_rarity)
         start = time.perf_counter()
         picture = self.decoder.decode(image)
         decoded = time.perf_counter()
         copies = self._threads.submit(self.copies_of, picture, md5_of(image))
         vector = self.embedder.embed(picture.pixels[np.newaxis])[0]
         embedded = time.perf_counter()
-        hits = self._nearest(self._expand(vector), limit, min_score)
+        hits = self._nearest(self._expand(vector), limit, min_score, max_rarity)
         candidates = copies.result()
         seconds = {
             "decode": decoded - start,
@@ -180,13 +198,20 @@ class ImageSearch:
         found = self._store.copies.finds_itself(record_id)
         return not self.backfill.is_complete if found is None else found
 
-    def similar(self, record_id: int, limit: int = 10, min_score: float = 0.0) -> SearchResult:
+    def similar(
+        self,
+        record_id: int,
+        limit: int = 10,
+        min_score: float = 0.0,
+        max_rarity: float | None = None,
+    ) -> SearchResult:
         """As `search`, for an image of the gallery, without itself. Raises NotFound too."""
         _check_limit(limit)
+        self.rarity.check(max_rarity)
         start = time.perf_counter()
         vector = self._store.vector(record_id)
         vector = self._expand(vector, record_id)
-        hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score)
+        hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score, max_rarity)
         others = [hit for hit in hits if hit.record.id != record_id][:limit]
         return SearchResult(others, {"search": time.perf_counter() - start})
 
@@ -205,8 +230,11 @@ class ImageSearch:
         maps = self.embedder.feature_maps(np.stack([query.pixels, hit.pixels]))
         return ExplainedScore(query, hit, explain(*maps), float(vector @ stored))
 
-    def _nearest(self, vector: Vectors, limit: int, min_score: float) -> list[Hit]:
-        return [hit for hit in self._store.search(vector, limit) if hit.score >= min_score]
+    def _nearest(
+        self, vector: Vectors, limit: int, min_score: float, max_rarity: float | None
+    ) -> list[Hit]:
+        hits = [hit for hit in self._store.search(vector, limit) if hit.score >= min_score]
+        return self.rarity.mark(hits, max_rarity)
 
     def _expand(self, vector: Vectors, record_id: int | None = None) -> Vectors:
         """A query with its neighbours. record_id: its own in the gallery, which is none of them."""
@@ -343,6 +371,8 @@ class ImageSearch:
             query_expansion=self._query_expansion,
             version=__version__,
             copies=self.backfill.progress(count),
+            rarity=self.rarity.summary,
+            calibration=self.calibrator.summary(count),
         )
 
     def _observe_stage(self, operation: str, stage: str, seconds: float) -> None:

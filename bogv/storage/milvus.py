@@ -163,6 +163,14 @@ class MilvusStore(Collection):
             raise NotFound(f"There is no image with the id {record_id}.")
         return np.asarray(rows[0][VECTOR_FIELD], np.float32)
 
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The embeddings of these records, (n, dimension) float32, in any order; unknown ids are
+        left out."""
+        storable = storable_ids(ids)
+        rows = self._get_rows(storable, [VECTOR_FIELD], latest=False) if storable else []
+        found = [np.asarray(row[VECTOR_FIELD], np.float32) for row in rows]
+        return np.stack(found) if found else np.empty((0, 0), np.float32)
+
     def get_by_keys(self, keys: Sequence[str]) -> list[Record]:
         """The records with one of these keys, at most MAX_ROWS."""
         return self._query(key_filter(keys), MAX_ROWS, "Strong") if keys else []

@@ -18,6 +18,7 @@ BOGV: tuple[set[str], ...] = (
     {"imaging", "judgements", "logs"},
     {"embedding", "sources", "storage"},
     {"copies"},
+    {"calibration"},
     {"ingest"},
     {"service"},
     {"canary", "folder_import"},

@@ -1,0 +1,197 @@
+"""How alike pictures are that are no copies: searches with images left out of the gallery.
+
+Some images of the gallery are drawn as queries, and none of them counts as a hit: the others are
+the gallery that is searched. So a query is what a new picture from the same source would be, and
+the split-conformal bound holds (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
+2005): of n + 1 exchangeable searches, the new one is among the j most alike with probability
+j / (n + 1) at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bogv.copies.candidates import find_candidates
+from bogv.copies.geometry import PART
+from bogv.copies.thresholds import SHIPPED, Thresholds
+from bogv.copies.verifier import MAX_HITS, Verifier
+from bogv.errors import NotFound
+from bogv.imaging.decoder import Decoder
+from bogv.records import Picture, Pixels, Record
+from bogv.storage.copies import MAX_DISTANCE
+from bogv.storage.milvus import MilvusStore
+from bogv.storage.thumbnails import Thumbnails
+
+TESTS = 2
+"""The hash and the geometry; each gets half of the rate (Bonferroni)."""
+DUPLICATE = 4 * PART
+"""Points that agree, from which on pictures within SHIPPED.copy_bits are the same picture. Two
+independent tests say so; one alone would be what is measured."""
+MOST_HITS = 1000
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Another image of the gallery, and how alike it is to a query."""
+
+    record: Record
+    distance: int | None
+    """Bits of 256; None: over MAX_DISTANCE."""
+    inliers: int
+
+
+@dataclass(frozen=True)
+class LeftOutSearch:
+    """What a search for an image finds in the gallery without it."""
+
+    query: Record
+    nearest: Alike | None
+    """The least distance; None: none is within MAX_DISTANCE."""
+    agreeing: Alike | None
+    """The most inliers; None: nothing agrees."""
+    duplicates: tuple[Alike, ...]
+    """The same picture in the gallery again; not counted above."""
+
+    @property
+    def distance(self) -> int:
+        """Of the nearest; MAX_DISTANCE + 1 if there is none."""
+        nearest = self.nearest
+        return MAX_DISTANCE + 1 if nearest is None or nearest.distance is None else nearest.distance
+
+    @property
+    def inliers(self) -> int:
+        """Of the one that agrees most."""
+        return self.agreeing.inliers if self.agreeing else 0
+
+    def is_alarm(self, thresholds: Thresholds) -> bool:
+        """Whether a search would call one of the images a copy or a part."""
+        near = self.distance <= thresholds.copy_bits
+        return near or self.inliers >= thresholds.part_inliers
+
+
+class GalleryImages:
+    """Decodes a gallery's thumbnails: its images themselves aren't kept."""
+
+    def __init__(self, thumbnails: Thumbnails, decoder: Decoder) -> None:
+        self._thumbnails = thumbnails
+        self._decoder = decoder
+
+    def decode(self, image_id: int) -> Picture:
+        """The picture with `reduced`. Raises NotFound without a thumbnail, and as decoding does."""
+        return self._decoder.decode(self.thumbnail(image_id), reduced=True)
+
+    def thumbnail(self, image_id: int) -> bytes:
+        """WebP. Raises NotFound."""
+        data = self._thumbnails.read(image_id)
+        if data is None:
+            raise NotFound(f"The image with the id {image_id} has no thumbnail.")
+        return data
+
+    def load(self, image_id: int) -> Pixels | None:
+        """For `Verifier.verify`."""
+        data = self._thumbnails.read(image_id)
+        return None if data is None else self._decoder.decode(data, reduced=True).reduced
+
+
+def searches_needed(rate: float, count: int) -> int:
+    """How many images to leave out for a bound of `rate`; at most half of them, which may be too
+    few. count: images in the gallery."""
+    for left_out in range(1, count // 2):
+        if supported_rate(left_out, count) <= rate:
+            return left_out
+    return count // 2
+
+
+def supported_rate(left_out: int, count: int) -> float:
+    """The least bound that so many searches can give: none of them may be more alike.
+
+    The searches were compared with count - left_out images. With all of them there are
+    count / (count - left_out) times as many chances at most (union bound).
+    """
+    return TESTS / (left_out + 1) * count / (count - left_out)
+
+
+def choose_thresholds(searches: Sequence[LeftOutSearch], count: int, rate: float) -> Thresholds:
+    """Those at which a search of `count` images, for a picture that isn't there, is wrong with
+    probability `rate` at most, or `supported_rate` if that is more."""
+    share = rate / TESTS * (count - len(searches)) / count
+    # Rounding must not lose the last one: the supported rate itself is asked for, too.
+    tolerated = max(math.floor(share * (len(searches) + 1) + 1e-9), 1)
+    distances = sorted(each.distance for each in searches)
+    inliers = sorted((each.inliers for each in searches), reverse=True)
+    return Thresholds(
+        copy_bits=min(distances[tolerated - 1] - 1, MAX_DISTANCE),
+        part_inliers=inliers[tolerated - 1] + 1,
+    )
+
+
+def stricter(one: Thresholds, other: Thresholds) -> Thresholds:
+    """The stricter of each."""
+    return Thresholds(
+        min(one.copy_bits, other.copy_bits), max(one.part_inliers, other.part_inliers)
+    )
+
+
+def search_left_out(
+    store: MilvusStore,
+    images: GalleryImages,
+    verifier: Verifier,
+    left_out: frozenset[int],
+    count: int,
+) -> Callable[[Record], LeftOutSearch]:
+    """A function that searches with one of the images in `left_out`, by hash and by the network.
+
+    Images with the query's key or file are known to belong to it, and don't count either. It raises
+    NotFound for an image that is gone, DatabaseUnavailable, StorageUnavailable, and as decoding
+    does.
+    """
+    limit = min(4 * math.ceil(MAX_HITS * count / max(count - len(left_out), 1)), MOST_HITS)
+
+    def search(query: Record) -> LeftOutSearch:
+        def counts(other: Record) -> bool:
+            known = other.key == query.key or other.md5 == query.md5
+            return other.id not in left_out and not known
+
+        picture = images.decode(query.id)
+        near = [e for e in find_candidates(store, picture, query.md5) if counts(e.record)]
+        hits = store.search(store.vector(query.id), limit)
+        records = {each.record.id: each.record for each in near[: MAX_HITS // 2]}
+        records |= {hit.record.id: hit.record for hit in hits if counts(hit.record)}
+        ids = list(records)[:MAX_HITS]
+        agreements = verifier.verify(_reduced(picture), ids, images.load)
+        inliers = {i: each.inliers for i, each in zip(ids, agreements, strict=True)}
+        distances = {each.record.id: each.match.distance for each in near}
+        records |= {each.record.id: each.record for each in near}
+        return _summarise(
+            query,
+            [Alike(each, distances.get(i), inliers.get(i, 0)) for i, each in records.items()],
+        )
+
+    return search
+
+
+def _summarise(query: Record, found: Sequence[Alike]) -> LeftOutSearch:
+    duplicates = tuple(
+        each
+        for each in found
+        if each.distance is not None
+        and each.distance <= SHIPPED.copy_bits
+        and each.inliers >= DUPLICATE
+    )
+    others = [each for each in found if each not in duplicates]
+    near = [each for each in others if each.distance is not None]
+    agreeing = [each for each in others if each.inliers]
+    return LeftOutSearch(
+        query,
+        min(near, key=lambda each: each.distance or 0, default=None),
+        max(agreeing, key=lambda each: each.inliers, default=None),
+        duplicates,
+    )
+
+
+def _reduced(picture: Picture) -> Pixels:
+    if picture.reduced is None:
+        raise ValueError("The picture was decoded without its reduced form.")
+    return picture.reduced
