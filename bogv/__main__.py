@@ -26,6 +26,7 @@ from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.calibration.calibrator import EDITED_IMAGES, RATE, CalibrationOptions
 from bogv.calibration.description import describe
+from bogv.calibration.false_positives import Same
 from bogv.config import Settings, read_settings
 from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
@@ -147,6 +148,9 @@ def calibrate_command(
     edited: Annotated[
         int, typer.Option(min=1, help="Images to edit, each in fifty ways.")
     ] = EDITED_IMAGES,
+    same: Annotated[
+        Same, typer.Option(help="What images share that show the same thing: they don't count.")
+    ] = "key",
     seed: Annotated[int, typer.Option(min=0, help="Of the images and the edits.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -155,7 +159,7 @@ def calibrate_command(
     Searches with images that are left out give the thresholds; searches with edited ones tell which
     copies they find. It is kept with the gallery, and used from the next start on.
     """
-    options = CalibrationOptions(false_positive_rate, images, edited, seed)
+    options = CalibrationOptions(false_positive_rate, images, edited, seed, same)
     with _open_gallery() as search:
         found = search.calibrator.run(options, _show_progress)
     if as_json:

@@ -157,8 +157,8 @@ class ImageSearch:
         """Find the `limit` (1 to 1000) most similar images of at least `min_score`, best first.
 
         max_rarity: only those whose score at most this share of the gallery's pairs reach; None:
-        all. Raises the errors of decoding, InvalidValue, and Unavailable if `max_rarity` is given
-        while rarities aren't known.
+        all. Raises the errors of decoding, InvalidValue, also for a `max_rarity` while rarities
+        aren't known.
         """
         _check_limit(limit)
         self.rarity.check(max_rarity)

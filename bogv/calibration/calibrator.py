@@ -22,6 +22,7 @@ from bogv.calibration.false_positives import (
     Alike,
     GalleryImages,
     LeftOutSearch,
+    Same,
     choose_thresholds,
     search_left_out,
     searches_needed,
@@ -66,6 +67,8 @@ class CalibrationOptions:
     edited: int = EDITED_IMAGES
     """Images that are edited, in each way."""
     seed: int = 0
+    same: Same = "key"
+    """What images share that show the same thing: see `known`."""
 
 
 class Calibrator:
@@ -141,7 +144,9 @@ class Calibrator:
     ) -> list[LeftOutSearch]:
         needed = min(searches_needed(options.rate, len(ids)), options.images or len(ids))
         drawn = Random(options.seed).sample(ids, needed)  # noqa: S311
-        search = search_left_out(self._store, self._images, verifier, frozenset(drawn), len(ids))
+        search = search_left_out(
+            self._store, self._images, verifier, frozenset(drawn), len(ids), options.same
+        )
         records = self._records(drawn)
         return list(progress(_run(search, records), "Left-out searches", len(records)))
 

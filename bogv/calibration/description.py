@@ -17,8 +17,9 @@ def describe(found: Calibration) -> list[str]:
             found.duplicate_pairs,
         ),
         *_listed(
-            "The most alike of those that count as false positives; if they are copies, delete one"
-            " of each pair, or give both one key, and calibrate again",
+            "The most alike of those that count as false positives; where they show the same thing,"
+            " delete one of each pair, or give both one key (or --same folder), and calibrate"
+            " again",
             found.alarming_pairs,
         ),
         *_recall(found),

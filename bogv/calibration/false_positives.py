@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
 
 from bogv.copies.candidates import find_candidates
 from bogv.copies.geometry import PART
@@ -23,6 +25,8 @@ from bogv.records import Picture, Pixels, Record
 from bogv.storage.copies import MAX_DISTANCE
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
+
+Same = Literal["key", "folder"]
 
 TESTS = 2
 """The hash and the geometry; each gets half of the rate (Bonferroni)."""
@@ -140,19 +144,18 @@ def search_left_out(
     verifier: Verifier,
     left_out: frozenset[int],
     count: int,
+    same: Same = "key",
 ) -> Callable[[Record], LeftOutSearch]:
     """A function that searches with one of the images in `left_out`, by hash and by the network.
 
-    Images with the query's key or file are known to belong to it, and don't count either. It raises
-    NotFound for an image that is gone, DatabaseUnavailable, StorageUnavailable, and as decoding
-    does.
+    Images known to show the same as the query don't count either: see `known`. It raises NotFound
+    for an image that is gone, DatabaseUnavailable, StorageUnavailable, and as decoding does.
     """
     limit = min(4 * math.ceil(MAX_HITS * count / max(count - len(left_out), 1)), MOST_HITS)
 
     def search(query: Record) -> LeftOutSearch:
         def counts(other: Record) -> bool:
-            known = other.key == query.key or other.md5 == query.md5
-            return other.id not in left_out and not known
+            return other.id not in left_out and not known(query, other, same)
 
         picture = images.decode(query.id)
         near = [e for e in find_candidates(store, picture, query.md5) if counts(e.record)]
@@ -170,6 +173,15 @@ def search_left_out(
         )
 
     return search
+
+
+def known(query: Record, other: Record, same: Same) -> bool:
+    """Whether two images are known to show the same thing: those of one file or one key, and with
+    `folder` also those whose filepaths are in one folder."""
+    if other.key == query.key or other.md5 == query.md5:
+        return True
+    folders = {PurePath(each.filepath).parent for each in (query, other)}
+    return same == "folder" and len(folders) == 1 and PurePath() not in folders
 
 
 def _summarise(query: Record, found: Sequence[Alike]) -> LeftOutSearch:

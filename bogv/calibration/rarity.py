@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from bogv.calibration.background import Background, Rarity, Scores, summarise
-from bogv.errors import BogvError, InvalidValue, Unavailable
+from bogv.errors import BogvError, InvalidValue
 from bogv.files import atomic_write
 from bogv.records import ID_BITS, Hit, Vectors
 from bogv.storage.milvus import MilvusStore
@@ -77,8 +77,7 @@ class RarityGauge:
         return None if background is None or self._query_expansion else background.rarity(score)
 
     def check(self, max_rarity: float | None) -> None:
-        """Raises InvalidValue for a limit that is no share or can't be told, and Unavailable if
-        rarities aren't known."""
+        """Raises InvalidValue for a limit that is no share or can't be told in this gallery."""
         if max_rarity is None:
             return
         if type(max_rarity) not in {int, float} or not 0 < max_rarity <= 1:  # NaN, too
@@ -87,8 +86,9 @@ class RarityGauge:
             raise InvalidValue("With query expansion, scores have no rarity: leave out max_rarity.")
         background = self.background
         if background is None:
-            raise Unavailable(
-                "How rare scores are in this gallery isn't known yet: leave out max_rarity."
+            raise InvalidValue(
+                "How rare scores are in this gallery isn't known: it has fewer than"
+                f" {MIN_IMAGES} images, or its pairs aren't compared yet. Leave out max_rarity."
             )
         if max_rarity < background.smallest:
             raise InvalidValue(

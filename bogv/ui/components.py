@@ -19,6 +19,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from bogv.calibration.background import Rarity
 from bogv.errors import BogvError, PathNotAllowed
 from bogv.files import atomic_write
 from bogv.records import Record
@@ -184,12 +185,27 @@ def format_size(size: int) -> str:
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def render_card(record: Record, picture: bytes, score: float | None, language: Language) -> str:
+def format_rarity(rarity: Rarity, language: Language) -> str:
+    """`1 in 5,000 pairs`, to two digits; common scores in percent."""
+    if rarity.share > 0.1:
+        return translate(language, "rarity_share", percent=f"{rarity.share:.0%}")
+    pairs = f"{int(float(f'{1 / rarity.share:.2g}')):,}"
+    return translate(language, "rarity_beyond" if rarity.beyond else "rarity_one_in", pairs=pairs)
+
+
+def render_card(
+    record: Record,
+    picture: bytes,
+    score: float | None,
+    language: Language,
+    rarity: Rarity | None = None,
+) -> str:
     """A record as HTML: its thumbnail (WebP) and all its fields."""
     added = datetime.fromtimestamp(record.added_at / 1000).astimezone()
     size = format_size(record.size)
     rows = {
         "score": None if score is None else f"{score:.3f}",
+        "rarity": None if rarity is None else format_rarity(rarity, language),
         "key": record.key,
         "filepath": record.filepath or "–",
         "size": translate(language, "pixels", width=record.width, height=record.height, size=size),
@@ -259,10 +275,11 @@ class RecordPanel:
             gr.Warning(translate(language, "record_gone"), title="bogv")
             return self.hide()
         picture = read_thumbnail(search, records[0].id)
+        rarity = None if score is None else search.rarity.of(score)
         return {
             self.id: record_id,
             self.panel: gr.Column(visible=True),
-            self.card: render_card(records[0], picture, score, language),
+            self.card: render_card(records[0], picture, score, language, rarity),
             self.confirmation: gr.Column(visible=False),
         }
 

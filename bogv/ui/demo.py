@@ -139,7 +139,11 @@ def build_demo(
 
         demo.load(update_header, None, header, show_progress="hidden", **PRIVATE)
         gallery_changed.change(update_header, None, header, show_progress="hidden", **PRIVATE)
-        _run_on_load(demo, search_tab.show_start, [search_tab.status, search_tab.examples])
+        _run_on_load(
+            demo,
+            search_tab.show_start,
+            [search_tab.status, search_tab.examples, search_tab.min_rarity],
+        )
         _run_on_load(demo, add_tab.show_start, [add_tab.verdicts])
         _run_on_load(demo, delete_tab.show_start, delete_tab.outputs)
         gallery.select(
@@ -226,7 +230,7 @@ def _connect_tabs(
         lambda: switch_to("search"), None, context.tabs, **PRIVATE
     ).then(
         search_tab.search_by_record,
-        [gallery_tab.panel.id, search_tab.limit, search_tab.min_score],
+        [gallery_tab.panel.id, *search_tab.options],
         [search_tab.image, *search_tab.outputs],
         **PRIVATE,
     )

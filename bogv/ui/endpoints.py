@@ -26,11 +26,17 @@ def add_endpoints(service: ImageSearch) -> None:
     """Add `/search`, `/add`, `/delete` and `/page` to the Blocks whose context is open."""
     max_bytes = service.decoder.max_bytes
 
-    def search(image: gr.FileData, limit: int = 10, min_score: float = 0.0) -> list[dict[str, Any]]:
-        """The most similar images, best first: the fields of each record, and its score."""
+    def search(
+        image: gr.FileData, limit: int = 10, min_score: float = 0.0, max_rarity: float = 1.0
+    ) -> list[dict[str, Any]]:
+        """The most similar images, best first: the fields of each record, its score, and which
+        share of the gallery's pairs are as alike (`rarity`); `max_rarity` 1 filters nothing."""
         path, _ = resolve_upload(dict(image))
-        result = service.search(read_file(path, max_bytes, open_without_links), limit, min_score)
-        return [{**asdict(hit.record), "score": hit.score} for hit in result.hits]
+        data = read_file(path, max_bytes, open_without_links)
+        result = service.search(data, limit, min_score, None if max_rarity == 1 else max_rarity)
+        return [
+            {**asdict(hit.record), "score": hit.score, "rarity": hit.rarity} for hit in result.hits
+        ]
 
     def add(image: gr.FileData, key: str = "", filepath: str = "") -> dict[str, Any]:
         """Add an image: the status, its id and its key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,8 +40,8 @@ from bogv.ui.strings import Language, translate, translate_count
 
 EXAMPLE_SIZE = 128  # CSS pixels
 
-SearchFunction = Callable[[int, float], SearchResult]
-"""(limit, min_score) -> result."""
+SearchFunction = Callable[[int, float, float | None], SearchResult]
+"""(limit, min_score, max_rarity) -> result."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,26 @@ class SearchTab:
         self.min_score = gr.Slider(
             0, 1, 0, step=0.01, label=label("min_score"), elem_id="least", buttons=[]
         )
+        self.min_rarity = gr.Slider(
+            0, 6, 0, step=0.1, label=label("min_rarity"), elem_id="rarity", buttons=[],
+            visible=False,
+        )  # fmt: skip
         self.examples = build_picture_grid("examples", "examples", columns=5, small=True)
 
+    @property
+    def options(self) -> list[gr.Slider]:
+        """The last inputs of each search."""
+        return [self.limit, self.min_score, self.min_rarity]
+
     def _connect_events(self) -> None:
-        options = [self.limit, self.min_score]
+        options = self.options
         all_outputs = [self.image, *self.outputs]
         raw: dict[str, Any] = {**PRIVATE, "preprocess": False}
         self.image.input(self.search_by_image, [self.image, *options], self.outputs, **raw)
         for trigger in (self.url.submit, self.url_button.click):
             trigger(self.search_by_url, [self.url, *options], all_outputs, **PRIVATE)
         self.examples.select(self.search_by_example, options, all_outputs, **PRIVATE)
-        for slider in (self.limit, self.min_score):
+        for slider in options:
             slider.release(self.search_again, [self.query, *options], self.outputs, **PRIVATE)
         self.gallery.select(self.show_record, self.hits, self.panel.outputs, **PRIVATE).then(
             None, js=self.panel.SCROLL, **PRIVATE
@@ -142,20 +152,28 @@ class SearchTab:
         return {
             self.status: render_note(translate(request_language(request), key)),
             self.examples: examples,
+            self.min_rarity: self._limit_rarity(),
         }
 
     @report_errors
     def search_by_image(
-        self, file: dict[str, Any] | None, limit: int, min_score: float, request: gr.Request
+        self,
+        file: dict[str, Any] | None,
+        limit: int,
+        min_score: float,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Search with an uploaded image; None, when it was removed, clears the results."""
         language = request_language(request)
         if file is None:
             return self._clear_results(render_note(translate(language, "search_start")))
-        return self._search_by_path(resolve_upload(file)[0], limit, min_score, language)
+        return self._search_by_path(resolve_upload(file)[0], limit, min_score, language, min_rarity)
 
     @report_errors
-    def search_by_url(self, url: str, limit: int, min_score: float, request: gr.Request) -> Updates:
+    def search_by_url(
+        self, url: str, limit: int, min_score: float, request: gr.Request, min_rarity: float = 0
+    ) -> Updates:
         """Search with the image at a URL, and show it as the query image."""
         language = request_language(request)
         try:
@@ -164,42 +182,63 @@ class SearchTab:
         except BogvError as error:
             message = render_note(explain(error, language), "bad")
             return {self.image: None, **self._clear_results(message)}
-        found = self._search_by_path(Path(cache_file(data, "query")), limit, min_score, language)
+        found = self._search_by_path(
+            Path(cache_file(data, "query")), limit, min_score, language, min_rarity
+        )
         return {self.image: cache_file(picture or b"", "query.webp"), **found}
 
     @report_errors
     def search_by_example(
-        self, limit: int, min_score: float, event: gr.SelectData, request: gr.Request
+        self,
+        limit: int,
+        min_score: float,
+        event: gr.SelectData,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Search with the clicked sample image."""
         path = self._sample_paths()[int(event.index)]
         copy = cache_file(read_file(path, self.context.sources.max_bytes), path.name)
         return {
             self.image: copy,
-            **self._search_by_path(Path(copy), limit, min_score, request_language(request)),
+            **self._search_by_path(
+                Path(copy), limit, min_score, request_language(request), min_rarity
+            ),
         }
 
     @report_errors
     def search_by_record(
-        self, record_id: int | None, limit: int, min_score: float, request: gr.Request
+        self,
+        record_id: int | None,
+        limit: int,
+        min_score: float,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Search with an image of the gallery."""
         if record_id is None:
             return {}
         picture = cache_file(read_thumbnail(self.context.search, record_id), f"{record_id}.webp")
-        found = self._search_by_id(record_id, limit, min_score, request_language(request))
+        found = self._search_by_id(
+            record_id, limit, min_score, request_language(request), min_rarity
+        )
         return {self.image: picture, **found}
 
     @report_errors
     def search_again(
-        self, query: Query | None, limit: int, min_score: float, request: gr.Request
+        self,
+        query: Query | None,
+        limit: int,
+        min_score: float,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Repeat the last search after a slider was moved."""
         language = request_language(request)
         if query is not None and query.path is not None:
-            return self._search_by_path(query.path, limit, min_score, language)
+            return self._search_by_path(query.path, limit, min_score, language, min_rarity)
         if query is not None and query.record_id is not None:
-            return self._search_by_id(query.record_id, limit, min_score, language)
+            return self._search_by_id(query.record_id, limit, min_score, language, min_rarity)
         return {self.query: None}
 
     @report_errors
@@ -230,45 +269,67 @@ class SearchTab:
 
     # Shared by the handlers
 
+    def _limit_rarity(self) -> gr.Slider:
+        """The slider up to the rarity that the compared pairs tell; hidden if there are none."""
+        background = self.context.search.rarity.background
+        if background is None or not self.context.search.rarity.summary:
+            return gr.Slider(visible=False)
+        return gr.Slider(
+            visible=True, maximum=math.floor(-10 * math.log10(background.smallest)) / 10
+        )
+
     def _sample_paths(self) -> list[Path]:
         paths = (self.context.samples_dir / name for name in SAMPLE_QUERIES)
         return [path for path in paths if path.is_file()]
 
     def _search_by_path(
-        self, path: Path, limit: int, min_score: float, language: Language
+        self, path: Path, limit: int, min_score: float, language: Language, min_rarity: float
     ) -> Updates:
-        def search(limit: int, min_score: float) -> SearchResult:
+        def search(limit: int, min_score: float, max_rarity: float | None) -> SearchResult:
             data = read_file(path, self.context.sources.max_bytes, open_without_links)
-            return self.context.search.search(data, limit, min_score)
+            return self.context.search.search(data, limit, min_score, max_rarity)
 
-        return {self.query: Query(path=path), **self._run(search, limit, min_score, language)}
+        return {
+            self.query: Query(path=path),
+            **self._run(search, limit, min_score, language, min_rarity),
+        }
 
     def _search_by_id(
-        self, record_id: int, limit: int, min_score: float, language: Language
+        self, record_id: int, limit: int, min_score: float, language: Language, min_rarity: float
     ) -> Updates:
         search = partial(self.context.search.similar, record_id)
         return {
             self.query: Query(record_id=record_id),
-            **self._run(search, limit, min_score, language),
+            **self._run(search, limit, min_score, language, min_rarity),
         }
 
     def _run(
-        self, search: SearchFunction, limit: int, min_score: float, language: Language
+        self,
+        search: SearchFunction,
+        limit: int,
+        min_score: float,
+        language: Language,
+        min_rarity: float,
     ) -> Updates:
+        max_rarity = 10 ** -float(min_rarity) if min_rarity else None
         try:
-            result = search(int(limit), float(min_score))
+            result = search(int(limit), float(min_score), max_rarity)
         except BogvError as error:
             # After NotFound, the query stays: the sliders report the error again.
             message = render_note(explain(error, language), "bad")
             return self._clear_results(message, keep_query=isinstance(error, NotFound))
-        status = self._render_status(result, float(min_score), language)
+        status = self._render_status(result, float(min_score), language, max_rarity)
         return {self.status: status, **self._show_hits(result.hits), **self.panel.hide()}
 
-    def _render_status(self, result: SearchResult, min_score: float, language: Language) -> str:
+    def _render_status(
+        self, result: SearchResult, min_score: float, language: Language, max_rarity: float | None
+    ) -> str:
         """HTML: number of results, size of the gallery, milliseconds of each stage."""
         total = self.context.search.stats().count
         if not total:
             return render_note(translate(language, "empty_gallery"))
+        if not result.hits and max_rarity is not None:
+            return render_note(translate(language, "no_match_rare"))
         if not result.hits and not min_score:
             return render_note(translate(language, "none_similar"))
         if not result.hits:

@@ -53,6 +53,14 @@ STRINGS: dict[str, tuple[str, str]] = {
     "search_url": ("Search", "搜索"),
     "limit": ("Number of results", "结果数量"),
     "min_score": ("Minimum score", "最低得分"),
+    "min_rarity": (
+        "Minimum rarity: n for 1 in 10ⁿ pairs of the gallery",
+        "最低稀有度：n 表示图库中每 10ⁿ 对图片有 1 对",
+    ),
+    "rarity": ("Rarity", "稀有度"),
+    "rarity_share": ("{percent} of pairs", "{percent} 的图片对"),
+    "rarity_one_in": ("1 in {pairs} pairs", "每 {pairs} 对图片中有 1 对"),
+    "rarity_beyond": ("fewer than 1 in {pairs} pairs", "每 {pairs} 对图片中不到 1 对"),
     "examples": ("Or try an example", "或试试示例"),
     "results": ("Results", "搜索结果"),
     "search_start": (
@@ -66,6 +74,10 @@ STRINGS: dict[str, tuple[str, str]] = {
     "no_match": (
         "No image scores {min_score} or more. Lower the minimum score to see more results.",
         "没有得分达到 {min_score} 的图片。请降低最低得分以查看更多结果。",
+    ),
+    "no_match_rare": (
+        "No image is as rare a match. Lower the minimum rarity to see more results.",
+        "没有达到该稀有度的图片。请降低最低稀有度以查看更多结果。",
     ),
     "none_similar": ("There is no other image to compare with.", "没有其他可比较的图片。"),
     "found": ("Top {found} of {total}", "{total}中最相似的 {found} 张"),

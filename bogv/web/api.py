@@ -42,6 +42,7 @@ from bogv.web.schemas import (
     DeleteIds,
     DeleteKeys,
     Limit,
+    MaxRarity,
     SearchBase64,
     SearchPath,
     SearchUrl,
@@ -98,11 +99,13 @@ def create_api(
 # Routes
 
 
-async def _check_limit(request: Request) -> None:
+async def _check_options(request: Request) -> None:
     """Raises InvalidValue for an empty form field, which FastAPI treats as missing."""
     form = await request.form()  # already read, and cached by the request
     if form.get("limit") == "":
         raise InvalidValue("limit: Input should be an integer.")
+    if form.get("max_rarity") == "":
+        raise InvalidValue("max_rarity: Input should be a number.")
 
 
 def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity) -> None:
@@ -137,8 +140,8 @@ def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity:
 def _register_search(
     api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity, metrics: Metrics
 ) -> None:
-    def find(image: bytes, limit: int) -> JSONResponse:
-        result = search.search(image, limit)
+    def find(image: bytes, limit: int, max_rarity: float | None) -> JSONResponse:
+        result = search.search(image, limit, max_rarity=max_rarity)
         start = time.perf_counter()
         response = success("search", [_hit_data(hit) for hit in result.hits])
         seconds = {**result.seconds, "serialise": time.perf_counter() - start}
@@ -151,27 +154,28 @@ def _register_search(
     def search_file(
         file: Annotated[UploadFile, File(description="The query image.")],
         limit: Annotated[Limit, Form()] = 10,
-        _: None = Depends(_check_limit),
+        max_rarity: Annotated[MaxRarity, Form()] = None,
+        _: None = Depends(_check_options),
     ) -> JSONResponse:
         """Search with an uploaded image."""
-        return find(file.file.read(), limit)
+        return find(file.file.read(), limit, max_rarity)
 
     @api.post("/image/sim/search/url", responses=SEARCH_RESPONSES, tags=["search"])
     async def search_url(body: SearchUrl) -> JSONResponse:
         """Search with the image at a URL."""
-        return await capacity.run(find, await sources.fetch(body.url), body.limit)
+        return await capacity.run(find, await sources.fetch(body.url), body.limit, body.max_rarity)
 
     @api.post("/image/sim/search/path", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_path(body: SearchPath) -> JSONResponse:
         """Search with an image file on the server."""
-        return find(sources.from_path(body.path), body.limit)
+        return find(sources.from_path(body.path), body.limit, body.max_rarity)
 
     @api.post("/image/sim/search/base64", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_base64(body: SearchBase64) -> JSONResponse:
         """Search with an image in Base64."""
-        return find(sources.from_base64(body.base64), body.limit)
+        return find(sources.from_base64(body.base64), body.limit, body.max_rarity)
 
 
 def _register_delete(api: FastAPI, search: ImageSearch, capacity: Capacity) -> None:
@@ -198,13 +202,14 @@ def _server_timing(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
 
-def _hit_data(hit: Hit) -> dict[str, str | int | float]:
+def _hit_data(hit: Hit) -> dict[str, str | int | float | None]:
     record = hit.record
     return {
         "key": record.key,
         "filepath": record.filepath,
         "id": record.id,
         "score": round(hit.score, 6),
+        "rarity": hit.rarity,
         "width": record.width,
         "height": record.height,
         "size": record.size,

@@ -35,6 +35,26 @@ Limit = Annotated[
 ]
 
 
+def _reject_booleans(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+MaxRarity = (
+    Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Only hits whose score at most this share of the gallery's pairs reach.",
+        ),
+        BeforeValidator(_reject_booleans),
+    ]
+    | None
+)
+
+
 class _Model(BaseModel):
     # Clients may send the id of a hit as the number that it is there.
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -64,11 +84,13 @@ class AddPath(_Model):
 class SearchUrl(_Model):
     url: str = _URL
     limit: Limit = 10
+    max_rarity: MaxRarity = None
 
 
 class SearchPath(_Model):
     path: str = _PATH
     limit: Limit = 10
+    max_rarity: MaxRarity = None
 
 
 class SearchBase64(_Model):
@@ -77,6 +99,7 @@ class SearchBase64(_Model):
         examples=["data:image/png;base64,iVBORw0KGgo…"],
     )
     limit: Limit = 10
+    max_rarity: MaxRarity = None
 
 
 class DeleteIds(_Model):
@@ -99,6 +122,9 @@ class HitOut(BaseModel):
     id: int = Field(description="Below 2^53.")
     score: float = Field(
         description="Cosine similarity, 0 to 1; with BOGV_QUERY_EXPANSION, to the expanded query."
+    )
+    rarity: float | None = Field(
+        description="Share of the gallery's pairs that are at least as alike; null: not known."
     )
     width: int
     height: int
@@ -180,6 +206,7 @@ _HIT = {
     "filepath": "/usr/data/app/file/xxx.jpg",
     "id": 445085583623111,
     "score": 0.9731,
+    "rarity": 0.0002,
     "width": 640,
     "height": 480,
     "size": 48213,

@@ -12,7 +12,7 @@ import pytest
 
 from bogv.calibration import rarity
 from bogv.calibration.rarity import FILE, RarityGauge
-from bogv.errors import InvalidValue, Unavailable
+from bogv.errors import InvalidValue
 from bogv.service import ImageSearch
 from tests.support.fakes import lite_search, png
 from tests.support.galleries import fill
@@ -148,7 +148,7 @@ def test_a_limit_that_cannot_be_told_is_rejected(search: ImageSearch, value: flo
 def test_without_a_background_there_is_no_rarity_and_no_filter(search: ImageSearch) -> None:
     found = gauge(search)
     assert found.of(0.5) is None
-    with pytest.raises(Unavailable, match="isn't known yet"):
+    with pytest.raises(InvalidValue, match="isn't known"):
         found.check(0.01)
 
 

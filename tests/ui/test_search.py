@@ -128,3 +128,23 @@ def test_a_deleted_image_leaves_the_results(
     assert "1 image was deleted." in updates[tab.status]
     assert updates[tab.hits] == [(ids[1], 0.5)]
     assert search.stats().count == 2
+
+
+def test_the_rarity_slider_is_there_once_pairs_were_compared(
+    tab: Any, search: ImageSearch, ids: list[int], request_in_english: gr.Request
+) -> None:
+    assert tab.show_start(request_in_english)[tab.min_rarity].visible is False
+    added = [search.add(png(seed), f"k{seed}").id or 0 for seed in range(20, 40)]
+    search.rarity.refresh()
+    try:
+        slider = tab.show_start(request_in_english)[tab.min_rarity]
+        assert (slider.visible, slider.maximum) == (True, 2.4)  # 23 * 22 / 2 = 253 pairs
+        found = tab.search_by_image(uploaded(png(1)), 9, 0.0, request_in_english, 2.4)
+        assert [each[0] for each in found[tab.hits]] == [ids[1]]
+        found = tab.search_again(found[tab.query], 9, 0.0, request_in_english, 0)
+        assert len(found[tab.hits]) == 9
+        found = tab.search_by_record(ids[1], 9, 0.0, request_in_english, 2.4)
+        assert "as rare a match" in found[tab.status]
+    finally:
+        search.delete_ids(added)
+        search.rarity.background = None
