@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,13 +52,21 @@ class Background(BaseModel):
     scores: list[float] = Field(min_length=1)
     """Of the pairs at these ranks: the first is the most alike."""
 
+    def share(self, score: float) -> float:
+        """As of `Rarity`, in microseconds: for each hit of each search."""
+        return (self._count(score) + 1) / (self.pairs + 1)
+
     def rarity(self, score: float) -> Rarity:
         """The rarity of a cosine, 0 to 1."""
-        # Rounded away from the truth, if at all, then to the more common.
-        place = np.searchsorted(-np.asarray(self.scores), -(score - TIE), side="right")
-        at_least = 0 if not place else self._end_of(int(place))
-        upper = at_least / self.pairs if self.complete else upper_limit(at_least, self.pairs)
-        return Rarity((at_least + 1) / (self.pairs + 1), upper, beyond=not at_least)
+        count = self._count(score)
+        upper = count / self.pairs if self.complete else upper_limit(count, self.pairs)
+        return Rarity(self.share(score), upper, beyond=not count)
+
+    def _count(self, score: float) -> int:
+        """Compared pairs that are at least as alike; never too few, also where ranks are left out
+        and cosines rounded."""
+        place = bisect_right(self.scores, TIE - score, key=lambda each: -each)
+        return self._end_of(place) if place else 0
 
     def _end_of(self, place: int) -> int:
         """The last rank that may be as alike as that at place - 1."""

@@ -4,6 +4,7 @@ false-positive rate that is asked for, and which edited copies are then found.""
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bogv.calibration.recall import EditRecall
 from bogv.copies.thresholds import Thresholds
+from bogv.copies.verifier import MAX_HITS
 from bogv.errors import StorageUnavailable, reason
 from bogv.files import atomic_write
 
@@ -29,6 +31,20 @@ class AlikePair(BaseModel):
     distance: int | None
     """Bits of 256; None: over 70."""
     inliers: int
+
+
+@dataclass(frozen=True)
+class CalibratedRate:
+    """How often a search says that the gallery has a picture that it doesn't have."""
+
+    bound: float
+    count: int
+    """Images of the gallery for which it holds."""
+
+    def rate(self, images: int, verified: int = MAX_HITS) -> float:  # noqa: ARG002
+        """The bound for so many images: it grows with their number, by the union bound. However
+        many are verified: calibration verifies MAX_HITS, as many as a search does."""
+        return min(self.bound * max(images / self.count, 1), 1.0)
 
 
 class Calibration(BaseModel):
@@ -64,17 +80,19 @@ class Calibration(BaseModel):
     @property
     def thresholds(self) -> Thresholds:
         """For searches of this gallery."""
-        return Thresholds(self.copy_bits, self.part_inliers)
+        return Thresholds(copy_bits=self.copy_bits, part_inliers=self.part_inliers)
 
-    def rate_at(self, count: int) -> float:
-        """The bound for a gallery of so many images by now: it grows with their number."""
-        return min(self.rate * max(count / self.count, 1), 1.0)
+    @property
+    def false_positives(self) -> CalibratedRate:
+        """As of `bogv.copies.thresholds.FalsePositives`."""
+        return CalibratedRate(self.rate, self.count)
 
     def summary(self, count: int) -> str:
         """One sentence, for health. count: images in the gallery now."""
+        rate = self.false_positives.rate(count)
         return (
             f"copy up to {self.copy_bits} bits, part from {self.part_inliers} points: wrong in at"
-            f" most {self.rate_at(count):.2%} of searches for pictures that aren't there"
+            f" most {rate:.2%} of searches for pictures that aren't there"
             f" ({self.searches:,} searches of {self.count:,} images, {self.measured_at:%Y-%m-%d})"
         )
 

@@ -31,7 +31,7 @@ from bogv.calibration.false_positives import (
 )
 from bogv.calibration.recall import EditedSearch, recall_by_edit, search_edited
 from bogv.copies.edits import edit_variants
-from bogv.copies.thresholds import SHIPPED, Thresholds
+from bogv.copies.thresholds import PAIR_BOUNDS, THRESHOLDS, FalsePositives, Thresholds
 from bogv.copies.verifier import Verifier
 from bogv.embedding.embedder import Embedder
 from bogv.errors import BogvError, DatabaseUnavailable, InvalidValue, StorageUnavailable
@@ -93,15 +93,20 @@ class Calibrator:
     @property
     def thresholds(self) -> Thresholds:
         """For searches of the gallery: its own, or those shipped."""
-        return self.calibration.thresholds if self.calibration else SHIPPED
+        return self.calibration.thresholds if self.calibration else THRESHOLDS
+
+    @property
+    def false_positives(self) -> FalsePositives:
+        """How often these thresholds are wrong."""
+        return self.calibration.false_positives if self.calibration else PAIR_BOUNDS
 
     def summary(self, count: int) -> str:
         """One sentence, for health. count: images in the gallery."""
         if self.calibration is not None:
             return self.calibration.summary(count)
         return (
-            f"not calibrated; shipped thresholds: copy up to {SHIPPED.copy_bits} bits, part from"
-            f" {SHIPPED.part_inliers} points"
+            f"not calibrated; shipped thresholds: copy up to {THRESHOLDS.copy_bits} bits, part from"
+            f" {THRESHOLDS.part_inliers} points"
         )
 
     def run(
@@ -182,8 +187,8 @@ def _evaluate(
     supported = supported_rate(len(left_out), count)
     thresholds = choose_thresholds(left_out, count, rate)
     if supported > rate:
-        thresholds = stricter(thresholds, SHIPPED)
-    alarms = sum(each.is_alarm(SHIPPED) for each in left_out)
+        thresholds = stricter(thresholds, THRESHOLDS)
+    alarms = sum(each.is_alarm(THRESHOLDS) for each in left_out)
     chances = count / (count - len(left_out))
     duplicates = _pairs((each.query, other) for each in left_out for other in each.duplicates)
     return Calibration(
@@ -222,8 +227,8 @@ def _run(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
 
 def _alarming(searches: Sequence[LeftOutSearch]) -> list[AlikePair]:
     """What the shipped thresholds call copies or parts, the nearest and the most agreeing first."""
-    near = [e for e in searches if e.nearest and e.distance <= SHIPPED.copy_bits]
-    agreeing = [e for e in searches if e.agreeing and e.inliers >= SHIPPED.part_inliers]
+    near = [e for e in searches if e.nearest and e.distance <= THRESHOLDS.copy_bits]
+    agreeing = [e for e in searches if e.agreeing and e.inliers >= THRESHOLDS.part_inliers]
     near.sort(key=lambda each: each.distance)
     agreeing.sort(key=lambda each: -each.inliers)
     found = [(each.query, each.nearest) for each in near]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bogv.calibration.calibration import AlikePair, Calibration
-from bogv.copies.thresholds import SHIPPED
+from bogv.copies.thresholds import THRESHOLDS
 
 
 def describe(found: Calibration) -> list[str]:
@@ -39,8 +39,9 @@ def _thresholds(found: Calibration) -> Iterator[str]:
         f" wrong in at most {found.rate:.3%} of searches of {found.count:,} images, on average over"
         " galleries from the same source (split conformal)."
     )
+    bits, points = THRESHOLDS.copy_bits, THRESHOLDS.part_inliers
     yield (
-        f"The shipped thresholds, {SHIPPED.copy_bits} bits and {SHIPPED.part_inliers} points, were"
+        f"The shipped thresholds, {bits} bits and {points} points, were"
         f" wrong in {found.shipped_alarms} of {left_out:,}: in the whole gallery at most"
         f" {found.shipped_upper:.2%}, with 95% confidence."
     )

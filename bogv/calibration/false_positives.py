@@ -17,7 +17,7 @@ from typing import Literal
 
 from bogv.copies.candidates import find_candidates
 from bogv.copies.geometry import PART
-from bogv.copies.thresholds import SHIPPED, Thresholds
+from bogv.copies.thresholds import THRESHOLDS, Thresholds
 from bogv.copies.verifier import MAX_HITS, Verifier
 from bogv.errors import NotFound
 from bogv.imaging.decoder import Decoder
@@ -31,7 +31,7 @@ Same = Literal["key", "folder"]
 TESTS = 2
 """The hash and the geometry; each gets half of the rate (Bonferroni)."""
 DUPLICATE = 4 * PART
-"""Points that agree, from which on pictures within SHIPPED.copy_bits are the same picture. Two
+"""Points that agree, from which on pictures within THRESHOLDS.copy_bits are the same picture. Two
 independent tests say so; one alone would be what is measured."""
 MOST_HITS = 1000
 
@@ -134,7 +134,8 @@ def choose_thresholds(searches: Sequence[LeftOutSearch], count: int, rate: float
 def stricter(one: Thresholds, other: Thresholds) -> Thresholds:
     """The stricter of each."""
     return Thresholds(
-        min(one.copy_bits, other.copy_bits), max(one.part_inliers, other.part_inliers)
+        copy_bits=min(one.copy_bits, other.copy_bits),
+        part_inliers=max(one.part_inliers, other.part_inliers),
     )
 
 
@@ -189,7 +190,7 @@ def _summarise(query: Record, found: Sequence[Alike]) -> LeftOutSearch:
         each
         for each in found
         if each.distance is not None
-        and each.distance <= SHIPPED.copy_bits
+        and each.distance <= THRESHOLDS.copy_bits
         and each.inliers >= DUPLICATE
     )
     others = [each for each in found if each not in duplicates]

@@ -98,10 +98,10 @@ class RarityGauge:
 
     def mark(self, hits: Sequence[Hit], max_rarity: float | None = None) -> list[Hit]:
         """The hits with their rarities, those above `max_rarity` left out."""
-        marked = [
-            replace(hit, rarity=found.share if (found := self.of(hit.score)) else None)
-            for hit in hits
-        ]
+        background = self.background
+        if background is None or self._query_expansion:
+            return list(hits) if max_rarity is None else []
+        marked = [replace(hit, rarity=background.share(hit.score)) for hit in hits]
         if max_rarity is None:
             return marked
         return [hit for hit in marked if hit.rarity is not None and hit.rarity <= max_rarity]

@@ -7,11 +7,13 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from bogv.calibration.background import Rarity
 from bogv.errors import InvalidValue, NotAnImage, PathNotAllowed
 from bogv.records import Record
 from bogv.ui.components import (
     cache_file,
     explain,
+    format_rarity,
     format_size,
     render_card,
     report_errors,
@@ -29,6 +31,19 @@ def test_a_hostile_key_and_path_are_escaped_in_the_card() -> None:
     assert "<img src=x" not in html
     assert html.count("&lt;img src=x onerror=alert(1)&gt;&quot;&#x27;&amp;") == 3
     assert html.count("<img") == 1
+
+
+def test_a_rarity_is_a_number_of_pairs() -> None:
+    for rarity, english, chinese in (
+        (Rarity(1 / 4987, 0.001, False), "1 in 5,000 pairs", "每 5,000 对图片中有 1 对"),
+        (Rarity(1 / 796954, 0.0, True), "fewer than 1 in 800,000 pairs", "中不到 1 对"),
+        (Rarity(0.684, 0.7, False), "68% of pairs", "68% 的图片对"),
+    ):
+        assert format_rarity(rarity, "en") == english
+        assert chinese in format_rarity(rarity, "zh")
+    record = Record(1, "k", "/a", "0" * 32, 10, 20, 512, 0)
+    html = render_card(record, b"", 0.5, "en", Rarity(0.001, 0.002, False))
+    assert '<dt>Rarity</dt><dd data-field="rarity">1 in 1,000 pairs</dd>' in html
 
 
 def test_a_hostile_error_message_is_escaped() -> None:
