@@ -170,7 +170,8 @@ def build_demo(
 
 def render_header(search: ImageSearch, language: Language) -> str:
     """Name, count, database, engine and weights as HTML; query expansion, if it is on; while images
-    are being hashed, how many are; a banner if the weights are untrained."""
+    are being hashed, how many are; the gallery's calibration, if it has one; a banner if the weights
+    are untrained."""
     stats = search.stats()
     key = f"weights_{stats.weights}"
     weights = translate(language, key) if key in STRINGS else stats.weights
@@ -180,6 +181,11 @@ def render_header(search: ImageSearch, language: Language) -> str:
     if stats.copies.missing:
         hashed = stats.count - stats.copies.missing
         facts.append(("copies", f"{hashed:,} / {stats.count:,}"))
+    if own := search.calibrator.calibration:
+        rate = f"{own.false_positives.rate(stats.count):.2%}"
+        bits, points = own.copy_bits, own.part_inliers
+        text = translate(language, "calibrated", bits=bits, points=points, rate=rate)
+        facts.append(("calibration", text))
     chips = "".join(
         f'<span class="bogv-fact">{translate(language, key)} <b>{escape(value)}</b></span>'
         for key, value in facts

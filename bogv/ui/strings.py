@@ -17,6 +17,11 @@ STRINGS: dict[str, tuple[str, str]] = {
     "weights": ("Weights", "权重"),
     "database": ("Database", "数据库"),
     "copies": ("Indexed for copies", "已建副本索引"),
+    "calibration": ("Calibration", "校准"),
+    "calibrated": (
+        "copy ≤ {bits} bits, part ≥ {points} points, wrong ≤ {rate}",
+        "副本 ≤ {bits} 位，局部 ≥ {points} 点，误报率 ≤ {rate}",
+    ),
     "query_expansion": ("Query expansion", "查询扩展"),
     "weights_untrained": ("untrained", "未训练"),
     "weights_custom": ("custom", "自定义"),
