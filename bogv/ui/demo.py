@@ -170,8 +170,8 @@ def build_demo(
 
 def render_header(search: ImageSearch, language: Language) -> str:
     """Name, count, database, engine and weights as HTML; query expansion, if it is on; while images
-    are being hashed, how many are; the gallery's calibration, if it has one; a banner if the weights
-    are untrained."""
+    are being hashed, how many are; the gallery's calibration, if it has one; a banner if the
+    weights are untrained."""
     stats = search.stats()
     key = f"weights_{stats.weights}"
     weights = translate(language, key) if key in STRINGS else stats.weights
