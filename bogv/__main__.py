@@ -25,8 +25,16 @@ from tqdm import tqdm
 from bogv import logs
 from bogv.bootstrap import open_search, serve
 from bogv.calibration.calibrator import EDITED_IMAGES, RATE, CalibrationOptions
-from bogv.calibration.description import describe
 from bogv.calibration.false_positives import Same
+from bogv.command_line.calibration import describe_calibration
+from bogv.command_line.results import (
+    added_json,
+    describe_duplicate,
+    describe_match,
+    describe_verdict,
+    hit_json,
+    record_line,
+)
 from bogv.config import Settings, read_settings
 from bogv.embedding.inventory import take_inventory
 from bogv.embedding.quantize import MIN_IMAGES
@@ -34,7 +42,7 @@ from bogv.embedding.quantize import quantize as make_int8
 from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
-from bogv.records import Added, Hit, Record
+from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
 from bogv.sources.paths import read_file
@@ -86,6 +94,10 @@ def add(
         list[Path], typer.Argument(help="Image files, and folders to search recursively.")
     ],
     key_from: Annotated[KeyFrom, typer.Option(help="What each image's key is made from.")] = "md5",
+    skip_duplicates: Annotated[
+        bool,
+        typer.Option("--skip-duplicates", help="Leave out copies of images that are there."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add images. Images already in the gallery are skipped: rerun it after an interruption.
@@ -93,16 +105,20 @@ def add(
     Exit status 1 if any image failed; the others are still added.
     """
     with _open_gallery() as search:
-        results = _add(search, find_images(paths), key_from)
+        results = _add(search, find_images(paths), key_from, skip_duplicates)
     failed = [added for added in results if added.status == "failed"]
     counts = {
         status: sum(added.status == status for added in results)
-        for status in ("created", "updated", "unchanged", "failed")
+        for status in ("created", "updated", "unchanged", "skipped", "failed")
+        if status != "skipped" or skip_duplicates
     }
     if as_json:
-        _print_json({**counts, "images": [_added_json(added) for added in results]})
+        _print_json({**counts, "images": [added_json(added) for added in results]})
     else:
         print(", ".join(f"{count} {status}" for status, count in counts.items()))
+        for added in results:
+            if added.near_duplicate_of is not None:
+                print(f"  {describe_duplicate(added, added.near_duplicate_of)}")
         for added in failed:
             print(f"  failed: {added.filepath}: {added.error}", file=sys.stderr)
     if failed:
@@ -120,20 +136,25 @@ def search(
             min=0, max=1, help="Highest share of the gallery's pairs that are as alike, as 0.001."
         ),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the first 12 point by point: finds parts too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find the most similar images."""
+    """Find the most similar images, and tell whether the picture is there."""
     with _open_gallery() as gallery:
         gallery.rarity.refresh()
         data = read_file(image, gallery.decoder.max_bytes)
-        found = gallery.search(data, limit, min_score, max_rarity)
+        result = gallery.search(data, limit, min_score, verify, max_rarity)
     if as_json:
-        _print_json([_hit_json(hit) for hit in found.hits])
+        _print_json([hit_json(hit) for hit in result.hits])
         return
-    for hit in found.hits:
-        print(f"{hit.score:.4f}  {_line(hit.record)}")
-    if not found.hits:
+    for hit in result.hits:
+        print(f"{hit.score:.4f}  {describe_match(hit.match):28}  {record_line(hit.record)}")
+    if not result.hits:
         print("No image of the gallery is as similar." if min_score or max_rarity else EMPTY)
+    else:
+        print(describe_verdict(result))
 
 
 @app.command("calibrate")
@@ -165,7 +186,7 @@ def calibrate_command(
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
-        print("\n".join(describe(found)))
+        print("\n".join(describe_calibration(found)))
 
 
 @app.command()
@@ -201,7 +222,7 @@ def list_command(
         _print_json([asdict(record) for record in records])
         return
     for record in records:
-        print(_line(record))
+        print(record_line(record))
 
 
 @app.command()
@@ -291,10 +312,13 @@ def _open_gallery() -> Iterator[ImageSearch]:
         search.close()
 
 
-def _add(search: ImageSearch, files: list[Path], key_from: KeyFrom) -> list[Added]:
+def _add(
+    search: ImageSearch, files: list[Path], key_from: KeyFrom, skip_duplicates: bool = False
+) -> list[Added]:
     images = new_images(files, search.decoder.max_bytes, key_from)
     seconds: dict[str, float] = {}
-    bar = tqdm(search.add_many(images, seconds), "Adding", total=len(files), unit="image")
+    adding = search.add_many(images, seconds, skip_duplicates)
+    bar = tqdm(adding, "Adding", total=len(files), unit="image")
     results = []
     for added in bar:
         results.append(added)
@@ -323,21 +347,6 @@ def _delete_below(search: ImageSearch, folder: Path) -> None:
     found = _newest(search, str(folder), sys.maxsize)
     inside = [each.id for each in found if Path(each.filepath).is_relative_to(folder)]
     search.delete_ids(inside)
-
-
-def _added_json(added: Added) -> dict[str, Any]:
-    values = {name: getattr(added, name) for name in ("status", "filepath", "id", "key")}
-    if added.error is not None:
-        values["error"] = {"type": added.error.type, "detail": str(added.error)}
-    return values
-
-
-def _hit_json(hit: Hit) -> dict[str, Any]:
-    return {**asdict(hit.record), "score": round(hit.score, 6), "rarity": hit.rarity}
-
-
-def _line(record: Record) -> str:
-    return f"{record.id:16}  {record.key}  {record.filepath}"
 
 
 def _print_json(value: Any) -> None:

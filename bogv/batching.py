@@ -1,11 +1,12 @@
-"""Batching of calls from several threads."""
+"""Batching of calls from several threads, and of long iterables."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -55,3 +56,23 @@ class _Job(Future[R], Generic[T, R]):
     def __init__(self, item: T) -> None:
         super().__init__()
         self.item = item
+
+
+def split(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one perhaps of fewer; items are taken when needed."""
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, size)), [])
+
+
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each computed in a thread while the caller uses the one before it."""
+    rest = iter(items)
+
+    def take_next() -> list[T]:
+        return list(islice(rest, 1))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="bogv-prefetch") as thread:
+        future = thread.submit(take_next)
+        while item := future.result():
+            future = thread.submit(take_next)
+            yield item[0]

@@ -6,19 +6,20 @@ of that stage. An image that fails becomes an `Added`, which later stages pass t
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
-from bogv.batching import Batcher
+from bogv.batching import Batcher, prefetch, split
+from bogv.clock import Clock
+from bogv.copies.near_duplicates import NearDuplicates
+from bogv.copies.thresholds import Criteria
 from bogv.embedding.embedder import Embedder
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
@@ -116,6 +117,7 @@ class IngestPipeline:
         embedder: Embedder,
         store: MilvusStore,
         thumbnails: Thumbnails,
+        criteria: Criteria,
         write_lock: Callable[[], AbstractContextManager[None]],
         observe: Callable[[str, str, float], None],
     ) -> None:
@@ -123,9 +125,10 @@ class IngestPipeline:
         self._embedder = embedder
         self._store = store
         self._thumbnails = thumbnails
+        self._criteria = criteria
         self._write_lock = write_lock
         self._observe = observe
-        self._clock = _Clock()
+        self._clock = Clock()
         self._writes = Batcher(self._write, BATCH)
         self._threads = ThreadPoolExecutor(
             decoder.sandbox.max_processes, thread_name_prefix="bogv-decode"
@@ -150,7 +153,10 @@ class IngestPipeline:
         return result
 
     def add_many(
-        self, images: Iterable[NewImage], seconds: dict[str, float] | None
+        self,
+        images: Iterable[NewImage],
+        seconds: dict[str, float] | None,
+        skip_duplicates: bool = False,
     ) -> Iterator[Added]:
         """Add images in batches of BATCH; results in their order. An error fails its image only.
 
@@ -158,9 +164,10 @@ class IngestPipeline:
         decoded; at most three are in memory. seconds: accumulates each stage's working time.
         """
         timed = partial(self._timed, "add_batch", seconds=seconds)
-        decoded = _prefetch(map(timed("decode", self._prepare), _batches(images)))
-        embedded = _prefetch(map(timed("embed", self._embed), decoded))
-        for written in map(timed("write", self._write), embedded):
+        decoded = prefetch(map(timed("decode", self._prepare), split(images, BATCH)))
+        embedded = prefetch(map(timed("embed", self._embed), decoded))
+        write = partial(self._write, skip_duplicates=skip_duplicates)
+        for written in map(timed("write", write), embedded):
             yield from written
 
     def _prepare(self, images: list[NewImage]) -> list[_Read | _Decoded | Added]:
@@ -214,21 +221,26 @@ class IngestPipeline:
     def _write_shared(self, batch: list[_Read | _Embedded]) -> list[Added]:
         return list(map(self._writes, batch))
 
-    def _write(self, batch: Sequence[_Read | _Embedded | Added]) -> list[Added]:
+    def _write(
+        self, batch: Sequence[_Read | _Embedded | Added], skip_duplicates: bool = False
+    ) -> list[Added]:
         """Write the images that are new or have a new path."""
         ready = [image for image in batch if not isinstance(image, Added)]
         try:
             with self._write_lock():
-                results = iter(self._write_ready(ready))
+                results = iter(self._write_ready(ready, skip_duplicates))
         except BogvError as error:
             return [_fail(image, error) for image in batch]
         return [image if isinstance(image, Added) else next(results) for image in batch]
 
-    def _write_ready(self, batch: list[_Read | _Embedded]) -> list[Added]:
+    def _write_ready(self, batch: list[_Read | _Embedded], skip_duplicates: bool) -> list[Added]:
         ids, stored = self._assign_ids([image.item for image in batch])
         try:
+            pictures = _new_pictures(batch, ids, stored)
+            duplicates = NearDuplicates(self._store, pictures, self._criteria.thresholds)
+            changes = _Changes(duplicates, skip_duplicates, dict(stored))
             with self._thumbnails.log_intent(list({each for each in ids if each not in stored})):
-                return self._write_changes(batch, ids, _Changes(dict(stored)))
+                return self._write_changes(batch, ids, changes)
         except BogvError as error:
             # Images that were in the gallery with that path already have not failed.
             return [
@@ -263,11 +275,15 @@ class IngestPipeline:
         new = self._complete(image) if isinstance(image, _Read) else image
         if isinstance(new, Added):
             return new
+        duplicate = changes.duplicates.find(record_id, new.picture, new.item.md5)
+        if duplicate is not None and changes.skip_duplicates:
+            return Added("skipped", new.item.filepath, None, new.item.key, None, duplicate)
         self._thumbnails.write(record_id, new.picture.thumbnail or b"")
         changes.pictures[record_id] = new.picture
         changes.records[record_id] = new.record(record_id, self._clock.now())
         changes.vectors[record_id] = new.vector
-        return new.item.succeed("created", record_id)
+        changes.duplicates.note(changes.records[record_id], new.picture)
+        return replace(new.item.succeed("created", record_id), near_duplicate_of=duplicate)
 
     def _put_hashes(self, pictures: dict[int, Picture]) -> None:
         if pictures:
@@ -333,25 +349,15 @@ class IngestPipeline:
 class _Changes:
     """The rows to be written in one call to the database."""
 
+    duplicates: NearDuplicates
+    skip_duplicates: bool
+    """Whether to leave out new images that have one."""
     records: dict[int, Record]
     """By id: the gallery's records, updated with those of the batch."""
     vectors: dict[int, Vectors] = field(default_factory=dict)
     """By id, of the records to be written only."""
     pictures: dict[int, Picture] = field(default_factory=dict)
     """By id, of the new records."""
-
-
-class _Clock:
-    """Strictly increasing milliseconds since 1970, so that rows of one batch keep their order."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def now(self) -> int:
-        with self._lock:
-            self._last = max(self._last + 1, time.time_ns() // 1_000_000)
-            return self._last
 
 
 def _read(image: NewImage) -> _Read | Added:
@@ -377,20 +383,12 @@ def _is_current(record: Record | None, item: _Item) -> bool:
     return record is not None and item.given_path in {"", record.filepath}
 
 
-def _batches(images: Iterable[NewImage]) -> Iterator[list[NewImage]]:
-    rest = iter(images)
-    return iter(lambda: list(islice(rest, BATCH)), [])
-
-
-def _prefetch(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each computed in a thread while the caller uses the one before it."""
-    rest = iter(items)
-
-    def take_next() -> list[T]:
-        return list(islice(rest, 1))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="bogv-prefetch") as thread:
-        future = thread.submit(take_next)
-        while item := future.result():
-            future = thread.submit(take_next)
-            yield item[0]
+def _new_pictures(
+    batch: Sequence[_Read | _Embedded], ids: Sequence[int], stored: Mapping[int, Record]
+) -> dict[int, tuple[Picture, str]]:
+    """By id, of the images that aren't in the gallery: the picture, and the MD5 of its file."""
+    return {
+        record_id: (image.picture, image.item.md5)
+        for image, record_id in zip(batch, ids, strict=True)
+        if isinstance(image, _Embedded) and record_id not in stored
+    }

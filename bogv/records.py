@@ -18,7 +18,7 @@ Vectors = NDArray[np.float32]
 MIN_QUALITY = 50
 """Of a PDQ hash; a picture below it is too plain to be told from others (the reference's limit)."""
 
-Status = Literal["created", "unchanged", "updated", "failed"]
+Status = Literal["created", "unchanged", "updated", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,18 @@ class Record:
 
 MatchKind = Literal["exact", "copy", "part", "similar"]
 
+ORIENTATION_NAMES = (
+    "upright",
+    "mirrored",
+    "rotated 180",
+    "mirrored, rotated 180",
+    "mirrored, rotated 270",
+    "rotated 90",
+    "mirrored, rotated 90",
+    "rotated 270",
+)
+"""Of the Exif orientations 1 to 8: left and right swapped, then turned clockwise by degrees."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -73,6 +85,25 @@ class Match:
     """The Exif orientation, 1 to 8, in which the query looks like the hit; None: not known."""
     inliers: int | None = None
     """Points that agree; None: not verified."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether more than the network's ranking speaks for it."""
+        return self.kind != "similar"
+
+    @property
+    def orientation_name(self) -> str | None:
+        """What turns the query into the hit: one of ORIENTATION_NAMES."""
+        return None if self.orientation is None else ORIENTATION_NAMES[self.orientation - 1]
+
+    def as_dict(self) -> dict[str, str | int | None]:
+        """The fields that JSON answers have of it."""
+        return {
+            "match": self.kind,
+            "distance": self.distance,
+            "inliers": self.inliers,
+            "orientation": self.orientation_name,
+        }
 
 
 SIMILAR = Match()
@@ -144,6 +175,20 @@ class CopyProgress:
 
 
 @dataclass(frozen=True)
+class NearDuplicate:
+    """An image of the gallery that is the same picture as a new one."""
+
+    id: int
+    key: str
+    match: Match
+    """`exact` or `copy`."""
+
+    def as_dict(self) -> dict[str, str | int | None]:
+        """The fields that JSON answers have of it."""
+        return {"id": self.id, "key": self.key, **self.match.as_dict()}
+
+
+@dataclass(frozen=True)
 class Neighbour:
     """An image of the gallery near a query, with its embedding instead of its record."""
 
@@ -159,13 +204,26 @@ class SearchResult:
     """Hits, best first, and the time they took."""
 
     hits: list[Hit]
+    """Exact ones first, then copies, parts, and the others; those of a kind by score."""
     seconds: dict[str, float]
-    """By stage: decode, embed, search."""
+    """By stage: decode, embed, search and, if it was asked for, verify."""
     copies: list[CopyCandidate] = field(default_factory=list)
     """Of the query, nearest first."""
     copies_complete: bool = True
     """False: some images have no hash yet, so there may be more copies."""
     verdict: Verdict | None = None
+    """None: the query has no hash to look for."""
+
+    def verdict_dict(self) -> dict[str, str | int | float | bool | None] | None:
+        """The verdict as JSON answers have it."""
+        if self.verdict is None:
+            return None
+        return {
+            "match": self.verdict.match,
+            "id": self.verdict.id,
+            "false_positive_rate": round(self.verdict.false_positive_rate, 6),
+            "complete": self.copies_complete,
+        }
 
 
 @dataclass(frozen=True)
@@ -192,6 +250,8 @@ class Added:
     key: str | None = None
     error: BogvError | None = None
     """Set if the status is `failed`."""
+    near_duplicate_of: NearDuplicate | None = None
+    """Of a new image: the nearest one that was there before, if there is one."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,10 @@ from bogv import __version__
 from bogv.calibration.calibrator import Calibrator
 from bogv.calibration.rarity import RarityGauge
 from bogv.copies.backfill import Backfill
-from bogv.copies.candidates import find_candidates
+from bogv.copies.geometry import Agreement
+from bogv.copies.matching import Evidence, Matcher
 from bogv.embedding.embedder import Embedder
-from bogv.embedding.explanation import Explanation, explain
+from bogv.embedding.explanation import ExplainedScore, explain
 from bogv.embedding.query_expansion import expand
 from bogv.embedding.weights import DIMENSION
 from bogv.errors import DatabaseUnavailable, InvalidValue, NotFound, StorageUnavailable
@@ -27,12 +27,10 @@ from bogv.imaging.decoder import Decoder
 from bogv.ingest import IngestPipeline
 from bogv.records import (
     Added,
-    CopyCandidate,
     Cursor,
     Hit,
     NewImage,
     Page,
-    Picture,
     Record,
     SearchResult,
     Stats,
@@ -40,8 +38,9 @@ from bogv.records import (
     check_length,
     md5_of,
 )
-from bogv.storage.milvus import KEY_BYTES, ROWS_PER_CALL, MilvusStore
+from bogv.storage.milvus import KEY_BYTES, MilvusStore
 from bogv.storage.paging import MAX_ROWS
+from bogv.storage.sweep import sweep
 from bogv.storage.thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
@@ -49,24 +48,6 @@ log = logging.getLogger(__name__)
 MAX_LIMIT = 1000
 COPY_SEARCHES = 16  # at the same time
 WRITE_LOCK_SECONDS = 30.0  # after which a waiting add or delete fails with a 503
-
-
-@dataclass(frozen=True)
-class ExplainedScore:
-    """Why a search finds a hit: its score, taken apart over the places of query and hit."""
-
-    query: Picture
-    hit: Picture
-    """Its thumbnail: the gallery doesn't keep the images."""
-    parts: Explanation
-    stored_score: float
-    """What a search shows: of the embedding in the gallery, not of the thumbnail."""
-
-    @property
-    def difference(self) -> float:
-        """What the parts' sum exceeds the stored score by: the thumbnail is smaller than the image
-        and has been compressed once more, and bf16 and int8 round."""
-        return self.parts.score - self.stored_score
 
 
 class ImageSearch:
@@ -100,23 +81,26 @@ class ImageSearch:
         # thumbnail to that of its row: otherwise two deletes could both count the same image, and a
         # delete between an add's two writes would leave a row without its thumbnail.
         self._writing = threading.Lock()
-        self._pipeline = IngestPipeline(
-            decoder, embedder, store, thumbnails, self._write_lock, self._observe_stage
-        )
-        # Searches for copies run in these while the query is embedded.
-        self._threads = ThreadPoolExecutor(COPY_SEARCHES, thread_name_prefix="bogv-copies")
-        store.open(embedder.weights.fingerprint, DIMENSION)
-        store.copies.open()
-        self.backfill = Backfill(store, thumbnails, decoder, self._delete_lock)
-        self.backfill.count_missing()
         fingerprint = embedder.weights.fingerprint
         self.rarity = RarityGauge(store, fingerprint, calibration, query_expansion=query_expansion)
         self.calibrator = Calibrator(store, thumbnails, decoder, embedder, calibration)
+        self._matcher = Matcher(store, thumbnails, decoder, self.calibrator)
+        self._pipeline = IngestPipeline(
+            *(decoder, embedder, store, thumbnails, self.calibrator),
+            *(self._write_lock, self._observe_stage),
+        )
+        # Searches for copies run in these while the query is embedded.
+        self._threads = ThreadPoolExecutor(COPY_SEARCHES, thread_name_prefix="bogv-copies")
+        store.open(fingerprint, DIMENSION)
+        store.copies.open()
+        self.backfill = Backfill(store, thumbnails, decoder, self._delete_lock)
+        self.backfill.count_missing()
 
     def close(self) -> None:
         """Wait for running adds, stop the decoder's processes, and disconnect from Milvus."""
         self._pipeline.close()
         self._threads.shutdown()
+        self._matcher.close()
         self.decoder.close()
         self.thumbnails.close()
         self._store.close()
@@ -136,14 +120,19 @@ class ImageSearch:
         return self._pipeline.add(NewImage(lambda: image, filepath, key, origin))
 
     def add_many(
-        self, images: Iterable[NewImage], seconds: dict[str, float] | None = None
+        self,
+        images: Iterable[NewImage],
+        seconds: dict[str, float] | None = None,
+        skip_duplicates: bool = False,
     ) -> Iterator[Added]:
         """Add images in batches; a result for each, in order. An error fails its image only.
 
         While a batch is written, the next one is embedded and the one after that is read and
         decoded; at most three are in memory. seconds: accumulates each stage's working time.
+        skip_duplicates: whether to leave out new images that are copies of one that is there, or
+        comes earlier.
         """
-        return self._pipeline.add_many(images, seconds)
+        return self._pipeline.add_many(images, seconds, skip_duplicates)
 
     # Searching
 
@@ -152,36 +141,84 @@ class ImageSearch:
         image: bytes,
         limit: int = 10,
         min_score: float = 0.0,
+        verify: bool = False,
         max_rarity: float | None = None,
     ) -> SearchResult:
-        """Find the `limit` (1 to 1000) most similar images of at least `min_score`, best first.
+        """Find the `limit` (1 to 1000) most similar images of at least `min_score`, and copies of
+        whatever score: those first, the most similar of each kind before the others.
 
-        max_rarity: only those whose score at most this share of the gallery's pairs reach; None:
-        all. Raises the errors of decoding, InvalidValue, also for a `max_rarity` while rarities
-        aren't known.
+        verify: whether to compare the first 12 by their geometry, too, which also finds parts.
+
+        max_rarity: leaves out hits whose score a larger share of the gallery's pairs reaches, as
+        `min_score` does those of lower scores; None: none.
+
+        Raises the errors of decoding, InvalidValue, also for a `max_rarity` while rarities aren't
+        known.
         """
         _check_limit(limit)
         self.rarity.check(max_rarity)
         start = time.perf_counter()
-        picture = self.decoder.decode(image)
+        picture = self.decoder.decode(image, reduced=True)
         decoded = time.perf_counter()
-        copies = self._threads.submit(self.copies_of, picture, md5_of(image))
+        finding = self._threads.submit(self._matcher.find, picture, md5_of(image))
         vector = self.embedder.embed(picture.pixels[np.newaxis])[0]
         embedded = time.perf_counter()
-        hits = self._nearest(self._expand(vector), limit, min_score, max_rarity)
-        candidates = copies.result()
+        vector = self._expand(vector)
+        hits = self._store.search(vector, limit)
+        hits = self._matcher.combine(evidence := finding.result(), vector, hits)
+        found = time.perf_counter()
         seconds = {
             "decode": decoded - start,
             "embed": embedded - decoded,
-            "search": time.perf_counter() - embedded,
+            "search": found - embedded,
         }
+        if verify:
+            evidence, hits = self._matcher.verify_hits(evidence, hits)
+            seconds["verify"] = time.perf_counter() - found
         for stage, value in seconds.items():
             self._observe_stage("search", stage, value)
-        return SearchResult(hits, seconds, candidates, self.backfill.is_complete)
+        hits = [hit for hit in self.rarity.mark(hits) if _is_shown(hit, min_score, max_rarity)]
+        return self._answer(evidence, hits, seconds, limit)
 
-    def copies_of(self, picture: Picture, md5: str) -> list[CopyCandidate]:
-        """As `find_candidates`."""
-        return find_candidates(self._store, picture, md5)
+    def similar(
+        self,
+        record_id: int,
+        limit: int = 10,
+        min_score: float = 0.0,
+        verify: bool = False,
+        max_rarity: float | None = None,
+    ) -> SearchResult:
+        """As `search`, for an image of the gallery, without itself. Raises NotFound too.
+
+        Its thumbnail is the query for copies; without a readable one there is no verdict, and
+        only equal files are told.
+        """
+        _check_limit(limit)
+        self.rarity.check(max_rarity)
+        start = time.perf_counter()
+        vector = self._expand(self._store.vector(record_id), record_id)
+        finding = self._threads.submit(self._matcher.find_for_stored, record_id)
+        found = self._store.search(vector, min(limit + 1, MAX_LIMIT))
+        others = [hit for hit in found if hit.record.id != record_id][:limit]
+        hits = self._matcher.combine(evidence := finding.result(), vector, others)
+        if verify:
+            evidence, hits = self._matcher.verify_hits(evidence, hits)
+        seconds = {"search": time.perf_counter() - start}
+        hits = [hit for hit in self.rarity.mark(hits) if _is_shown(hit, min_score, max_rarity)]
+        return self._answer(evidence, hits, seconds, limit)
+
+    def verify(self, image: bytes, ids: Sequence[int]) -> list[Agreement]:
+        """What of an image and of each of the first 12 of these images of the gallery agrees, in
+        their order; nothing where there is no such image. Raises the errors of decoding."""
+        reduced = self.decoder.decode(image, reduced=True).reduced
+        return [] if reduced is None else self._matcher.verify(reduced, ids)
+
+    def _answer(
+        self, evidence: Evidence, hits: list[Hit], seconds: dict[str, float], limit: int
+    ) -> SearchResult:
+        verdict = self._matcher.judge(evidence, hits)
+        copies = list(evidence.candidates.values())
+        return SearchResult(hits[:limit], seconds, copies, self.backfill.is_complete, verdict)
 
     def nearest(self, record_id: int, limit: int) -> list[Hit]:
         """The images most similar to one of the gallery, including itself. Raises NotFound.
@@ -198,23 +235,6 @@ class ImageSearch:
         found = self._store.copies.finds_itself(record_id)
         return not self.backfill.is_complete if found is None else found
 
-    def similar(
-        self,
-        record_id: int,
-        limit: int = 10,
-        min_score: float = 0.0,
-        max_rarity: float | None = None,
-    ) -> SearchResult:
-        """As `search`, for an image of the gallery, without itself. Raises NotFound too."""
-        _check_limit(limit)
-        self.rarity.check(max_rarity)
-        start = time.perf_counter()
-        vector = self._store.vector(record_id)
-        vector = self._expand(vector, record_id)
-        hits = self._nearest(vector, min(limit + 1, MAX_LIMIT), min_score, max_rarity)
-        others = [hit for hit in hits if hit.record.id != record_id][:limit]
-        return SearchResult(others, {"search": time.perf_counter() - start})
-
     def explain(self, image: bytes, record_id: int) -> ExplainedScore:
         """Take the score of a hit apart, which a search with this image finds.
 
@@ -225,16 +245,10 @@ class ImageSearch:
         thumbnail = self.thumbnails.read(record_id)
         if thumbnail is None:
             raise NotFound(f"The image with the id {record_id} has no thumbnail.")
-        query, hit = self.decoder.decode(image), self.decoder.decode(thumbnail)
+        query, hit = self.decoder.decode(image, thumbnail=True), self.decoder.decode(thumbnail)
         vector = self.embedder.embed(query.pixels[np.newaxis])[0]
         maps = self.embedder.feature_maps(np.stack([query.pixels, hit.pixels]))
         return ExplainedScore(query, hit, explain(*maps), float(vector @ stored))
-
-    def _nearest(
-        self, vector: Vectors, limit: int, min_score: float, max_rarity: float | None
-    ) -> list[Hit]:
-        hits = [hit for hit in self._store.search(vector, limit) if hit.score >= min_score]
-        return self.rarity.mark(hits, max_rarity)
 
     def _expand(self, vector: Vectors, record_id: int | None = None) -> Vectors:
         """A query with its neighbours. record_id: its own in the gallery, which is none of them."""
@@ -303,29 +317,8 @@ class ImageSearch:
             self._writing.release()
 
     def sweep(self, min_age: float) -> int:
-        """Remove hashes and thumbnails without rows, which killed processes have left behind.
-
-        min_age: seconds; those of younger thumbnails are kept, because another server may be about
-        to write their rows. Returns how many were kept. Only the ids in the intent logs of killed
-        processes are looked up, not the whole gallery. Raises StorageUnavailable.
-        """
-        all_kept = 0
-        for abandoned in self.thumbnails.abandoned_logs():
-            self.thumbnails.remove_partial_files(abandoned)
-            kept = 0
-            for start in range(0, len(abandoned.ids), ROWS_PER_CALL):
-                ids = abandoned.ids[start : start + ROWS_PER_CALL]
-                with self._write_lock():  # so no add of this process is between its two writes
-                    existing = {record.id for record in self._store.get(ids)}
-                    orphans = [each for each in ids if each not in existing]
-                    young = self.thumbnails.younger(orphans, min_age)
-                    self._remove_rest([each for each in orphans if each not in young])
-                kept += len(young)
-            log.info("Swept after a crash: %d images looked up", len(abandoned.ids))
-            if not kept:
-                abandoned.path.unlink(missing_ok=True)
-            all_kept += kept
-        return all_kept
+        """As of `bogv.storage.sweep`."""
+        return sweep(self._store, self.thumbnails, self._write_lock, self._remove_rest, min_age)
 
     # Reading
 
@@ -378,6 +371,12 @@ class ImageSearch:
     def _observe_stage(self, operation: str, stage: str, seconds: float) -> None:
         if self.observe is not None:
             self.observe(operation, stage, seconds)
+
+
+def _is_shown(hit: Hit, min_score: float, max_rarity: float | None) -> bool:
+    """Whether the score suffices, or something else speaks for the hit."""
+    rare = max_rarity is None or (hit.rarity is not None and hit.rarity <= max_rarity)
+    return hit.match.is_proven or (hit.score >= min_score and rare)
 
 
 def _check_limit(limit: int) -> None:

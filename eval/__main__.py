@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bogv.errors import BogvError
 from eval.commands.ann import ann
 from eval.commands.compare import compare
+from eval.commands.copies import copies
 from eval.commands.datasets import fetch, list_command
 from eval.commands.history import app as history
 from eval.commands.judge import app as judge
@@ -33,7 +34,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_command)
-for command in (fetch, run, robustness, ann, latency, speed, scale, sweep, compare, selftest):
+for command in (
+    fetch,
+    run,
+    robustness,
+    copies,
+    ann,
+    latency,
+    speed,
+    scale,
+    sweep,
+    compare,
+    selftest,
+):
     app.command()(command)
 app.add_typer(history, name="history")
 app.add_typer(judge, name="judge")

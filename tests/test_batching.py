@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from bogv.batching import Batcher
+from bogv.batching import Batcher, prefetch, split
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import DIMENSION, Weights
 from bogv.errors import EngineFailed
@@ -136,3 +137,25 @@ def test_an_error_of_the_engine_becomes_engine_failed(error: Exception, count: i
     embedder = Embedder(Weights("custom", None, "0"), engine)
     with pytest.raises(EngineFailed, match=f"^gated failed: {error}.$"):
         embedder.embed(np.concatenate([image(1)] * count))
+
+
+def test_items_are_split_when_they_are_needed() -> None:
+    numbers = iter(range(5))
+    parts = split(numbers, 2)
+    assert next(parts) == [0, 1]
+    assert next(numbers) == 2
+    assert list(parts) == [[3, 4]]
+
+
+def test_prefetched_items_are_the_same_and_one_ahead() -> None:
+    started = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        started.set()
+        yield 2
+
+    fetched = prefetch(items())
+    assert next(fetched) == 1
+    assert started.wait(30)
+    assert list(fetched) == [2]

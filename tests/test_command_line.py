@@ -18,7 +18,7 @@ from bogv.records import md5_of
 from bogv.sources.samples import make_samples
 from bogv.storage.milvus import MilvusStore
 from tests.support import models
-from tests.support.fakes import png
+from tests.support.fakes import encoded, picture, png
 from tests.support.running import ROOT, running
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -102,6 +102,16 @@ def test_commands_add_search_list_and_delete_images(
     assert [hits[0]["key"], len(hits)] == ["p2", 2]
     assert hits[0]["filepath"] == str(images / "p2.png")
     assert hits[0]["rarity"] is None, "of so few images"
+
+    assert (hits[0]["match"], hits[1]["match"]) == ("exact", "similar")
+    verified = run_here("search", images / "p2.png", "--limit", "1", "--verify")[1].splitlines()
+    assert verified[0].split()[1] == "exact"
+    assert verified[1].startswith(f"The gallery has this very file: {hits[0]['id']}.")
+    copy = images.parent / "copy.jpg"
+    copy.write_bytes(encoded(picture(1), "JPEG", quality=70))
+    text = run_here("add", copy, "--skip-duplicates")[1]
+    assert text.splitlines()[0] == "0 created, 0 updated, 0 unchanged, 1 skipped, 0 failed"
+    assert f"skipped: {copy}: a copy of" in text
 
     listed = json.loads(run_here("list", "--json", "--limit", "3")[1])
     assert [record["key"] for record in listed] == ["p3", "p2", "p1"]

@@ -10,6 +10,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bogv.calibration.choice import (
+    TESTS,
+    MeasuredThreshold,
+    smallest_gallery,
+    supported_rate,
+)
 from bogv.calibration.recall import EditRecall
 from bogv.copies.thresholds import Thresholds
 from bogv.copies.verifier import MAX_HITS
@@ -37,14 +43,17 @@ class AlikePair(BaseModel):
 class CalibratedRate:
     """How often a search says that the gallery has a picture that it doesn't have."""
 
-    bound: float
+    copy: float
+    part: float
+    """Upper bounds for the two tests."""
     count: int
-    """Images of the gallery for which it holds."""
+    """Images of the gallery for which they hold."""
 
-    def rate(self, images: int, verified: int = MAX_HITS) -> float:  # noqa: ARG002
-        """The bound for so many images: it grows with their number, by the union bound. However
-        many are verified: calibration verifies MAX_HITS, as many as a search does."""
-        return min(self.bound * max(images / self.count, 1), 1.0)
+    def rate(self, images: int, verified: int = MAX_HITS) -> float:
+        """As of `FalsePositives`: the bounds grow with the number of images (union bound). Where
+        any are verified, that for parts holds for MAX_HITS of them, which calibration verifies."""
+        bound = self.copy + (self.part if verified else 0)
+        return min(bound * max(images / self.count, 1), 1.0)
 
 
 class Calibration(BaseModel):
@@ -61,40 +70,77 @@ class Calibration(BaseModel):
     """With images that were left out."""
     asked_rate: float
     """Of searches for a picture that isn't there, the share that may say otherwise."""
-    rate: float
-    """The bound that holds for the thresholds: `asked_rate`, or what the searches support."""
-    copy_bits: int
-    part_inliers: int
-    shipped_alarms: int
-    """Searches in which the shipped thresholds say copy or part."""
-    shipped_upper: float
-    """With 95% confidence, their rate in the whole gallery is at most this."""
+    copy_bits: MeasuredThreshold
+    part_inliers: MeasuredThreshold
     duplicates: int
     """Pairs that are the same picture; they don't count as false positives."""
     duplicate_pairs: list[AlikePair]
     alarming_pairs: list[AlikePair]
-    """The most alike that count as false positives: if they are copies, the thresholds are stricter
-    than need be."""
+    """The most alike that count as false positives: if they show the same thing, the measured rates
+    are too high."""
     recall: list[EditRecall]
 
     @property
     def thresholds(self) -> Thresholds:
         """For searches of this gallery."""
-        return Thresholds(copy_bits=self.copy_bits, part_inliers=self.part_inliers)
+        return Thresholds(copy_bits=self.copy_bits.value, part_inliers=self.part_inliers.value)
+
+    @property
+    def met(self) -> bool:
+        """Whether the asked rate holds: see `MeasuredThreshold.met`."""
+        return self.copy_bits.met and self.part_inliers.met
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether the searches are enough to tell the asked rate."""
+        return supported_rate(self.searches, self.count) <= self.asked_rate
 
     @property
     def false_positives(self) -> CalibratedRate:
-        """As of `bogv.copies.thresholds.FalsePositives`."""
-        return CalibratedRate(self.rate, self.count)
+        """Bounds for the whole gallery: of a threshold that holds it, half of the asked rate; of
+        another, the upper limit of what was measured."""
+        tests = (self.copy_bits, self.part_inliers)
+        copy, part = (self.asked_rate / TESTS if each.met else each.high for each in tests)
+        return CalibratedRate(copy, part, self.count)
 
     def summary(self, count: int) -> str:
-        """One sentence, for health. count: images in the gallery now."""
+        """Some sentences, for health. count: images in the gallery now."""
         rate = self.false_positives.rate(count)
         return (
-            f"copy up to {self.copy_bits} bits, part from {self.part_inliers} points: wrong in at"
-            f" most {rate:.2%} of searches for pictures that aren't there"
-            f" ({self.searches:,} searches of {self.count:,} images, {self.measured_at:%Y-%m-%d})"
+            f"copy up to {self.copy_bits.value} bits, part from {self.part_inliers.value} points:"
+            f" wrong in at most {rate:.2%} of searches for pictures that aren't there"
+            f" ({self.searches:,} searches of {self.count:,} images, {self.measured_at:%Y-%m-%d})."
+            f"{self.shortfall}"
         )
+
+    @property
+    def shortfall(self) -> str:
+        """Why the asked rate doesn't hold, and what was measured; empty if it does."""
+        if self.met:
+            return ""
+        parts = []
+        if not self.is_supported:
+            images = smallest_gallery(self.asked_rate)
+            parts.append(
+                f" {self.asked_rate:.2%} was asked for, which needs {images // 2:,} searches, of a"
+                f" gallery of {images:,} images: the shipped thresholds stay."
+            )
+        else:
+            kinds = {"copy": self.copy_bits, "part": self.part_inliers}
+            names = " and ".join(name for name, each in kinds.items() if not each.met)
+            parts.append(
+                f" {self.asked_rate:.2%} was asked for, which no threshold for {names} holds: the"
+                " shipped one stays."
+            )
+        parts.append(
+            f" Measured: copy {_describe(self.copy_bits)}, part {_describe(self.part_inliers)};"
+            " other shots of the same thing count as wrong."
+        )
+        return "".join(parts)
+
+
+def _describe(measured: MeasuredThreshold) -> str:
+    return f"in {measured.alarms:,} ({measured.low:.2%} to {measured.high:.2%})"
 
 
 def load_calibration(folder: Path | None, fingerprint: str) -> Calibration | None:

@@ -11,26 +11,22 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from bogv.calibration.binomial import upper_limit
 from bogv.calibration.calibration import (
     AlikePair,
     Calibration,
     load_calibration,
     save_calibration,
 )
+from bogv.calibration.choice import choose_copy_bits, choose_part_inliers, searches_needed
+from bogv.calibration.edits import edit_variants
 from bogv.calibration.false_positives import (
     Alike,
     GalleryImages,
     LeftOutSearch,
     Same,
-    choose_thresholds,
     search_left_out,
-    searches_needed,
-    stricter,
-    supported_rate,
 )
 from bogv.calibration.recall import EditedSearch, recall_by_edit, search_edited
-from bogv.copies.edits import edit_variants
 from bogv.copies.thresholds import PAIR_BOUNDS, THRESHOLDS, FalsePositives, Thresholds
 from bogv.copies.verifier import Verifier
 from bogv.embedding.embedder import Embedder
@@ -184,12 +180,9 @@ def _evaluate(
     rate: float,
     fingerprint: str,
 ) -> Calibration:
-    supported = supported_rate(len(left_out), count)
-    thresholds = choose_thresholds(left_out, count, rate)
-    if supported > rate:
-        thresholds = stricter(thresholds, THRESHOLDS)
-    alarms = sum(each.is_alarm(THRESHOLDS) for each in left_out)
-    chances = count / (count - len(left_out))
+    copy_bits = choose_copy_bits(left_out, count, rate)
+    part_inliers = choose_part_inliers(left_out, count, rate)
+    thresholds = Thresholds(copy_bits=copy_bits.value, part_inliers=part_inliers.value)
     duplicates = _pairs((each.query, other) for each in left_out for other in each.duplicates)
     return Calibration(
         fingerprint=fingerprint,
@@ -197,11 +190,8 @@ def _evaluate(
         count=count,
         searches=len(left_out),
         asked_rate=rate,
-        rate=max(rate, supported),
-        copy_bits=thresholds.copy_bits,
-        part_inliers=thresholds.part_inliers,
-        shipped_alarms=alarms,
-        shipped_upper=min(upper_limit(alarms, len(left_out)) * chances, 1.0),
+        copy_bits=copy_bits,
+        part_inliers=part_inliers,
         duplicates=len(duplicates),
         duplicate_pairs=duplicates[:LISTED],
         alarming_pairs=_alarming(left_out)[:LISTED],

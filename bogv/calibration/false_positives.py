@@ -1,10 +1,7 @@
 """How alike pictures are that are no copies: searches with images left out of the gallery.
 
 Some images of the gallery are drawn as queries, and none of them counts as a hit: the others are
-the gallery that is searched. So a query is what a new picture from the same source would be, and
-the split-conformal bound holds (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
-2005): of n + 1 exchangeable searches, the new one is among the j most alike with probability
-j / (n + 1) at most.
+the gallery that is searched. What is found is what a search verifies, and a little more.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ from typing import Literal
 
 from bogv.copies.candidates import find_candidates
 from bogv.copies.geometry import PART
-from bogv.copies.thresholds import THRESHOLDS, Thresholds
+from bogv.copies.thresholds import THRESHOLDS
 from bogv.copies.verifier import MAX_HITS, Verifier
 from bogv.errors import NotFound
 from bogv.imaging.decoder import Decoder
@@ -28,8 +25,6 @@ from bogv.storage.thumbnails import Thumbnails
 
 Same = Literal["key", "folder"]
 
-TESTS = 2
-"""The hash and the geometry; each gets half of the rate (Bonferroni)."""
 DUPLICATE = 4 * PART
 """Points that agree, from which on pictures within THRESHOLDS.copy_bits are the same picture. Two
 independent tests say so; one alone would be what is measured."""
@@ -69,11 +64,6 @@ class LeftOutSearch:
         """Of the one that agrees most."""
         return self.agreeing.inliers if self.agreeing else 0
 
-    def is_alarm(self, thresholds: Thresholds) -> bool:
-        """Whether a search would call one of the images a copy or a part."""
-        near = self.distance <= thresholds.copy_bits
-        return near or self.inliers >= thresholds.part_inliers
-
 
 class GalleryImages:
     """Decodes a gallery's thumbnails: its images themselves aren't kept."""
@@ -99,46 +89,6 @@ class GalleryImages:
         return None if data is None else self._decoder.decode(data, reduced=True).reduced
 
 
-def searches_needed(rate: float, count: int) -> int:
-    """How many images to leave out for a bound of `rate`; at most half of them, which may be too
-    few. count: images in the gallery."""
-    for left_out in range(1, count // 2):
-        if supported_rate(left_out, count) <= rate:
-            return left_out
-    return count // 2
-
-
-def supported_rate(left_out: int, count: int) -> float:
-    """The least bound that so many searches can give: none of them may be more alike.
-
-    The searches were compared with count - left_out images. With all of them there are
-    count / (count - left_out) times as many chances at most (union bound).
-    """
-    return TESTS / (left_out + 1) * count / (count - left_out)
-
-
-def choose_thresholds(searches: Sequence[LeftOutSearch], count: int, rate: float) -> Thresholds:
-    """Those at which a search of `count` images, for a picture that isn't there, is wrong with
-    probability `rate` at most, or `supported_rate` if that is more."""
-    share = rate / TESTS * (count - len(searches)) / count
-    # Rounding must not lose the last one: the supported rate itself is asked for, too.
-    tolerated = max(math.floor(share * (len(searches) + 1) + 1e-9), 1)
-    distances = sorted(each.distance for each in searches)
-    inliers = sorted((each.inliers for each in searches), reverse=True)
-    return Thresholds(
-        copy_bits=min(distances[tolerated - 1] - 1, MAX_DISTANCE),
-        part_inliers=inliers[tolerated - 1] + 1,
-    )
-
-
-def stricter(one: Thresholds, other: Thresholds) -> Thresholds:
-    """The stricter of each."""
-    return Thresholds(
-        copy_bits=min(one.copy_bits, other.copy_bits),
-        part_inliers=max(one.part_inliers, other.part_inliers),
-    )
-
-
 def search_left_out(
     store: MilvusStore,
     images: GalleryImages,
@@ -161,13 +111,14 @@ def search_left_out(
         picture = images.decode(query.id)
         near = [e for e in find_candidates(store, picture, query.md5) if counts(e.record)]
         hits = store.search(store.vector(query.id), limit)
-        records = {each.record.id: each.record for each in near[: MAX_HITS // 2]}
-        records |= {hit.record.id: hit.record for hit in hits if counts(hit.record)}
-        ids = list(records)[:MAX_HITS]
-        agreements = verifier.verify(_reduced(picture), ids, images.load)
-        inliers = {i: each.inliers for i, each in zip(ids, agreements, strict=True)}
+        ranked = [hit.record for hit in hits if counts(hit.record)]
+        inliers: dict[int, int] = {}
+        for some in ([each.record for each in near], ranked):
+            ids = [each.id for each in some[:MAX_HITS] if each.id not in inliers]
+            agreements = verifier.verify(_reduced(picture), ids, images.load)
+            inliers |= {i: each.inliers for i, each in zip(ids, agreements, strict=True)}
         distances = {each.record.id: each.match.distance for each in near}
-        records |= {each.record.id: each.record for each in near}
+        records = {each.id: each for each in (*(each.record for each in near), *ranked[:MAX_HITS])}
         return _summarise(
             query,
             [Alike(each, distances.get(i), inliers.get(i, 0)) for i, each in records.items()],

@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from bogv.calibration.background import Background, Rarity, Scores, summarise
+from bogv.embedding.weights import DIMENSION
 from bogv.errors import BogvError, InvalidValue
 from bogv.files import atomic_write
 from bogv.records import ID_BITS, Hit, Vectors
@@ -96,15 +97,12 @@ class RarityGauge:
                 f" tells rarities down to {background.smallest:.2g}."
             )
 
-    def mark(self, hits: Sequence[Hit], max_rarity: float | None = None) -> list[Hit]:
-        """The hits with their rarities, those above `max_rarity` left out."""
+    def mark(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits with their rarities, where they are known."""
         background = self.background
         if background is None or self._query_expansion:
-            return list(hits) if max_rarity is None else []
-        marked = [replace(hit, rarity=background.share(hit.score)) for hit in hits]
-        if max_rarity is None:
-            return marked
-        return [hit for hit in marked if hit.rarity is not None and hit.rarity <= max_rarity]
+            return list(hits)
+        return [replace(hit, rarity=background.share(hit.score)) for hit in hits]
 
     def run(self, stop: threading.Event) -> None:
         """Compare pairs whenever the gallery has changed much, until `stop` is set."""
@@ -139,14 +137,12 @@ class RarityGauge:
 
     def _compare_all(self, pause: _Pause) -> Scores:
         ids = self._store.get_ids_between(0, 2**ID_BITS)
-        read = [np.empty((0, 0), np.float32)]
+        read: list[Vectors] = []
         for start in range(0, len(ids), BATCH):
-            read.append(self._store.vectors(ids[start : start + BATCH]))
+            read += self._store.vectors(ids[start : start + BATCH]).values()
             if pause():
                 return np.empty(0, np.float32)
-        filled = [each for each in read if each.size]
-        vectors = np.concatenate(filled) if filled else np.empty((0, 1), np.float32)
-        return _upper_triangle(vectors, pause)
+        return _upper_triangle(np.array(read), pause)
 
     def _compare_some(self, count: int, pause: _Pause) -> Scores:
         # Ids are hashes, so those below a bound are a random sample of the images.
@@ -154,8 +150,8 @@ class RarityGauge:
         Random(0).shuffle(ids)  # noqa: S311
         scores = []
         for start in range(0, len(ids) - 1, BATCH):
-            vectors = self._store.vectors(ids[start : start + BATCH])
-            vectors = vectors[: len(vectors) // 2 * 2]
+            read = list(self._store.vectors(ids[start : start + BATCH]).values())
+            vectors = np.array(read[: len(read) // 2 * 2]).reshape(-1, DIMENSION)
             scores.append(np.einsum("ij,ij->i", vectors[::2], vectors[1::2]))
             if pause():
                 break

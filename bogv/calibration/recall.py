@@ -10,9 +10,9 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from bogv.calibration.binomial import interval
+from bogv.calibration.edits import EditVariant, apply_edit
 from bogv.calibration.false_positives import GalleryImages
 from bogv.copies.candidates import find_candidates
-from bogv.copies.edits import EditVariant, apply_edit
 from bogv.copies.thresholds import Thresholds
 from bogv.copies.verifier import MAX_HITS, Verifier
 from bogv.embedding.embedder import Embedder

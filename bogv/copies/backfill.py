@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from itertools import pairwise
 
 import numpy as np
 
-from bogv.errors import BogvError, Unavailable
+from bogv.copies.stored import decode_thumbnail
 from bogv.imaging.decoder import Decoder
-from bogv.records import ID_BITS, CopyProgress, Picture
+from bogv.records import CopyProgress
+from bogv.storage.filters import id_ranges
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 
@@ -79,17 +79,15 @@ class Backfill:
         log.info("Images are hashed; %d have no readable thumbnail", self._unreadable)
 
     def _batches_without_hash(self) -> Iterator[list[int]]:
-        # Ids are hashes: equal ranges have about equally many.
-        ranges = self._store.count() // IDS_PER_QUERY + 1
-        bounds = [2**ID_BITS * i // ranges for i in range(ranges + 1)]
-        for start, end in pairwise(bounds):
+        for start, end in id_ranges(self._store.count(), IDS_PER_QUERY):
             hashed = set(self._store.copies.get_ids_between(start, end))
             ids = [i for i in self._store.get_ids_between(start, end) if i not in hashed]
             for first in range(0, len(ids), BATCH):
                 yield ids[first : first + BATCH]
 
     def _hash(self, ids: list[int]) -> None:
-        pictures = {i: picture for i in ids if (picture := self._decode(i)) is not None}
+        decoded = ((i, decode_thumbnail(self._thumbnails, self._decoder, i)) for i in ids)
+        pictures = {i: picture for i, picture in decoded if picture is not None}
         self._unreadable += len(ids) - len(pictures)
         with self._write_lock():
             there = [record.id for record in self._store.get(list(pictures))]
@@ -97,17 +95,3 @@ class Backfill:
                 hashes = np.stack([pictures[i].hashes[0] for i in there])
                 self._store.copies.put(there, hashes, [pictures[i].quality for i in there])
         self._missing = max(self._missing - len(pictures), self._unreadable)
-
-    def _decode(self, image_id: int) -> Picture | None:
-        """The thumbnail, decoded; None if it is missing or damaged."""
-        thumbnail = self._thumbnails.read(image_id)
-        if thumbnail is None:
-            log.warning("Image %d can't be hashed: it has no thumbnail", image_id)
-            return None
-        try:
-            return self._decoder.decode(thumbnail)
-        except Unavailable:
-            raise
-        except BogvError as error:
-            log.warning("Image %d can't be hashed: %s", image_id, error)
-            return None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from bogv.records import MIN_QUALITY, CopyCandidate, Picture
+from collections.abc import Iterable, Mapping, Sequence
+
+from bogv.records import MIN_QUALITY, CopyCandidate, HashMatch, Picture, Record
 from bogv.storage.milvus import MilvusStore
+
+Query = tuple[Picture, str]
+"""A picture, and the MD5 of its file."""
 
 
 def find_candidates(store: MilvusStore, picture: Picture, md5: str) -> list[CopyCandidate]:
@@ -12,9 +17,32 @@ def find_candidates(store: MilvusStore, picture: Picture, md5: str) -> list[Copy
     md5: of the query's file. Where the picture or the image is too plain for its hash to mean
     anything (MIN_QUALITY), only equal files are candidates. Raises DatabaseUnavailable.
     """
-    matches = {match.id: match for match in store.copies.search(picture.hashes)}
-    records = store.get(list(matches), latest=False)  # without those that are being deleted
-    found = [CopyCandidate(each, matches[each.id], each.md5 == md5) for each in records]
+    return find_candidates_of_each(store, [(picture, md5)])[0]
+
+
+def find_candidates_of_each(
+    store: MilvusStore, queries: Sequence[Query]
+) -> list[list[CopyCandidate]]:
+    """As `find_candidates`, for several queries."""
+    found = store.copies.search_many([picture.hashes for picture, _ in queries])
+    ids = {match.id for matches in found for match in matches}
+    # Without those that are being deleted.
+    records = {record.id: record for record in store.get(sorted(ids), latest=False)}
+    return [
+        select_candidates(picture, md5, matches, records)
+        for (picture, md5), matches in zip(queries, found, strict=True)
+    ]
+
+
+def select_candidates(
+    picture: Picture, md5: str, matches: Iterable[HashMatch], records: Mapping[int, Record]
+) -> list[CopyCandidate]:
+    """The matches whose records are there, without those that mean nothing."""
+    found = [
+        CopyCandidate(records[match.id], match, records[match.id].md5 == md5)
+        for match in matches
+        if match.id in records
+    ]
     return [
         each
         for each in found

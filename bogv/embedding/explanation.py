@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bogv.imaging.decode import THUMBNAIL_SIZE, crop_box
-from bogv.records import Vectors
+from bogv.records import Picture, Vectors
 
 POSITIVE = (230, 159, 0)
 """Orange and blue, of the colours by Okabe and Ito that all kinds of colour vision tell apart."""
@@ -40,6 +40,25 @@ class Explanation:
     def peak(self) -> float:
         """The largest contribution of a place in either image, without its sign."""
         return float(max(abs(self.query).max(), abs(self.hit).max()))
+
+
+@dataclass(frozen=True)
+class ExplainedScore:
+    """Why a search finds a hit: its score, taken apart over the places of query and hit."""
+
+    query: Picture
+    """With its thumbnail."""
+    hit: Picture
+    """Its thumbnail: the gallery doesn't keep the images."""
+    parts: Explanation
+    stored_score: float
+    """What a search shows: of the embedding in the gallery, not of the thumbnail."""
+
+    @property
+    def difference(self) -> float:
+        """What the parts' sum exceeds the stored score by: the thumbnail is smaller than the image
+        and has been compressed once more, and bf16 and int8 round."""
+        return self.parts.score - self.stored_score
 
 
 def explain(query_map: Vectors, hit_map: Vectors) -> Explanation:

@@ -39,6 +39,8 @@ class Connection(ABC):
 
     lock: AbstractContextManager[Any] = nullcontext()
     """Held during each call; a caller may hold it for several."""
+    is_exclusive = False
+    """Whether no other process can write to the database."""
 
     def __init__(
         self, uri: str, database: str, timeout: float, options: dict[str, Any], **login: str

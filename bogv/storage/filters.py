@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from bogv.errors import InvalidValue
+from bogv.records import ID_BITS
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
@@ -32,3 +34,9 @@ def storable_ids(ids: Iterable[int]) -> list[int]:
         if type(each) is not int:
             raise InvalidValue(f"{str(each)[:40]!r} is not an id: ids are integers.")
     return [each for each in listed if 0 < each < 2**63]
+
+
+def id_ranges(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ranges [start, end) of ids that have about `size` of `count` images each: ids are hashes."""
+    parts = count // size + 1
+    return pairwise(2**ID_BITS * i // parts for i in range(parts + 1))

@@ -23,6 +23,8 @@ _NEVER = 2**31 - 1  # ms
 class LiteConnection(Connection):
     """Milvus Lite in a folder, which only one process at a time can open."""
 
+    is_exclusive = True
+
     def __init__(self, folder: Path, timeout: float | None = None) -> None:
         """timeout: of a call, seconds. Raises GalleryInUse if another process has it open."""
         self.folder = folder

@@ -124,6 +124,7 @@ class MilvusStore(Collection):
 
     def close(self) -> None:
         """Close the connection."""
+        self.copies.close()
         self.connection.close()
 
     def check_folder(self) -> None:
@@ -158,18 +159,16 @@ class MilvusStore(Collection):
 
     def vector(self, record_id: int) -> Vectors:
         """The embedding of a record, (dimension,) float32. Raises NotFound."""
-        rows = self._get_rows(storable_ids([record_id]), [VECTOR_FIELD], latest=False)
-        if not rows:
+        found = self.vectors([record_id])
+        if not found:
             raise NotFound(f"There is no image with the id {record_id}.")
-        return np.asarray(rows[0][VECTOR_FIELD], np.float32)
+        return found[record_id]
 
-    def vectors(self, ids: Sequence[int]) -> Vectors:
-        """The embeddings of these records, (n, dimension) float32, in any order; unknown ids are
-        left out."""
+    def vectors(self, ids: Sequence[int]) -> dict[int, Vectors]:
+        """The embeddings of records, (dimension,) float32, by id; unknown ids are left out."""
         storable = storable_ids(ids)
-        rows = self._get_rows(storable, [VECTOR_FIELD], latest=False) if storable else []
-        found = [np.asarray(row[VECTOR_FIELD], np.float32) for row in rows]
-        return np.stack(found) if found else np.empty((0, 0), np.float32)
+        rows = self._get_rows(storable, ["id", VECTOR_FIELD], latest=False) if storable else []
+        return {row["id"]: np.asarray(row[VECTOR_FIELD], np.float32) for row in rows}
 
     def get_by_keys(self, keys: Sequence[str]) -> list[Record]:
         """The records with one of these keys, at most MAX_ROWS."""

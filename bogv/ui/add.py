@@ -28,12 +28,13 @@ from bogv.ui.components import (
     request_language,
     resolve_upload,
 )
+from bogv.ui.matches import describe_match
 from bogv.ui.strings import Language, translate
 
 MAX_ROWS = 200
 COLUMNS = ("picture", "verdict", "key", "id", "filepath", "reason")
 STAGES = {"decode": "stage_decode", "embed": "stage_embed", "write": "stage_write"}
-BADGES: tuple[Status, ...] = ("created", "updated", "unchanged", "failed")
+BADGES: tuple[Status, ...] = ("created", "updated", "unchanged", "skipped", "failed")
 
 
 class AddTab:
@@ -50,7 +51,7 @@ class AddTab:
         outputs = [self.verdicts, *inputs, context.gallery_changed]
         self.add_button.click(
             self.add,
-            inputs,
+            [*inputs, self.skip],
             outputs,
             preprocess=False,
             concurrency_limit=2,
@@ -75,6 +76,9 @@ class AddTab:
         self.key = gr.Textbox(
             label=label("add_key"), info=label("add_key_help"), max_lines=1, elem_id="add-key"
         )
+        self.skip = gr.Checkbox(
+            False, label=label("add_skip"), info=label("add_skip_help"), elem_id="add-skip"
+        )
         self.add_button = gr.Button(label("add"), variant="primary", elem_id="add-button")
 
     @report_errors
@@ -89,10 +93,14 @@ class AddTab:
         urls: str,
         folder: str,
         key: str,
+        skip: bool,
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - gradio injects it by this default
     ) -> Updates:
-        """Add all given images and show a table of the results."""
+        """Add all given images and show a table of the results.
+
+        skip: leave out those that are copies of images in the gallery.
+        """
         language = request_language(request)
         images = [
             *self._list_files(files or [], key.strip() or None),
@@ -107,7 +115,7 @@ class AddTab:
         unit = translate(language, "images_unit")
         progress((0, len(images)), desc=translate(language, "adding"), unit=unit)
         start = time.perf_counter()
-        for verdict in self.context.search.add_many(images, stage_seconds):
+        for verdict in self.context.search.add_many(images, stage_seconds, bool(skip)):
             verdicts.append(verdict)
             rate = len(verdicts) / (time.perf_counter() - start)
             text = describe_progress(rate, stage_seconds, language)
@@ -169,9 +177,11 @@ class AddTab:
         )
 
     def _render_row(self, verdict: Added, language: Language) -> str:
-        picture = ""
-        if verdict.id is not None:
-            source = data_url(read_thumbnail(self.context.search, verdict.id))
+        picture, shown = "", verdict.id
+        if shown is None and verdict.near_duplicate_of is not None:
+            shown = verdict.near_duplicate_of.id
+        if shown is not None:
+            source = data_url(read_thumbnail(self.context.search, shown))
             picture = f'<img src="{source}" alt="">'
         cells = (
             ("picture", picture),
@@ -200,6 +210,10 @@ def render_badge(status: Status, language: Language) -> str:
 def _render_reason(verdict: Added, language: Language) -> str:
     if verdict.error is not None:
         return explain(verdict.error, language)
+    if (other := verdict.near_duplicate_of) is not None:
+        key = "reason_skipped" if verdict.status == "skipped" else "reason_duplicate"
+        match = describe_match(other.match, language)
+        return escape(translate(language, key, other=other.key, match=match))
     keys = {"unchanged": "reason_unchanged", "updated": "reason_updated"}
-    key = keys.get(verdict.status)
-    return escape(translate(language, key)) if key else ""
+    reason = keys.get(verdict.status)
+    return escape(translate(language, reason)) if reason else ""

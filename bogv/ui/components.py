@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from html import escape
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -25,6 +25,7 @@ from bogv.files import atomic_write
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
+from bogv.ui.calibration import format_rarity
 from bogv.ui.strings import Language, error_text, labels, language_of, translate
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ Updates = dict[Any, Any]
 i18n = gr.I18n(**labels())
 
 # Events of the page are not part of the API, which is REST and the endpoints of endpoints.py.
+EXAMPLE_SIZE = 128  # CSS pixels
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -185,14 +187,6 @@ def format_size(size: int) -> str:
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def format_rarity(rarity: Rarity, language: Language) -> str:
-    """`1 in 5,000 pairs`, to two digits; common scores in percent."""
-    if rarity.share > 0.1:
-        return translate(language, "rarity_share", percent=f"{rarity.share:.0%}")
-    pairs = f"{int(float(f'{1 / rarity.share:.2g}')):,}"
-    return translate(language, "rarity_beyond" if rarity.beyond else "rarity_one_in", pairs=pairs)
-
-
 def render_card(
     record: Record,
     picture: bytes,
@@ -288,3 +282,13 @@ def _build_button(
     key: str, elem_id: str, variant: Literal["primary", "secondary", "stop"]
 ) -> gr.Button:
     return gr.Button(label(key), elem_id=elem_id, variant=variant, size="sm", min_width=64)
+
+
+@lru_cache(maxsize=16)
+def encode_example(path: Path) -> bytes:
+    """A sample image as WebP: at most 2 × EXAMPLE_SIZE pixels a side, for high-density screens."""
+    out = io.BytesIO()
+    with Image.open(path) as image:
+        image.thumbnail((EXAMPLE_SIZE * 2, EXAMPLE_SIZE * 2))
+        image.save(out, "WEBP", quality=80)
+    return out.getvalue()

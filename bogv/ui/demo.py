@@ -19,6 +19,7 @@ from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
+from bogv.ui.calibration import describe_shortfall, describe_thresholds
 from bogv.ui.components import (
     PRIVATE,
     TabContext,
@@ -181,19 +182,18 @@ def render_header(search: ImageSearch, language: Language) -> str:
     if stats.copies.missing:
         hashed = stats.count - stats.copies.missing
         facts.append(("copies", f"{hashed:,} / {stats.count:,}"))
-    if own := search.calibrator.calibration:
-        rate = f"{own.false_positives.rate(stats.count):.2%}"
-        bits, points = own.copy_bits, own.part_inliers
-        text = translate(language, "calibrated", bits=bits, points=points, rate=rate)
-        facts.append(("calibration", text))
+    own = search.calibrator.calibration
+    if own is not None:
+        facts.append(("calibration", describe_thresholds(own, stats.count, language)))
     chips = "".join(
         f'<span class="bogv-fact">{translate(language, key)} <b>{escape(value)}</b></span>'
         for key, value in facts
     )
-    banner = ""
+    note = escape(describe_shortfall(own, language)) if own is not None else ""
+    banner = f'<small class="bogv-calibration">{note}</small>' if note else ""
     if stats.weights == "untrained":
         title, text = translate(language, "untrained_title"), translate(language, "untrained")
-        banner = f'<div class="bogv-banner" role="note"><b>{title}</b> {text}</div>'
+        banner += f'<div class="bogv-banner" role="note"><b>{title}</b> {text}</div>'
     return (
         f'<div class="bogv-head"><h1>bogv</h1>'
         f'<span class="bogv-tagline">{translate(language, "tagline")}</span>'

@@ -14,7 +14,7 @@ from gradio.events import api
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bogv.errors import BogvError, InvalidValue
-from bogv.records import Cursor
+from bogv.records import Cursor, Hit, SearchResult
 from bogv.service import ImageSearch
 from bogv.sources.paths import open_without_links, read_file
 from bogv.ui.components import resolve_upload
@@ -23,27 +23,41 @@ _CURSOR = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 def add_endpoints(service: ImageSearch) -> None:
-    """Add `/search`, `/add`, `/delete` and `/page` to the Blocks whose context is open."""
+    """Add the named endpoints to the Blocks whose context is open."""
     max_bytes = service.decoder.max_bytes
+
+    def find(image: gr.FileData, *options: Any) -> SearchResult:
+        path, _ = resolve_upload(dict(image))
+        return service.search(read_file(path, max_bytes, open_without_links), *options)
 
     def search(
         image: gr.FileData, limit: int = 10, min_score: float = 0.0, max_rarity: float = 1.0
     ) -> list[dict[str, Any]]:
-        """The most similar images, best first: the fields of each record, its score, and which
-        share of the gallery's pairs are as alike (`rarity`); `max_rarity` 1 filters nothing."""
-        path, _ = resolve_upload(dict(image))
-        data = read_file(path, max_bytes, open_without_links)
-        result = service.search(data, limit, min_score, None if max_rarity == 1 else max_rarity)
-        return [
-            {**asdict(hit.record), "score": hit.score, "rarity": hit.rarity} for hit in result.hits
-        ]
+        """The most similar images, best first: the fields of each record, its score and match, and
+        which share of the gallery's pairs are as alike (`rarity`); `max_rarity` 1 filters nothing.
+        """
+        rarest = None if max_rarity == 1 else max_rarity
+        return [_hit_data(hit) for hit in find(image, limit, min_score, False, rarest).hits]
+
+    def check(image: gr.FileData, limit: int = 10, verify: bool = True) -> dict[str, Any]:
+        """Whether the gallery has the picture: the verdict, and hits as of `/search`. With
+        `verify`, the first 12 are compared point by point, which also finds parts."""
+        result = find(image, limit, 0.0, verify)
+        hits = [_hit_data(hit) for hit in result.hits]
+        return {"verdict": result.verdict_dict(), "hits": hits}
 
     def add(image: gr.FileData, key: str = "", filepath: str = "") -> dict[str, Any]:
-        """Add an image: the status, its id and its key."""
+        """Add an image: the status, its id and key, and which copy of it was there before."""
         path, name = resolve_upload(dict(image))
         data = read_file(path, max_bytes, open_without_links)
-        verdict = service.add(data, key or None, filepath, name)
-        return {"status": verdict.status, "id": verdict.id, "key": verdict.key}
+        added = service.add(data, key or None, filepath, name)
+        duplicate = added.near_duplicate_of
+        return {
+            "status": added.status,
+            "id": added.id,
+            "key": added.key,
+            "near_duplicate_of": None if duplicate is None else duplicate.as_dict(),
+        }
 
     def delete(ids: list[int] | None = None, keys: list[str] | None = None) -> int:
         """Delete images by id and by key: the number of deleted images."""
@@ -56,8 +70,12 @@ def add_endpoints(service: ImageSearch) -> None:
         next_page = f"{found.next.added_at}-{found.next.id}" if found.next else ""
         return {"records": [asdict(record) for record in found.records], "next": next_page}
 
-    for name, endpoint in (("search", search), ("add", add), ("delete", delete), ("page", page)):
-        api(_with_validation(endpoint), api_name=name)
+    for endpoint in (search, check, add, delete, page):
+        api(_with_validation(endpoint), api_name=endpoint.__name__)
+
+
+def _hit_data(hit: Hit) -> dict[str, Any]:
+    return {**asdict(hit.record), "score": hit.score, "rarity": hit.rarity, **hit.match.as_dict()}
 
 
 def _parse_cursor(text: str) -> Cursor | None:

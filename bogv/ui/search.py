@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from html import escape
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
+from bogv.copies.verifier import MAX_HITS
 from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
 from bogv.sources.paths import open_without_links, read_file
 from bogv.sources.samples import SAMPLE_QUERIES
+from bogv.ui.answers import Answer, Options, Query, Verified
 from bogv.ui.components import (
     PRIVATE,
     RecordPanel,
@@ -28,6 +25,7 @@ from bogv.ui.components import (
     build_picture_grid,
     cache_file,
     clicked_id,
+    encode_example,
     explain,
     label,
     read_thumbnail,
@@ -36,20 +34,8 @@ from bogv.ui.components import (
     request_language,
     resolve_upload,
 )
+from bogv.ui.matches import describe_caption, render_summary, render_verdict, render_why
 from bogv.ui.strings import Language, translate, translate_count
-
-EXAMPLE_SIZE = 128  # CSS pixels
-
-SearchFunction = Callable[[int, float, float | None], SearchResult]
-"""(limit, min_score, max_rarity) -> result."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """The last query: a file in gradio's cache, or an image of the gallery."""
-
-    path: Path | None = None
-    record_id: int | None = None
 
 
 class SearchTab:
@@ -58,7 +44,9 @@ class SearchTab:
     def __init__(self, context: TabContext) -> None:
         self.context = context
         self.query = gr.State(None)  # Query | None
-        self.hits = gr.State([])  # list[tuple[int, float]]: ids and scores
+        self.hits = gr.State([])  # list[Hit]
+        self.answer = gr.State(None)  # Answer | None: of the last search
+        self.verified = gr.State(None)  # Verified | None
         with gr.Row(elem_classes="bogv-columns"):
             with gr.Column(scale=2, min_width=260, elem_classes="bogv-inputs"):
                 self._build_inputs()
@@ -66,7 +54,10 @@ class SearchTab:
                 self.status = gr.HTML(elem_id="search-status", padding=False)
                 self.gallery = build_picture_grid("results", "search-results", columns=4)
             self.panel = RecordPanel("search", "search_with")
-        self.outputs = [self.query, self.hits, self.status, self.gallery, *self.panel.outputs]
+            with self.panel.panel:
+                self.why = gr.HTML(elem_id="search-why", padding=False)
+        self.shown = [self.hits, self.status, self.gallery]
+        self.outputs = [self.query, self.answer, *self.shown, *self.panel.outputs]
         self._connect_events()
 
     def _build_inputs(self) -> None:
@@ -119,22 +110,28 @@ class SearchTab:
         self.examples.select(self.search_by_example, options, all_outputs, **PRIVATE)
         for slider in options:
             slider.release(self.search_again, [self.query, *options], self.outputs, **PRIVATE)
-        self.gallery.select(self.show_record, self.hits, self.panel.outputs, **PRIVATE).then(
-            None, js=self.panel.SCROLL, **PRIVATE
+        # Two steps: a search that ends between them changes the answer, and the second step, which
+        # reads it when it starts, leaves that search's results on the screen.
+        hidden: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
+        self.answer.change(
+            self.verify, self.answer, self.verified, trigger_mode="multiple", **hidden
+        ).then(
+            self.show_verified,
+            [self.answer, self.verified],
+            self.shown,
+            trigger_mode="multiple",
+            **hidden,
         )
+        self.gallery.select(
+            self.show_record, [self.query, self.hits], [*self.panel.outputs, self.why], **PRIVATE
+        ).then(None, js=self.panel.SCROLL, **PRIVATE)
         self.panel.similar_button.click(
             self.search_by_record, [self.panel.id, *options], all_outputs, **PRIVATE
         )
         self.panel.confirm_button.click(
             self.delete,
             [self.panel.id, self.hits],
-            [
-                self.context.gallery_changed,
-                self.hits,
-                self.status,
-                self.gallery,
-                *self.panel.outputs,
-            ],
+            [self.context.gallery_changed, self.answer, *self.shown, *self.panel.outputs],
             **PRIVATE,
         )
 
@@ -145,7 +142,7 @@ class SearchTab:
         """Show the instructions and the examples when the page is loaded."""
         key = "search_start" if self.context.search.stats().count else "empty_gallery"
         items = [
-            (cache_file(_encode_example(path), f"{path.stem}.webp"), None)
+            (cache_file(encode_example(path), f"{path.stem}.webp"), None)
             for path in self._sample_paths()
         ]
         examples = gr.Gallery(value=items, visible=bool(items))
@@ -167,8 +164,9 @@ class SearchTab:
         """Search with an uploaded image; None, when it was removed, clears the results."""
         language = request_language(request)
         if file is None:
-            return self._clear_results(render_note(translate(language, "search_start")))
-        return self._search_by_path(resolve_upload(file)[0], limit, min_score, language, min_rarity)
+            return self._clear_results(render_note(translate(language, "search_start")), language)
+        options = Options(limit, min_score, min_rarity)
+        return self._search(Query(resolve_upload(file)[0]), options, language)
 
     @report_errors
     def search_by_url(
@@ -181,10 +179,9 @@ class SearchTab:
             picture = self.context.search.decoder.decode(data, thumbnail=True).thumbnail
         except BogvError as error:
             message = render_note(explain(error, language), "bad")
-            return {self.image: None, **self._clear_results(message)}
-        found = self._search_by_path(
-            Path(cache_file(data, "query")), limit, min_score, language, min_rarity
-        )
+            return {self.image: None, **self._clear_results(message, language)}
+        query = Query(Path(cache_file(data, "query")))
+        found = self._search(query, Options(limit, min_score, min_rarity), language)
         return {self.image: cache_file(picture or b"", "query.webp"), **found}
 
     @report_errors
@@ -201,8 +198,8 @@ class SearchTab:
         copy = cache_file(read_file(path, self.context.sources.max_bytes), path.name)
         return {
             self.image: copy,
-            **self._search_by_path(
-                Path(copy), limit, min_score, request_language(request), min_rarity
+            **self._search(
+                Query(Path(copy)), Options(limit, min_score, min_rarity), request_language(request)
             ),
         }
 
@@ -219,9 +216,8 @@ class SearchTab:
         if record_id is None:
             return {}
         picture = cache_file(read_thumbnail(self.context.search, record_id), f"{record_id}.webp")
-        found = self._search_by_id(
-            record_id, limit, min_score, request_language(request), min_rarity
-        )
+        options = Options(limit, min_score, min_rarity)
+        found = self._search(Query(record_id=record_id), options, request_language(request))
         return {self.image: picture, **found}
 
     @report_errors
@@ -234,36 +230,59 @@ class SearchTab:
         min_rarity: float = 0,
     ) -> Updates:
         """Repeat the last search after a slider was moved."""
-        language = request_language(request)
-        if query is not None and query.path is not None:
-            return self._search_by_path(query.path, limit, min_score, language, min_rarity)
-        if query is not None and query.record_id is not None:
-            return self._search_by_id(query.record_id, limit, min_score, language, min_rarity)
+        if query is not None:
+            options = Options(limit, min_score, min_rarity)
+            return self._search(query, options, request_language(request))
         return {self.query: None}
 
     @report_errors
-    def show_record(
-        self, hits: list[tuple[int, float]], event: gr.SelectData, request: gr.Request
-    ) -> Updates:
-        """Show the record of the clicked result."""
-        record_id = clicked_id(event, [hit[0] for hit in hits])
-        score = dict(hits).get(record_id) if record_id is not None else None
-        return self.panel.show(self.context.search, record_id, score, request_language(request))
+    def verify(self, answer: Answer | None) -> Verified | None:
+        """Search once more, and verify the geometry of the first hits."""
+        if answer is None:
+            return None
+        result, error = answer.result, None
+        try:
+            result = self._find(answer.query, answer.options, verify=True)
+        except BogvError as failure:
+            error = failure
+        return Verified(answer, replace(answer, result=result, checked=error or True))
 
     @report_errors
-    def delete(
-        self, record_id: int | None, hits: list[tuple[int, float]], request: gr.Request
+    def show_verified(
+        self, answer: Answer | None, verified: Verified | None, request: gr.Request
     ) -> Updates:
+        """Show the badges of verified hits, unless another search was answered meanwhile."""
+        if answer is None or verified is None or verified.before is not answer:
+            return {}
+        return self._show_answer(verified.after, request_language(request))
+
+    @report_errors
+    def show_record(
+        self, query: Query | None, hits: list[Hit], event: gr.SelectData, request: gr.Request
+    ) -> Updates:
+        """Show the record of the clicked result, and why it was found."""
+        language = request_language(request)
+        record_id = clicked_id(event, [hit.record.id for hit in hits])
+        hit = next((hit for hit in hits if hit.record.id == record_id), None)
+        score = None if hit is None else hit.score
+        shown = self.panel.show(self.context.search, record_id, score, language)
+        if query is None or hit is None or shown[self.panel.id] is None:
+            return {**shown, self.why: ""}
+        return {**shown, self.why: self._explain(query, hit, language)}
+
+    @report_errors
+    def delete(self, record_id: int | None, hits: list[Hit], request: gr.Request) -> Updates:
         """Delete the image of the panel and remove it from the results."""
         deleted = self.context.search.delete_ids([] if record_id is None else [record_id])
-        remaining = [hit for hit in hits if hit[0] != record_id]
-        records = {each.id: each for each in self.context.search.get([hit[0] for hit in remaining])}
-        shown = [Hit(records[each], score) for each, score in remaining if each in records]
-        status = translate_count(request_language(request), "deleted", deleted)
+        remaining = [hit for hit in hits if hit.record.id != record_id]
+        existing = {each.id for each in self.context.search.get([x.record.id for x in remaining])}
+        language = request_language(request)
+        status = translate_count(language, "deleted", deleted)
         return {
             self.context.gallery_changed: time.time_ns(),
+            self.answer: None,  # the badges of hits that are being verified come too late
             self.status: render_note(status, "good"),
-            **self._show_hits(shown),
+            **self._show_hits([hit for hit in remaining if hit.record.id in existing], language),
             **self.panel.hide(),
         }
 
@@ -282,86 +301,77 @@ class SearchTab:
         paths = (self.context.samples_dir / name for name in SAMPLE_QUERIES)
         return [path for path in paths if path.is_file()]
 
-    def _search_by_path(
-        self, path: Path, limit: int, min_score: float, language: Language, min_rarity: float
-    ) -> Updates:
-        def search(limit: int, min_score: float, max_rarity: float | None) -> SearchResult:
-            data = read_file(path, self.context.sources.max_bytes, open_without_links)
-            return self.context.search.search(data, limit, min_score, max_rarity)
+    def _read(self, query: Query) -> bytes:
+        """The query's file, or the thumbnail of its image. Raises BogvError if there is none."""
+        if query.path is not None:
+            return read_file(query.path, self.context.sources.max_bytes, open_without_links)
+        return read_thumbnail(self.context.search, query.record_id or 0)
 
-        return {
-            self.query: Query(path=path),
-            **self._run(search, limit, min_score, language, min_rarity),
-        }
+    def _find(self, query: Query, options: Options, verify: bool = False) -> SearchResult:
+        search, values = self.context.search, (int(options.limit), float(options.min_score))
+        if query.record_id is not None:
+            return search.similar(query.record_id, *values, verify, options.max_rarity)
+        return search.search(self._read(query), *values, verify, options.max_rarity)
 
-    def _search_by_id(
-        self, record_id: int, limit: int, min_score: float, language: Language, min_rarity: float
-    ) -> Updates:
-        search = partial(self.context.search.similar, record_id)
-        return {
-            self.query: Query(record_id=record_id),
-            **self._run(search, limit, min_score, language, min_rarity),
-        }
-
-    def _run(
-        self,
-        search: SearchFunction,
-        limit: int,
-        min_score: float,
-        language: Language,
-        min_rarity: float,
-    ) -> Updates:
-        max_rarity = 10 ** -float(min_rarity) if min_rarity else None
+    def _search(self, query: Query, options: Options, language: Language) -> Updates:
         try:
-            result = search(int(limit), float(min_score), max_rarity)
+            result = self._find(query, options)
         except BogvError as error:
             # After NotFound, the query stays: the sliders report the error again.
             message = render_note(explain(error, language), "bad")
-            return self._clear_results(message, keep_query=isinstance(error, NotFound))
-        status = self._render_status(result, float(min_score), language, max_rarity)
-        return {self.status: status, **self._show_hits(result.hits), **self.panel.hide()}
-
-    def _render_status(
-        self, result: SearchResult, min_score: float, language: Language, max_rarity: float | None
-    ) -> str:
-        """HTML: number of results, size of the gallery, milliseconds of each stage."""
-        total = self.context.search.stats().count
-        if not total:
-            return render_note(translate(language, "empty_gallery"))
-        if not result.hits and max_rarity is not None:
-            return render_note(translate(language, "no_match_rare"))
-        if not result.hits and not min_score:
-            return render_note(translate(language, "none_similar"))
-        if not result.hits:
-            message = translate(language, "no_match", min_score=f"{min_score:.2f}")
-            return render_note(escape(message))
-        images = translate_count(language, "images", total)
-        found = translate(language, "found", found=len(result.hits), total=images)
-        stages = (
-            translate(language, stage, ms=f"{seconds * 1000:.1f}")
-            for stage, seconds in result.seconds.items()
-        )
-        return render_note(f"<b>{found}</b> <span>{' · '.join(stages)}</span>")
-
-    def _show_hits(self, hits: list[Hit]) -> Updates:
-        records = [hit.record for hit in hits]
-        captions = [f"{hit.score:.3f} · {hit.record.key}" for hit in hits]
-        items = build_gallery_items(self.context.search, records, captions)
+            kept = query if isinstance(error, NotFound) else None
+            return {**self._clear_results(message, language), self.query: kept}
+        answer = Answer(query, options, result)
         return {
-            self.hits: [(hit.record.id, hit.score) for hit in hits],
-            self.gallery: gr.Gallery(value=items, selected_index=None),
+            self.query: query,
+            self.answer: answer,
+            **self._show_answer(answer, language),
+            **self.panel.hide(),
         }
 
-    def _clear_results(self, status: str, keep_query: bool = False) -> Updates:
-        query: Updates = {} if keep_query else {self.query: None}
-        return {**query, self.status: status, **self._show_hits([]), **self.panel.hide()}
+    def _explain(self, query: Query, hit: Hit, language: Language) -> str:
+        try:
+            return render_why(self.context.search, self._read(query), hit, language)
+        except BogvError as error:  # the record is shown all the same
+            return render_note(explain(error, language), "bad")
 
+    def _show_answer(self, answer: Answer, language: Language) -> Updates:
+        status = self._render_status(answer, language)
+        return {self.status: status, **self._show_hits(answer.result.hits, language)}
 
-@lru_cache(maxsize=16)
-def _encode_example(path: Path) -> bytes:
-    """A sample image as WebP: at most 2 × EXAMPLE_SIZE pixels a side, for high-density screens."""
-    out = io.BytesIO()
-    with Image.open(path) as image:
-        image.thumbnail((EXAMPLE_SIZE * 2, EXAMPLE_SIZE * 2))
-        image.save(out, "WEBP", quality=80)
-    return out.getvalue()
+    def _render_status(self, answer: Answer, language: Language) -> str:
+        """HTML: whether there is a copy, number of results, size of the gallery, milliseconds of
+        each stage."""
+        result, options, stats = answer.result, answer.options, self.context.search.stats()
+        if not stats.count:
+            return render_note(translate(language, "empty_gallery"))
+        checking = 0 if answer.checked else min(MAX_HITS, options.limit, stats.count)
+        lines = [
+            render_verdict(
+                result,
+                stats.count,
+                language,
+                checking=checking,
+                missing=stats.copies.missing,
+                again=answer.query.record_id is not None,
+            ),
+            render_summary(result, stats.count, options.min_score, options.max_rarity, language),
+        ]
+        if isinstance(answer.checked, BogvError):
+            lines.append(explain(answer.checked, language))
+        return render_note("".join(lines))
+
+    def _show_hits(self, hits: list[Hit], language: Language) -> Updates:
+        records = [hit.record for hit in hits]
+        captions = [describe_caption(hit, language) for hit in hits]
+        items = build_gallery_items(self.context.search, records, captions)
+        return {self.hits: hits, self.gallery: gr.Gallery(value=items, selected_index=None)}
+
+    def _clear_results(self, status: str, language: Language) -> Updates:
+        return {
+            self.query: None,
+            self.answer: None,
+            **self._show_hits([], language),
+            self.status: status,
+            **self.panel.hide(),
+        }

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bogv.ui.texts.calibration import CALIBRATION
+from bogv.ui.texts.copies import COPIES
+
 Language = Literal["en", "zh"]
 
 # By key: English and Chinese. Texts without {placeholders} are also sent to the browser as labels,
 # which it renders as HTML: they must contain neither braces nor "<".
 STRINGS: dict[str, tuple[str, str]] = {
+    **CALIBRATION,
+    **COPIES,
     # Header and page
     "tagline": ("Search images by image", "以图搜图"),
     "images_1": ("{count} image", "{count} 张图片"),
@@ -17,11 +22,6 @@ STRINGS: dict[str, tuple[str, str]] = {
     "weights": ("Weights", "权重"),
     "database": ("Database", "数据库"),
     "copies": ("Indexed for copies", "已建副本索引"),
-    "calibration": ("Calibration", "校准"),
-    "calibrated": (
-        "copy ≤ {bits} bits, part ≥ {points} points, wrong ≤ {rate}",
-        "副本 ≤ {bits} 位，局部 ≥ {points} 点，误报率 ≤ {rate}",
-    ),
     "query_expansion": ("Query expansion", "查询扩展"),
     "weights_untrained": ("untrained", "未训练"),
     "weights_custom": ("custom", "自定义"),
@@ -58,14 +58,6 @@ STRINGS: dict[str, tuple[str, str]] = {
     "search_url": ("Search", "搜索"),
     "limit": ("Number of results", "结果数量"),
     "min_score": ("Minimum score", "最低得分"),
-    "min_rarity": (
-        "Minimum rarity: n for 1 in 10ⁿ pairs of the gallery",
-        "最低稀有度：n 表示图库中每 10ⁿ 对图片有 1 对",
-    ),
-    "rarity": ("Rarity", "稀有度"),
-    "rarity_share": ("{percent} of pairs", "{percent} 的图片对"),
-    "rarity_one_in": ("1 in {pairs} pairs", "每 {pairs} 对图片中有 1 对"),
-    "rarity_beyond": ("fewer than 1 in {pairs} pairs", "每 {pairs} 对图片中不到 1 对"),
     "examples": ("Or try an example", "或试试示例"),
     "results": ("Results", "搜索结果"),
     "search_start": (
@@ -89,6 +81,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "decode": ("decode {ms} ms", "解码 {ms} 毫秒"),
     "embed": ("embed {ms} ms", "提取特征 {ms} 毫秒"),
     "search": ("search {ms} ms", "检索 {ms} 毫秒"),
+    "verify": ("verify {ms} ms", "几何验证 {ms} 毫秒"),
     # Record
     "key": ("Key", "键"),
     "filepath": ("File", "文件"),

@@ -44,8 +44,10 @@ from bogv.web.schemas import (
     Limit,
     MaxRarity,
     SearchBase64,
+    SearchOptions,
     SearchPath,
     SearchUrl,
+    Verify,
     parse_integer,
 )
 
@@ -99,19 +101,21 @@ def create_api(
 # Routes
 
 
-async def _check_options(request: Request) -> None:
+async def _check_search_form(request: Request) -> None:
     """Raises InvalidValue for an empty form field, which FastAPI treats as missing."""
     form = await request.form()  # already read, and cached by the request
-    if form.get("limit") == "":
-        raise InvalidValue("limit: Input should be an integer.")
-    if form.get("max_rarity") == "":
-        raise InvalidValue("max_rarity: Input should be a number.")
+    kinds = {"limit": "an integer", "verify": "true or false", "max_rarity": "a number"}
+    for name, kind in kinds.items():
+        if form.get(name) == "":
+            raise InvalidValue(f"{name}: Input should be {kind}.")
 
 
 def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity) -> None:
     def add(image: bytes, key: str | None, path: str | None, origin: str) -> JSONResponse:
-        search.add(image, key or None, path or "", origin)
-        return success("add", True)
+        added = search.add(image, key or None, path or "", origin)
+        duplicate = added.near_duplicate_of
+        data = None if duplicate is None else duplicate.as_dict()
+        return success("add", True, id=added.id, near_duplicate_of=data)
 
     @api.post("/image/sim/add/file", responses=ADD_RESPONSES, tags=["add"])
     @capacity.threaded
@@ -140,10 +144,13 @@ def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity:
 def _register_search(
     api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity, metrics: Metrics
 ) -> None:
-    def find(image: bytes, limit: int, max_rarity: float | None) -> JSONResponse:
-        result = search.search(image, limit, max_rarity=max_rarity)
+    def find(image: bytes, options: SearchOptions) -> JSONResponse:
+        result = search.search(
+            image, options.limit, verify=options.verify, max_rarity=options.max_rarity
+        )
         start = time.perf_counter()
-        response = success("search", [_hit_data(hit) for hit in result.hits])
+        verdict = result.verdict_dict()
+        response = success("search", [_hit_data(hit) for hit in result.hits], verdict=verdict)
         seconds = {**result.seconds, "serialise": time.perf_counter() - start}
         metrics.record_stage("search", "serialise", seconds["serialise"])
         response.headers["Server-Timing"] = _server_timing(seconds)
@@ -154,28 +161,30 @@ def _register_search(
     def search_file(
         file: Annotated[UploadFile, File(description="The query image.")],
         limit: Annotated[Limit, Form()] = 10,
+        verify: Annotated[Verify, Form()] = False,
         max_rarity: Annotated[MaxRarity, Form()] = None,
-        _: None = Depends(_check_options),
+        _: None = Depends(_check_search_form),
     ) -> JSONResponse:
         """Search with an uploaded image."""
-        return find(file.file.read(), limit, max_rarity)
+        options = SearchOptions(limit=limit, verify=verify, max_rarity=max_rarity)
+        return find(file.file.read(), options)
 
     @api.post("/image/sim/search/url", responses=SEARCH_RESPONSES, tags=["search"])
     async def search_url(body: SearchUrl) -> JSONResponse:
         """Search with the image at a URL."""
-        return await capacity.run(find, await sources.fetch(body.url), body.limit, body.max_rarity)
+        return await capacity.run(find, await sources.fetch(body.url), body)
 
     @api.post("/image/sim/search/path", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_path(body: SearchPath) -> JSONResponse:
         """Search with an image file on the server."""
-        return find(sources.from_path(body.path), body.limit, body.max_rarity)
+        return find(sources.from_path(body.path), body)
 
     @api.post("/image/sim/search/base64", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_base64(body: SearchBase64) -> JSONResponse:
         """Search with an image in Base64."""
-        return find(sources.from_base64(body.base64), body.limit, body.max_rarity)
+        return find(sources.from_base64(body.base64), body)
 
 
 def _register_delete(api: FastAPI, search: ImageSearch, capacity: Capacity) -> None:
@@ -214,6 +223,7 @@ def _hit_data(hit: Hit) -> dict[str, str | int | float | None]:
         "height": record.height,
         "size": record.size,
         "added_at": record.added_at,
+        **hit.match.as_dict(),
     }
 
 

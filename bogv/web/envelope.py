@@ -30,9 +30,9 @@ MESSAGES = {
 _TYPES = {400: "invalid-request", 404: "no-such-route", 405: "method-not-allowed", 413: "too-large"}
 
 
-def success(kind: str, data: Any) -> JSONResponse:
-    """The envelope of a success. kind: a key of MESSAGES."""
-    return JSONResponse({"msg": MESSAGES[kind][0], "code": 200, "data": data})
+def success(kind: str, data: Any, **more: Any) -> JSONResponse:
+    """The envelope of a success. kind: a key of MESSAGES. more: fields beside `data`."""
+    return JSONResponse({"msg": MESSAGES[kind][0], "code": 200, "data": data, **more})
 
 
 class Envelopes:

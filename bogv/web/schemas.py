@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from bogv.records import ORIENTATION_NAMES, MatchKind
 from bogv.service import MAX_LIMIT
 from bogv.web.envelope import MESSAGES
 
@@ -26,12 +27,28 @@ def parse_integer(value: object) -> int:
     raise PydanticCustomError("integer", "Input should be an integer")
 
 
+def parse_boolean(value: object) -> bool:
+    """A boolean, or `true` or `false` of a form. Stricter than pydantic, which also accepts 1, `on`
+    and `yes`. Raises ValueError."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise PydanticCustomError("boolean", "Input should be true or false")
+
+
 Integer = Annotated[int, BeforeValidator(parse_integer)]
 
 Limit = Annotated[
     int,
     Field(ge=1, le=MAX_LIMIT, description="The maximum number of hits."),
     BeforeValidator(parse_integer),
+]
+
+Verify = Annotated[
+    bool,
+    Field(description="Whether to compare the first 12 hits point by point: finds parts, too."),
+    BeforeValidator(parse_boolean),
 ]
 
 
@@ -81,25 +98,27 @@ class AddPath(_Model):
     imgPath: str | None = IMG_PATH  # noqa: N815
 
 
-class SearchUrl(_Model):
+class SearchOptions(_Model):
+    """Which hits a search returns, whatever its query comes from."""
+
+    limit: Limit = 10
+    verify: Verify = False
+    max_rarity: MaxRarity = None
+
+
+class SearchUrl(SearchOptions):
     url: str = _URL
-    limit: Limit = 10
-    max_rarity: MaxRarity = None
 
 
-class SearchPath(_Model):
+class SearchPath(SearchOptions):
     path: str = _PATH
-    limit: Limit = 10
-    max_rarity: MaxRarity = None
 
 
-class SearchBase64(_Model):
+class SearchBase64(SearchOptions):
     base64: str = Field(
         description="The image in Base64, with or without `data:image/png;base64,` before it.",
         examples=["data:image/png;base64,iVBORw0KGgo…"],
     )
-    limit: Limit = 10
-    max_rarity: MaxRarity = None
 
 
 class DeleteIds(_Model):
@@ -116,7 +135,19 @@ class DeleteKeys(_Model):
     )
 
 
-class HitOut(BaseModel):
+class MatchOut(BaseModel):
+    match: MatchKind = Field(description="What relates it to the query, or to the new image.")
+    distance: int | None = Field(
+        description="Bits that differ between the perceptual hashes, of 256; null: above 70."
+    )
+    inliers: int | None = Field(description="Points that agree; null: not verified.")
+    orientation: str | None = Field(
+        description="What turns the query into the hit, clockwise; null: not known.",
+        examples=list(ORIENTATION_NAMES),
+    )
+
+
+class HitOut(MatchOut):
     key: str
     filepath: str
     id: int = Field(description="Below 2^53.")
@@ -132,6 +163,18 @@ class HitOut(BaseModel):
     added_at: int = Field(description="Milliseconds since 1970, UTC.")
 
 
+class VerdictOut(BaseModel):
+    """Whether the gallery has the query's picture."""
+
+    match: Literal["exact", "copy", "part", "none"]
+    id: int | None = Field(description="Of the hit that proves it.")
+    false_positive_rate: float = Field(
+        description="Upper bound of the probability that a search of this gallery for a picture"
+        " that it doesn't have says otherwise."
+    )
+    complete: bool = Field(description="false: some images have no hash yet, so it may have more.")
+
+
 class ErrorOut(BaseModel):
     type: str
     detail: str
@@ -145,10 +188,15 @@ class Failure(BaseModel):
     error: ErrorOut
 
 
-def _responses(kind: str, model: type[BaseModel], example: Any) -> dict[int | str, dict[str, Any]]:
-    """A route's responses for OpenAPI: the success, and a failure of each status."""
+def _responses(
+    kind: str, model: type[BaseModel], example: Any, **more: Any
+) -> dict[int | str, dict[str, Any]]:
+    """A route's responses for OpenAPI: the success, and a failure of each status.
+
+    more: examples of the fields beside `data`.
+    """
     done, failed = MESSAGES[kind]
-    ok = {"msg": done, "code": 200, "data": example}
+    ok = {"msg": done, "code": 200, "data": example, **more}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": model, "content": {"application/json": {"example": ok}}}
     }
@@ -177,16 +225,26 @@ _FAILURES = {
 }
 
 
+class NearDuplicateOut(MatchOut):
+    id: int
+    key: str
+
+
 class AddedOut(BaseModel):
     msg: str
     code: int
     data: bool
+    id: int = Field(description="Of the image; below 2^53.")
+    near_duplicate_of: NearDuplicateOut | None = Field(
+        description="For a new image: the same picture, which was there before."
+    )
 
 
 class HitsOut(BaseModel):
     msg: str
     code: int
     data: list[HitOut]
+    verdict: VerdictOut
 
 
 class DeletedOut(BaseModel):
@@ -211,7 +269,15 @@ _HIT = {
     "height": 480,
     "size": 48213,
     "added_at": 1767225600000,
+    "match": "copy",
+    "distance": 6,
+    "inliers": None,
+    "orientation": "mirrored",
 }
-ADD_RESPONSES = _responses("add", AddedOut, True)
-SEARCH_RESPONSES = _responses("search", HitsOut, [_HIT])
+_DUPLICATE = {"id": 445085583623110, "key": "cat"} | {
+    name: _HIT[name] for name in ("match", "distance", "inliers", "orientation")
+}
+_VERDICT = {"match": "copy", "id": _HIT["id"], "false_positive_rate": 0.0048, "complete": True}
+ADD_RESPONSES = _responses("add", AddedOut, True, id=_HIT["id"], near_duplicate_of=_DUPLICATE)
+SEARCH_RESPONSES = _responses("search", HitsOut, [_HIT], verdict=_VERDICT)
 DELETE_RESPONSES = _responses("del", DeletedOut, 3)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from bogv.calibration.edits import EDITS, edit_variants
 from bogv.config import Engine, Settings
-from bogv.copies.edits import EDITS, edit_variants
 from bogv.embedding.embedder import load_embedder
 from bogv.embedding.weights import resolve
 from bogv.imaging.decoder import Decoder

@@ -71,9 +71,13 @@ def render_many(
         figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
         for number, draw in enumerate(draws, 1):
             draw(figure.add_subplot(rows, columns, number))
-        out = io.BytesIO()
-        # Without matplotlib's version, equal figures give equal files.
-        figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
+        return _to_png(figure)
+
+
+def _to_png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    # Without matplotlib's version, equal figures give equal files.
+    figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pandas.api.extensions import ExtensionDtype
 from pandas.api.types import is_numeric_dtype
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -259,7 +260,9 @@ def read_table(
     """A table of a result; it and run.json must be those that were written together.
 
     path: as of `read_kind`. required: columns that have a value in each row. numbers: columns that,
-    where they are in the table, are finite. Raises WorkbenchError.
+    where they are in the table, are finite numbers; one of a nullable type may have nulls.
+
+    Raises WorkbenchError.
     """
     folder = folder_of(path)
     try:
@@ -288,14 +291,21 @@ def _unfilled(table: pd.DataFrame, columns: Iterable[str]) -> Iterator[str]:
 
 def _not_finite(table: pd.DataFrame, columns: Iterable[str]) -> Iterator[str]:
     for name in columns:
-        if name in table.columns and not (
-            is_numeric_dtype(table[name]) and np.isfinite(table[name].to_numpy(float)).all()
-        ):
-            yield name
+        if name in table.columns:
+            values = table[name]
+            if isinstance(values.dtype, ExtensionDtype):  # has nulls, as the ranks of what is found
+                values = values.dropna()
+            if not (is_numeric_dtype(values) and np.isfinite(values.to_numpy(float)).all()):
+                yield name
 
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def describe_place(root: str | None) -> str:
+    """Where a dataset's files lie. root: its folder; None: it is inside a package."""
+    return "from a package" if root is None else f"in {root}"
 
 
 def folder_of(path: Path) -> Path:

@@ -20,6 +20,7 @@ from eval.report.results import (
     Result,
     ResultPart,
     WeightsPart,
+    describe_place,
     read_result,
     read_table,
     short_hash,
@@ -50,7 +51,7 @@ class DatasetPart(ResultPart):
     @property
     def place(self) -> str:
         """Where its files lie."""
-        return "from a package" if self.root is None else f"in {self.root}"
+        return describe_place(self.root)
 
 
 class DatasetCounts(ResultPart):

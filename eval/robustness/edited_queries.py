@@ -15,7 +15,7 @@ from os import cpu_count
 import numpy as np
 from PIL import Image
 
-from bogv.copies.edits import CONTROL, EditVariant, apply_edit, working_size
+from bogv.calibration.edits import CONTROL, EditVariant, apply_edit, working_size
 from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from eval.data.catalogue import DatasetError

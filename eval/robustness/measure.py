@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bogv.copies.edits import CONTROL, EditVariant, edit_variants
+from bogv.calibration.edits import CONTROL, EditVariant, edit_variants
 from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import Spec
 from eval.data.datasets import dataset_digest, load
+from eval.data.naming import printable
 from eval.embedding.embed import Embedded, embed
 from eval.errors import WorkbenchError
 from eval.harness.stopwatch import Stopwatch
@@ -43,7 +44,7 @@ class RobustnessOptions:
     sample: int = 100
     """So many images are edited; all are searched."""
     edits: Sequence[str] | None = None
-    """Names in `bogv.copies.edits.EDITS`; None: all."""
+    """Names in `bogv.calibration.edits.EDITS`; None: all."""
     ks: Sequence[int] = (1, 5, 10)
     """1 is always among them."""
     backend: Backend = "exact"
@@ -111,6 +112,7 @@ def _describe_queries(spec: Spec, edited: EditedQueries, embedded: Embedded) -> 
     return {
         "dataset": spec.id,
         "dataset_name": spec.name,
+        "root": None if edited.dataset.root is None else printable(str(edited.dataset.root)),
         "digest": dataset_digest(edited.dataset, embedded.digests),
         "gallery": len(edited.dataset.gallery),
         "sample": len(edited.originals),

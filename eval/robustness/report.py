@@ -10,12 +10,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from bogv.copies.edits import CONTROL, EDITS
+from bogv.calibration.edits import CONTROL, EDITS
 from bogv.imaging.decoder import Decoder
 from eval.chance import chance
 from eval.report.document import Figure, Report, Section, Strip, Table, Tile
 from eval.report.plots import render
-from eval.report.results import Mean, weights_lead
+from eval.report.results import Mean, describe_place, weights_lead
 from eval.robustness.measure import RobustnessOutcome
 from eval.robustness.result import HEADLINE, EditedQueryResult, Robustness, notes
 
@@ -52,7 +52,8 @@ def _lead(result: Robustness) -> list[str]:
     lead.append(
         f"The original is ranked first for {result.headline.value:.1%} of {result.n:,} edited"
         f" images (95% interval {_interval(result.headline, percent=True)}): {result.sample:,}"
-        f" images in {result.n // result.sample} edits each, among {result.gallery:,} images."
+        f" images in {result.n // result.sample} edits each, among {result.gallery:,} images,"
+        f" {describe_place(result.root)}."
     )
     level = chance(HEADLINE, 1, result.gallery)
     lead.append(

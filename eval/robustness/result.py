@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bogv.copies.edits import CONTROL, EditVariant
+from bogv.calibration.edits import CONTROL, EditVariant
 from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import Mean, Result, WeightsPart, short_hash
 from eval.retrieval.search import Backend
@@ -24,6 +24,8 @@ class Robustness(Result):
     dataset: str
     """Its id."""
     dataset_name: str
+    root: str | None = None
+    """The folder it was read from, as it was named; None: it is inside a package."""
     digest: str
     """Hash of ids, bytes (also of the edited images) and ground truth: equal for equal queries."""
     gallery: int

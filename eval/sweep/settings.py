@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
 from bogv.config import Precision
-from eval.embedding.settings import OWN_SETTINGS, EmbeddingSettings
+from eval.embedding.settings import OWN_BACKBONE, OWN_SETTINGS, EmbeddingSettings
 from eval.rerank.setting import parse_rerank
 
 DEFAULT = "default"
@@ -18,6 +20,12 @@ class SweptSettings(EmbeddingSettings):
     precision: Precision = "auto"
     name: str = ""
     """In tables and plots; empty: what differs from bogv's own."""
+
+    @model_validator(mode="after")
+    def _check_network(self) -> SweptSettings:
+        if self.backbone != OWN_BACKBONE:
+            raise ValueError(f"a sweep varies bogv's own network; run {self.backbone} by `run`.")
+        return self
 
     @property
     def title(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from bogv.judgements import PoolFolder
 from bogv.sources.samples import make_samples
@@ -80,6 +81,7 @@ def test_a_visitor_adds_searches_pages_filters_and_deletes(
     says(page, "bogv-header", "The network is untrained")
     _adds(page, folder)
     _searches(page, folder)
+    _recognizes_a_part(page, folder)
     _pages_and_filters(page)
     _deletes(page)
 
@@ -122,8 +124,31 @@ def _searches(page: Any, folder: Path) -> None:
     least = page.locator("#least input[type=number]")
     least.fill("1")
     least.blur()
-    says(page, "search-status", "No image scores 1.00 or more")
-    assert captions(page, "search-results") == []
+    page.locator("#search-status", has_text="Top 12").wait_for(state="hidden")
+    says(page, "search-status", "Top ")  # only what is proven, whatever its score
+    assert all(text.startswith("✓") for text in captions(page, "search-results"))
+    least.fill("0")
+    least.blur()
+    says(page, "search-status", "Top 12 of 34 images")
+
+
+def _recognizes_a_part(page: Any, folder: Path) -> None:
+    with Image.open(folder / "cat.jpg") as cat:
+        width, height = cat.size
+        part = cat.crop((width // 5, height // 8, width * 4 // 5, height * 7 // 8))
+    path = folder.parent / "part.png"
+    ImageOps.mirror(part).save(path)
+    search_with(page, path)
+    says(page, "search-status", "verify")  # which the search before didn't tell
+    says(page, "search-status", "A part of this picture is here")
+    assert captions(page, "search-results")[0].startswith("✓ Part · ")
+    page.locator("#search-results .thumbnail-lg").first.click()
+    says(page, "search-why", "points agree")
+    lines = page.locator("#search-why .bogv-line")
+    assert lines.is_visible()
+    page.get_by_label("Show the lines").uncheck()
+    lines.wait_for(state="hidden")
+    page.click("#search-close")
 
 
 def _pages_and_filters(page: Any) -> None:

@@ -38,7 +38,7 @@ def test_of_a_small_gallery_all_pairs_are_compared(search: ImageSearch) -> None:
     found.refresh()
     assert found.background is not None
     assert (found.background.pairs, found.background.complete) == (COUNT * (COUNT - 1) // 2, True)
-    vectors = search._store.vectors(search.get_ids_from(0, COUNT))
+    vectors = np.array(list(search._store.vectors(search.get_ids_from(0, COUNT)).values()))
     cosines = (vectors @ vectors.T)[np.triu_indices(COUNT, 1)]
     assert found.background.scores == pytest.approx(np.sort(cosines)[::-1], abs=1e-6)
 

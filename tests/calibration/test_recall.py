@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bogv.calibration.binomial import interval
+from bogv.calibration.edits import EditVariant
 from bogv.calibration.recall import EditedSearch, recall_by_edit
-from bogv.copies.edits import EditVariant
 from bogv.copies.thresholds import Thresholds
 
 CROP, JPEG = EditVariant("crop", "50"), EditVariant("jpeg", "75")

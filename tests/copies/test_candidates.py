@@ -72,6 +72,6 @@ def test_a_search_fails_if_the_hashes_can_t_be_searched(
         raise DatabaseUnavailable("Milvus doesn't answer.")
 
     search.add(png(1))
-    monkeypatch.setattr(search._store.copies, "search", fail)
+    monkeypatch.setattr(search._store.copies, "search_many", fail)
     with pytest.raises(DatabaseUnavailable):
         search.search(png(1))

@@ -19,11 +19,16 @@ from tests.eval.support.latency import HEALTH, Answer
 from tests.eval.support.retrieval import Eval
 from tests.support.fakes import encoded, fake_embedder, picture, png
 
+PNG = encoded(picture(1, (1, 1)))
+
 
 @pytest.fixture(autouse=True)
-def _small_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is a third of a run's processor time; no test looks at the pixels."""
+def _small_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rendering is a third of a run's processor time: plots are drawn everywhere, but rendered, and
+    small, only in the tests of plots and reports."""
     monkeypatch.setattr(plots, "DPI", 40)
+    if request.path.stem not in {"test_plots", "test_report", "test_trend"}:
+        monkeypatch.setattr(plots, "_to_png", lambda _: PNG)
 
 
 @pytest.fixture

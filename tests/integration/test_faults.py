@@ -242,7 +242,7 @@ def test_health_answers_while_every_other_thread_waits(
 ) -> None:
     threads, go_on = 45, threading.Event()  # anyio has 40
 
-    def stuck(*args: object) -> None:
+    def stuck(*args: object, **options: object) -> None:
         go_on.wait(PATIENCE)
         raise DatabaseUnavailable("Milvus doesn't answer.")
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from bogv.errors import GalleryMismatch
+from bogv.errors import DatabaseUnavailable, GalleryMismatch
 from bogv.records import HashMatch, Pixels
 from bogv.storage.copies import MAX_DISTANCE, MAX_MATCHES, CopyStore
 from bogv.storage.milvus import MilvusStore
@@ -94,6 +94,56 @@ def test_a_hash_is_replaced_counted_and_deleted(copies: CopyStore) -> None:
     assert copies.existing([]) == set()
     assert copies.finds_itself(2) is True
     assert copies.finds_itself(1) is None
+
+
+def test_on_milvus_lite_the_index_in_memory_keeps_step_with_the_collection(tmp_path: Path) -> None:
+    store = MilvusStore.lite(tmp_path, "x")
+    copies = store.copies
+    copies.open()
+    ids = [int(each) for each in RANDOM.integers(1, 2**53, 60)]
+    stored = hashes(60)
+    copies.put(ids[:40], stored[:40], range(40))
+    copies.close()  # no loading yet: these are searches of the collection
+    collection = copies.search_many([stored[:8], stored[30:38]])
+    copies._closing.clear()
+    copies.search(stored[:1])
+    copies.put(ids[40:], stored[40:], range(40, 60))
+    copies.delete(ids[:2])
+    finish_loading(copies)
+    assert copies.approximate_count() == copies.count() == 58
+    assert copies._is_loaded
+    assert copies.search_many([stored[30:38]]) == collection[1:]
+    assert copies.search_many([stored[:8]])[0] == [
+        each for each in collection[0] if each.id not in ids[:2]
+    ]
+    assert copies.search(stored[59:]) == [HashMatch(ids[59], 0, 1, 59)]
+    assert copies.search(stored[:1]) == []
+    copies.delete(ids[2:3])
+    assert copies.search(stored[2:3]) == []
+    store.close()
+
+
+def test_a_load_that_fails_leaves_the_collection_to_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> int:
+        raise DatabaseUnavailable("Milvus doesn't answer.")
+
+    store = MilvusStore.lite(tmp_path, "x")
+    store.copies.open()
+    monkeypatch.setattr(store.copies, "count", fail)
+    [one] = hashes(1)
+    store.copies.put([5], one[np.newaxis], [60])
+    for _ in range(2):
+        assert store.copies.search(one[np.newaxis]) == [HashMatch(5, 0, 1, 60)]
+        finish_loading(store.copies)
+    assert "Hashes can't be loaded" in caplog.text
+    store.close()
+
+
+def finish_loading(copies: CopyStore) -> None:
+    assert copies._loading is not None
+    copies._loading.join()
 
 
 def test_ids_are_listed_by_range(copies: CopyStore) -> None:

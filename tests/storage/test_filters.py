@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bogv.errors import InvalidValue
-from bogv.storage.filters import key_filter, storable_ids, string_literal
+from bogv.storage.filters import id_ranges, key_filter, storable_ids, string_literal
 
 ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -45,3 +46,12 @@ def test_storable_ids_keep_their_order() -> None:
 def test_an_id_that_is_not_an_integer_is_rejected(given_id: Any) -> None:
     with pytest.raises(InvalidValue, match="is not an id"):
         storable_ids([1, given_id])
+
+
+@pytest.mark.parametrize("count", [0, 499, 500, 12_345])
+def test_ranges_of_ids_cover_all_ids_once(count: int) -> None:
+    ranges = list(id_ranges(count, 500))
+    assert len(ranges) == count // 500 + 1
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == 2**53
+    assert all(end == start for (_, end), (start, _) in pairwise(ranges))

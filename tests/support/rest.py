@@ -8,6 +8,8 @@ from tests.support.fakes import png
 
 LIMIT = 100_000  # bytes of an upload
 BASE = "/api/image/sim"
+BESIDE = {"add": ["id", "near_duplicate_of"], "search": ["verdict"], "del": []}
+"""Fields of a success beside those of the document."""
 MESSAGES = {"add": "存储图片", "search": "检索图片", "del": "删除图片"}
 
 
@@ -15,7 +17,7 @@ def succeeds(response: Any, kind: str) -> Any:
     """The data of a success, whose envelope is as documented to the letter."""
     assert response.status_code == 200
     body = response.json()
-    assert list(body) == ["msg", "code", "data"]
+    assert list(body) == ["msg", "code", "data", *BESIDE[kind]]
     assert (body["msg"], body["code"]) == (f"{MESSAGES[kind]}成功!", 200)
     return body["data"]
 

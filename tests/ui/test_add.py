@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import ImageOps
 
 from bogv.errors import NotAnImage
-from bogv.records import Added
+from bogv.records import Added, Match, NearDuplicate
 from bogv.service import ImageSearch
 from bogv.ui.add import AddTab, describe_progress
-from tests.support.fakes import png
+from tests.support.fakes import encoded, png
+from tests.support.scenes import scene
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 
@@ -44,6 +47,10 @@ def test_the_progress_names_the_slowest_stage() -> None:
     assert describe_progress(12.34, stage_seconds, "zh") == chinese
 
 
+def add_folder(tab: Any, folder: Path, skip: bool, request: gr.Request) -> Any:
+    return tab.add([], "", f" {folder} ", "", skip, request, lambda *_, **__: None)
+
+
 def test_a_folder_is_added_and_the_inputs_are_cleared(
     build_tab: Callable[[Any], Any],
     search: ImageSearch,
@@ -54,7 +61,7 @@ def test_a_folder_is_added_and_the_inputs_are_cleared(
     (tmp_path / "photos" / "a.png").write_bytes(png(1))
     (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
     tab = build_tab(AddTab)
-    updates = tab.add([], "", f" {tmp_path}/photos ", "", request_in_english, lambda *_, **__: None)
+    updates = add_folder(tab, tmp_path / "photos", False, request_in_english)
     assert updates[tab.folder] == ""
     assert "not a readable image" in updates[tab.verdicts]
     assert search.stats().count == 1
@@ -64,8 +71,46 @@ def test_a_form_without_images_says_what_is_missing(
     build_tab: Callable[[Any], Any], tmp_path: Path, request_in_english: gr.Request
 ) -> None:
     tab = build_tab(AddTab)
-    assert "nothing to add" in tab.add([], " \n", "", "", request_in_english)[tab.verdicts]
-    updates = tab.add([], "", str(tmp_path), "", request_in_english)
+    assert "nothing to add" in tab.add([], " \n", "", "", False, request_in_english)[tab.verdicts]
+    updates = tab.add([], "", str(tmp_path), "", False, request_in_english)
     assert "contains no images" in updates[tab.verdicts]
     with pytest.raises(gr.Error, match="does not exist"):
-        tab.add([], "", f"{tmp_path}/missing", "", request_in_english)
+        tab.add([], "", f"{tmp_path}/missing", "", False, request_in_english)
+
+
+def test_copies_are_told_and_left_out_if_wanted(
+    build_tab: Callable[[Any], Any],
+    search: ImageSearch,
+    tmp_path: Path,
+    request_in_english: gr.Request,
+) -> None:
+    before = search.stats().count
+    kept = search.add(encoded(scene(1)), HOSTILE).id or 0
+    for name, turned in (("a", ImageOps.mirror(scene(1))), ("b", ImageOps.flip(scene(1)))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "copy.png").write_bytes(encoded(turned))
+    tab = build_tab(AddTab)
+    html = add_folder(tab, tmp_path / "a", True, request_in_english)[tab.verdicts]
+    assert f"Left out: it looks like {escape(HOSTILE)} (Copy · mirrored)" in html
+    assert "left out</span> 1" in html
+    assert html.count("<img") == 1  # of the image in the gallery
+    assert search.stats().count == before + 1
+    html = add_folder(tab, tmp_path / "b", False, request_in_english)[tab.verdicts]
+    assert f"It looks like {escape(HOSTILE)} (Copy · mirrored and turned)" in html
+    assert "created</span> 1" in html
+    search.delete_ids([kept, *(each.id for each in search.page().records)])
+
+
+def test_copies_are_told_with_the_image_that_is_there(
+    build_tab: Callable[[Any], Any], search: ImageSearch
+) -> None:
+    kept = search.add(png(2), HOSTILE).id or 0
+    copy = NearDuplicate(kept, HOSTILE, Match("copy", 3, 2))
+    created = Added("created", "a.png", kept, "a", near_duplicate_of=copy)
+    skipped = Added("skipped", "b.png", None, "b", near_duplicate_of=copy)
+    html = build_tab(AddTab).render_table([created, skipped], "en")
+    assert f"It looks like {escape(HOSTILE)} (Copy · mirrored)" in html
+    assert f"Left out: it looks like {escape(HOSTILE)} (Copy · mirrored)" in html
+    assert "left out</span> 1" in html
+    assert html.count("<img") == 2  # of the skipped one, the image that is there
+    search.delete_ids([kept])

@@ -13,7 +13,6 @@ from bogv.records import Record
 from bogv.ui.components import (
     cache_file,
     explain,
-    format_rarity,
     format_size,
     render_card,
     report_errors,
@@ -33,14 +32,7 @@ def test_a_hostile_key_and_path_are_escaped_in_the_card() -> None:
     assert html.count("<img") == 1
 
 
-def test_a_rarity_is_a_number_of_pairs() -> None:
-    for rarity, english, chinese in (
-        (Rarity(1 / 4987, 0.001, False), "1 in 5,000 pairs", "每 5,000 对图片中有 1 对"),
-        (Rarity(1 / 796954, 0.0, True), "fewer than 1 in 800,000 pairs", "中不到 1 对"),
-        (Rarity(0.684, 0.7, False), "68% of pairs", "68% 的图片对"),
-    ):
-        assert format_rarity(rarity, "en") == english
-        assert chinese in format_rarity(rarity, "zh")
+def test_the_card_of_a_result_has_its_rarity() -> None:
     record = Record(1, "k", "/a", "0" * 32, 10, 20, 512, 0)
     html = render_card(record, b"", 0.5, "en", Rarity(0.001, 0.002, False))
     assert '<dt>Rarity</dt><dd data-field="rarity">1 in 1,000 pairs</dd>' in html

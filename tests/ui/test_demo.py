@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bogv.calibration.calibration import Calibration
+from bogv.calibration.choice import MeasuredThreshold
 from bogv.errors import DatabaseUnavailable
 from bogv.logs import RequestFilter
 from bogv.records import CopyProgress
@@ -69,11 +70,8 @@ def test_the_header_shows_the_thresholds_of_a_calibrated_gallery(
         count=5000,
         searches=2000,
         asked_rate=0.002,
-        rate=0.002,
-        copy_bits=29,
-        part_inliers=17,
-        shipped_alarms=0,
-        shipped_upper=0.001,
+        copy_bits=MeasuredThreshold(value=29, met=True, alarms=0, low=0, high=0.001),
+        part_inliers=MeasuredThreshold(value=37, met=True, alarms=0, low=0, high=0.001),
         duplicates=0,
         duplicate_pairs=[],
         alarming_pairs=[],
@@ -81,8 +79,9 @@ def test_the_header_shows_the_thresholds_of_a_calibrated_gallery(
     )
     monkeypatch.setattr(search.calibrator, "calibration", measured)
     html = render_header(search, "en")
-    assert "Calibration <b>copy ≤ 29 bits, part ≥ 17 points, wrong ≤ 0.20%</b>" in html
-    assert "副本 ≤ 29 位，局部 ≥ 17 点，误报率 ≤ 0.20%" in render_header(search, "zh")
+    assert "Calibration <b>copy ≤ 29 bits, part ≥ 37 points, wrong ≤ 0.20%</b>" in html
+    assert "bogv-calibration" not in html
+    assert "副本 ≤ 29 位，局部 ≥ 37 点，误报率 ≤ 0.20%" in render_header(search, "zh")
 
 
 def test_the_log_of_an_event_has_the_id_of_the_request_that_queued_it(

@@ -69,6 +69,26 @@ def test_the_named_endpoints_add_search_page_and_delete(
     assert search.stats().count == start
 
 
+def test_check_tells_whether_the_gallery_has_the_picture(
+    client: TestClient, search: ImageSearch
+) -> None:
+    found = call(client, "check", upload(client, png(1)), 2, True)
+    there = search.get_by_keys(["k1"])[0].id
+    assert (found["verdict"]["match"], found["verdict"]["id"]) == ("exact", there)
+    assert [hit["match"] for hit in found["hits"]] == ["exact", "similar"]
+    assert all(hit["inliers"] is not None for hit in found["hits"])
+    found = call(client, "check", upload(client, png(77)), 2, False)
+    assert (found["verdict"]["match"], found["verdict"]["id"]) == ("none", None)
+    assert_rejected(call(client, "check", upload(client, png(1)), 2, "yes"), "verify")
+
+
+def test_adding_a_copy_names_the_one_before(client: TestClient, search: ImageSearch) -> None:
+    added = call(client, "add", upload(client, png(2)), "again", "")
+    assert added["near_duplicate_of"]["key"] == "k2"
+    assert added["near_duplicate_of"]["match"] == "exact"
+    assert search.delete_ids([added["id"]]) == 1
+
+
 def test_a_file_that_is_no_image_is_reported_as_such(client: TestClient) -> None:
     assert "not-an-image" in call(client, "search", upload(client, b"no image"), 10, 0.0, 1.0)
 
@@ -80,7 +100,7 @@ def test_values_out_of_range_are_rejected(client: TestClient) -> None:
 
 def test_only_the_four_endpoints_are_documented(client: TestClient) -> None:
     info = client.get(f"{API}/info").json()
-    assert set(info["named_endpoints"]) == {"/search", "/add", "/delete", "/page"}
+    assert set(info["named_endpoints"]) == {"/search", "/check", "/add", "/delete", "/page"}
     assert not info["unnamed_endpoints"]
 
 

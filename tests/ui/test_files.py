@@ -302,7 +302,7 @@ def test_outputs_contain_no_path_of_the_server(data: Path, me: Visitor) -> None:
     [(output, line)] = me.run([{"fn_index": event["id"], "data": [file, 5, 0]}])
     assert str(data.parent) not in line
     items = gallery_items(output)
-    [picture] = [each["image"] for each in items if each["caption"].startswith("1.0")]
+    [picture] = [each["image"] for each in items if "\n1.0" in each["caption"]]
     assert not picture["path"].startswith("/")
     shown = me.client.get(picture["url"])
     assert (shown.status_code, shown.headers["Content-Type"]) == (200, "image/webp")
@@ -346,7 +346,9 @@ def test_bogvs_private_files_cannot_be_added_to_the_gallery(
     added = httpx.post(url, json={"path": str(sample)}, headers=headers, trust_env=False)
     assert added.json()["data"] is True
     [event] = [each for each in events(me) if each["api_name"] == "add_1"]
-    [(output, line)] = me.run([{"fn_index": event["id"], "data": [None, "", str(data.parent), ""]}])
+    [(output, line)] = me.run(
+        [{"fn_index": event["id"], "data": [None, "", str(data.parent), "", False]}]
+    )
     assert not any(path.name in line for path in private)
     verdicts = next(each for each in output["data"] if isinstance(each, str) and "summary" in each)
     assert "mine.png" in verdicts

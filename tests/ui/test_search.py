@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
+from PIL import ImageOps
 
+from bogv.calibration.background import summarise
+from bogv.records import Hit
 from bogv.service import ImageSearch
 from bogv.sources.samples import SAMPLE_QUERIES
+from bogv.ui.answers import Query
 from bogv.ui.components import cache_file
-from bogv.ui.search import Query, SearchTab
-from tests.support.fakes import png
+from bogv.ui.search import SearchTab
+from tests.support.fakes import encoded, png
+from tests.support.scenes import scene
 
 pytestmark = pytest.mark.usefixtures("uploads")
 
@@ -40,9 +46,9 @@ def test_an_uploaded_image_finds_itself(
     updates = tab.search_by_image(uploaded(png(1)), 2, 0.0, request_in_english)
     assert "Top 2 of 3 images" in updates[tab.status]
     assert "search" in updates[tab.status]
-    [(best, score), _] = updates[tab.hits]
-    assert best == ids[1]
-    assert score == pytest.approx(1, abs=1e-3)
+    [best, _] = updates[tab.hits]
+    assert best.record.id == ids[1]
+    assert best.score == pytest.approx(1, abs=1e-3)
 
 
 def test_a_removed_query_image_clears_the_results(tab: Any, request_in_english: gr.Request) -> None:
@@ -117,34 +123,132 @@ def test_a_clicked_example_is_searched_with(
     start = tab.show_start(request_in_english)
     assert len(start[tab.examples].value) == 1
     updates = tab.search_by_example(5, 0.0, click(0), request_in_english)
-    assert updates[tab.hits][0][0] == ids[2]
+    assert updates[tab.hits][0].record.id == ids[2]
 
 
 def test_a_deleted_image_leaves_the_results(
     tab: Any, search: ImageSearch, ids: list[int], request_in_english: gr.Request
 ) -> None:
-    hits = [(ids[0], 1.0), (ids[1], 0.5)]
-    updates = tab.delete(ids[0], hits, request_in_english)
+    first, second = (Hit(each, 0.5) for each in search.get(ids[:2]))
+    updates = tab.delete(ids[0], [first, second], request_in_english)
     assert "1 image was deleted." in updates[tab.status]
-    assert updates[tab.hits] == [(ids[1], 0.5)]
+    assert updates[tab.hits] == [second]
+    assert updates[tab.answer] is None
     assert search.stats().count == 2
 
 
+def captions(updates: Any, tab: Any) -> list[str]:
+    return [each["caption"] for each in updates[tab.gallery].value]
+
+
+@pytest.fixture
+def parts(search: ImageSearch) -> Iterator[list[int]]:
+    """A picture with many details, and one of something else."""
+    added = [search.add(encoded(each)).id or 0 for each in (scene(1), scene(2))]
+    yield added
+    search.delete_ids(added)
+
+
+def test_the_badges_of_parts_come_in_after_the_first_answer(
+    tab: Any, parts: list[int], request_in_english: gr.Request
+) -> None:
+    crop = encoded(ImageOps.mirror(scene(1).crop((60, 40, 280, 200))))
+    first = tab.search_by_image(uploaded(crop), 2, 0.0, request_in_english)
+    assert "Comparing it with the first 2 results" in first[tab.status]
+    assert not [each for each in captions(first, tab) if each.startswith("✓")]
+    verified = tab.verify(first[tab.answer])
+    shown = tab.show_verified(first[tab.answer], verified, request_in_english)
+    assert "A part of this picture is here" in shown[tab.status]
+    assert "Top 2 of 2 images" in shown[tab.status]
+    assert captions(shown, tab)[0].startswith("✓ Part · ")
+    assert shown[tab.hits][0].record.id == parts[0]
+
+
+def test_a_late_verification_does_not_overwrite_a_newer_search(
+    tab: Any, parts: list[int], request_in_english: gr.Request
+) -> None:
+    old = tab.search_by_image(uploaded(encoded(scene(1))), 2, 0.0, request_in_english)
+    verified = tab.verify(old[tab.answer])
+    new = tab.search_by_image(uploaded(encoded(scene(2))), 2, 0.0, request_in_english)
+    assert tab.show_verified(new[tab.answer], verified, request_in_english) == {}
+    cleared = tab.search_by_image(None, 2, 0.0, request_in_english)
+    assert cleared[tab.answer] is None
+    assert tab.show_verified(None, verified, request_in_english) == {}
+
+
+def test_a_verification_that_fails_says_so_and_keeps_the_results(
+    tab: Any, parts: list[int], request_in_english: gr.Request
+) -> None:
+    first = tab.search_by_image(uploaded(encoded(scene(1))), 2, 0.0, request_in_english)
+    first[tab.query].path.unlink()
+    verified = tab.verify(first[tab.answer])
+    shown = tab.show_verified(first[tab.answer], verified, request_in_english)
+    assert "does not exist" in shown[tab.status]
+    assert shown[tab.hits] == first[tab.hits]
+
+
+def test_nothing_is_verified_without_an_answer(tab: Any) -> None:
+    assert tab.verify(None) is None
+
+
+def test_a_clicked_result_says_why_it_was_found(
+    tab: Any,
+    parts: list[int],
+    click: Callable[[int], gr.SelectData],
+    request_in_english: gr.Request,
+) -> None:
+    first = tab.search_by_image(uploaded(encoded(scene(3))), 2, 0.0, request_in_english)
+    shown = tab.show_record(first[tab.query], first[tab.hits], click(0), request_in_english)
+    assert shown[tab.panel.id] in parts
+    assert "Show the heat map" in shown[tab.why]
+    first[tab.query].path.unlink()
+    shown = tab.show_record(first[tab.query], first[tab.hits], click(0), request_in_english)
+    assert shown[tab.panel.id] in parts
+    assert "does not exist" in shown[tab.why]
+
+
+def test_a_result_of_a_gallery_image_is_explained_by_its_thumbnail(
+    tab: Any,
+    parts: list[int],
+    click: Callable[[int], gr.SelectData],
+    request_in_english: gr.Request,
+) -> None:
+    first = tab.search_by_record(parts[0], 2, 0.0, request_in_english)
+    shown = tab.show_record(first[tab.query], first[tab.hits], click(0), request_in_english)
+    assert "Show the heat map" in shown[tab.why]
+
+
+def test_a_deleted_result_is_not_explained(
+    tab: Any,
+    search: ImageSearch,
+    parts: list[int],
+    click: Callable[[int], gr.SelectData],
+    request_in_english: gr.Request,
+) -> None:
+    first = tab.search_by_image(uploaded(encoded(scene(1))), 2, 0.0, request_in_english)
+    search.delete_ids(parts)
+    with pytest.warns(UserWarning, match="no longer"):
+        shown = tab.show_record(first[tab.query], first[tab.hits], click(0), request_in_english)
+    assert shown[tab.why] == ""
+
+
 def test_the_rarity_slider_is_there_once_pairs_were_compared(
-    tab: Any, search: ImageSearch, ids: list[int], request_in_english: gr.Request
+    tab: Any,
+    search: ImageSearch,
+    ids: list[int],
+    request_in_english: gr.Request,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert tab.show_start(request_in_english)[tab.min_rarity].visible is False
-    added = [search.add(png(seed), f"k{seed}").id or 0 for seed in range(20, 40)]
-    search.rarity.refresh()
-    try:
-        slider = tab.show_start(request_in_english)[tab.min_rarity]
-        assert (slider.visible, slider.maximum) == (True, 2.4)  # 23 * 22 / 2 = 253 pairs
-        found = tab.search_by_image(uploaded(png(1)), 9, 0.0, request_in_english, 2.4)
-        assert [each[0] for each in found[tab.hits]] == [ids[1]]
-        found = tab.search_again(found[tab.query], 9, 0.0, request_in_english, 0)
-        assert len(found[tab.hits]) == 9
-        found = tab.search_by_record(ids[1], 9, 0.0, request_in_english, 2.4)
-        assert "as rare a match" in found[tab.status]
-    finally:
-        search.delete_ids(added)
-        search.rarity.background = None
+    scores = np.linspace(0, 0.9999, 253, dtype=np.float32)
+    monkeypatch.setattr(
+        search.rarity, "background", summarise(scores, "fake0000", 23, complete=True)
+    )
+    slider = tab.show_start(request_in_english)[tab.min_rarity]
+    assert (slider.visible, slider.maximum) == (True, 2.4)
+    found = tab.search_by_image(uploaded(png(1)), 9, 0.0, request_in_english, 2.4)
+    assert [hit.record.id for hit in found[tab.hits]] == [ids[1]]
+    found = tab.search_again(found[tab.query], 9, 0.0, request_in_english, 0)
+    assert len(found[tab.hits]) == 3
+    found = tab.search_by_record(ids[1], 9, 0.0, request_in_english, 2.4)
+    assert "as rare a match" in found[tab.status]

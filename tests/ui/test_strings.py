@@ -44,7 +44,7 @@ def test_each_text_is_used() -> None:
     code = "".join(path.read_text() for path in files)
     used = set(re.findall(r"[\"'](\w+)[\"']", code))
     # Keys that the code composes: weights, counts, and the stages of a search.
-    used |= {"weights_custom", "weights_untrained", "decode", "embed", "search"}
+    used |= {"weights_custom", "weights_untrained", "decode", "embed", "search", "verify"}
     used |= {key for key in STRINGS if key[-2:] in {"_1", "_n"} and key[:-2] in used}
     assert set(STRINGS) - used == set()
 

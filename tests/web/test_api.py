@@ -100,6 +100,64 @@ def test_every_search_finds_the_image_first(
         assert len(succeeds(find(limit="1000"), "search")) == 12
 
 
+def test_hits_tell_their_match_and_the_envelope_the_verdict(
+    searches: dict[str, Callable[..., Any]], search: ImageSearch
+) -> None:
+    for seed in range(3):
+        search.add(png(seed), f"k{seed}")
+    for find in searches.values():
+        body = find().json()
+        hits, verdict = body["data"], body["verdict"]
+        names = ("match", "distance", "inliers", "orientation")
+        assert [hits[0][name] for name in names] == ["exact", 0, None, "upright"]
+        assert {hit["match"] for hit in hits[1:]} == {"similar"}
+        assert (verdict["match"], verdict["id"]) == ("exact", hits[0]["id"])
+        assert 0 < verdict["false_positive_rate"] < 0.001
+        assert verdict["complete"] is True
+
+
+def test_verified_hits_tell_how_many_points_agree(
+    searches: dict[str, Callable[..., Any]], search: ImageSearch
+) -> None:
+    search.add(png(1))
+    for find in searches.values():
+        for verify in (True, "true"):
+            response = find(verify=verify)
+            [hit] = succeeds(response, "search")
+            assert hit["inliers"] >= 0
+            assert "verify;dur=" in response.headers["Server-Timing"]
+        [hit] = succeeds(find(verify="false"), "search")
+        assert hit["inliers"] is None
+
+
+def test_a_verdict_tells_that_hashes_are_incomplete(
+    client: TestClient, search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.backfill, "_missing", 1)
+    body = client.post(f"{BASE}/search/file", files=upload()).json()
+    assert body["verdict"]["match"] == "none"
+    assert body["verdict"]["id"] is None
+    assert body["verdict"]["complete"] is False
+
+
+def test_an_add_names_the_copy_that_was_there_before(client: TestClient) -> None:
+    bodies = [
+        client.post(f"{BASE}/add/file", files=upload(), data={"key": key}).json() for key in "ab"
+    ]
+    assert [body["near_duplicate_of"] for body in bodies] == [
+        None,
+        {
+            "id": bodies[0]["id"],
+            "key": "a",
+            "match": "exact",
+            "distance": 0,
+            "inliers": None,
+            "orientation": "upright",
+        },
+    ]
+    assert bodies[0]["id"] != bodies[1]["id"]
+
+
 def test_a_search_says_what_its_stages_took(client: TestClient) -> None:
     response = client.post(f"{BASE}/search/file", files=upload())
     succeeds(response, "search")

@@ -40,7 +40,7 @@ class Gate:
         self.begun = threading.Semaphore(0)
         self.open = threading.Event()
 
-    def search(self, *_: object) -> SearchResult:
+    def search(self, *_: object, **__: object) -> SearchResult:
         self.begun.release()
         assert self.open.wait(30)
         return SearchResult([], {})

@@ -27,6 +27,12 @@ def test_a_limit_out_of_range_is_a_422_envelope(
         assert "limit" in fails(find(limit=limit), "search", 422, "invalid-value")
 
 
+@pytest.mark.parametrize("verify", ["", "1", "yes", "on", "True", "null"])
+def test_verify_is_true_or_false(searches: dict[str, Callable[..., Any]], verify: str) -> None:
+    for find in searches.values():
+        assert "verify" in fails(find(verify=verify), "search", 422, "invalid-value")
+
+
 @pytest.mark.parametrize(
     "limit", ["null", "1.0", "1000.0", "1e3", "-0.0", "NaN", "Infinity", "[5]", "{}", "9" * 5000]
 )

@@ -55,20 +55,20 @@ def test_the_command_writes_a_result_and_prints_it(
     written = Path(out.splitlines()[-1])
     run = json.loads((written / "run.json").read_text())
     assert next(iter(run)) == "weights"
-    assert (run["kind"], run["n"], run["sample"], run["gallery"]) == ("robustness", 32, 4, 12)
+    assert (run["kind"], run["n"], run["sample"], run["gallery"]) == ("robustness", 36, 4, 12)
     assert run["edits"]["jpeg"] == ["75", "50", "25", "10"]
     mean = run["metrics"]["hit_rate@1/jpeg:75"]
     assert (mean["value"], mean["ci95"][1], mean["units"]) == (1.0, 1.0, run["sample"])
     assert list(run["metrics"])[:3] == ["hit_rate@1", "hit_rate@3", "mrr"]
     assert run["command"].startswith("python -m eval robustness --dataset folder --root")
     queries = pd.read_parquet(written / "per_query.parquet")
-    assert len(queries) == 4 * 9
+    assert len(queries) == 4 * 10
     first = queries.iloc[1]
-    assert (first["edit"], first["strength"], first["top_id"]) == ("crop", "90", first["image"])
+    assert (first["edit"], first["strength"], first["top_id"]) == ("crop", "95", first["image"])
     assert (written / "report.html").stat().st_size > 50_000
     assert (written / "figures" / "robustness.png").is_file()
     lines = (written / "summary.csv").read_text().splitlines()
-    assert lines[1].startswith("custom,folder,exact,32,hit_rate@1,")
+    assert lines[1].startswith("custom,folder,exact,36,hit_rate@1,")
     assert len(lines) == 1 + len(run["metrics"])
 
 

@@ -59,7 +59,7 @@ def report_of(*blocks: Block, title: str = "Title", lead: str = "Weights: none."
 
 def everywhere(text: str) -> Report:
     """The text in each place that takes any."""
-    table = Table([text, "figure"], [[text, "1"]], text)
+    table = Table([text, "figure"], [[text, "always this"]], text)
     strip = Strip("strip", [Tile(b"jpeg", text, "query")], text)
     figure = Figure("figure", b"png", text)
     return report_of(text, table, strip, figure, title=text, lead=text)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bogv.copies.edits import CONTROL, apply_edit, edit_variants
+from bogv.calibration.edits import CONTROL, apply_edit, edit_variants
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import load

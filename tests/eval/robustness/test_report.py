@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bogv.copies.edits import CONTROL, EDITS, EditVariant, edit_variants
+from bogv.calibration.edits import CONTROL, EDITS, EditVariant, edit_variants
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
 from eval.robustness.report import robustness_report, worst_queries
@@ -30,6 +30,7 @@ def test_the_report_leads_with_the_weights_and_shows_every_edit(photo_folder: Pa
     report = robustness_report(outcome, DECODER)
     assert report.lead[0] == "Weights: UNTRAINED, fingerprint feed."
     assert report.lead[1].startswith("UNTRAINED weights")
+    assert f"images, in {photo_folder}." in report.lead[2]
     heat, weakest, looks, failures, figures, _ = report.sections
     assert str(heat.blocks[0]).startswith("Figure(name='robustness', png=b'\\x89PNG")
     tables: Any = [weakest.blocks[0], figures.blocks[0]]

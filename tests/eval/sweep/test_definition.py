@@ -25,7 +25,7 @@ def test_the_committed_sweep_varies_each_setting_by_itself() -> None:
     assert settings[0].title == "default"
     assert all(len(each.changed(settings[0])) == 1 for each in settings[1:])
     varied = {name for each in settings for name in each.changed(settings[0])}
-    assert varied == set(settings[0].values()) - {"fit_on"}
+    assert varied == set(settings[0].values()) - {"fit_on", "backbone"}
 
 
 def test_changes_are_made_one_at_a_time_around_the_baseline() -> None:
@@ -79,6 +79,12 @@ def test_a_fault_is_named_with_its_place(values: dict[str, Any], fault: str) -> 
     with pytest.raises(WorkbenchError, match=r"^mine\.yaml: ") as error:
         make_definition({**ONE, **values}, "mine.yaml")
     assert fault in str(error.value)
+
+
+def test_another_network_is_not_swept() -> None:
+    settings = [{}, {"backbone": "torchvision:resnet18"}]
+    with pytest.raises(WorkbenchError, match="run torchvision:resnet18 by `run`"):
+        make_definition({**ONE, "settings": settings}, "mine.yaml")
 
 
 @pytest.mark.parametrize("text", ["datasets: [", "- 1", "", "datasets: \x00"])

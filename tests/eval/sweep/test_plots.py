@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from eval.report import plots
 from eval.sweep.plots import Box, front_figure, place_labels
 from eval.sweep.result import Front
 from eval.sweep.settings import SweptSettings
@@ -52,7 +53,6 @@ def test_a_figure_has_a_panel_for_each_dataset_with_figures(cost: Front) -> None
     failed = make_row("default", 0.5, 10, dataset="three").model_copy(update={"mean": None})
     figure = front_figure(make_sweep([*rows, failed], settings), cost)
     assert figure.name == f"quality-{cost}"
-    # 150 pixels an inch.
-    assert int.from_bytes(figure.png[16:20], "big") == 1800
-    assert int.from_bytes(figure.png[20:24], "big") == 2 * 1050
+    assert int.from_bytes(figure.png[16:20], "big") == 12 * plots.DPI
+    assert int.from_bytes(figure.png[20:24], "big") == 2 * 7 * plots.DPI
     assert figure == front_figure(make_sweep([*rows, failed], settings), cost)

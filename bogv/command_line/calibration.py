@@ -1,14 +1,13 @@
-"""A calibration as lines of text, for the command line."""
+"""A calibration as lines of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from bogv.calibration.calibration import AlikePair, Calibration
-from bogv.copies.thresholds import THRESHOLDS
 
 
-def describe(found: Calibration) -> list[str]:
+def describe_calibration(found: Calibration) -> list[str]:
     """What was measured, and what to look at."""
     return [
         *_thresholds(found),
@@ -29,22 +28,24 @@ def describe(found: Calibration) -> list[str]:
 def _thresholds(found: Calibration) -> Iterator[str]:
     left_out, compared = found.searches, found.count - found.searches
     yield f"{left_out:,} images were left out and searched for among the other {compared:,}."
-    if found.rate > found.asked_rate:
+    kinds = {
+        f"copy: up to {found.copy_bits.value} bits": found.copy_bits,
+        f"part: from {found.part_inliers.value} points": found.part_inliers,
+    }
+    for name, each in kinds.items():
         yield (
-            f"So many support a false-positive rate of {found.rate:.3%}, not of"
-            f" {found.asked_rate:.3%}; where the shipped threshold is stricter, it is kept."
+            f"{name}: wrong in {each.alarms:,} searches; in {each.low:.2%} to {each.high:.2%} of"
+            " those of the whole gallery (95% interval)."
         )
-    yield (
-        f"copy: up to {found.copy_bits} bits; part: from {found.part_inliers} points; together"
-        f" wrong in at most {found.rate:.3%} of searches of {found.count:,} images, on average over"
-        " galleries from the same source (split conformal)."
-    )
-    bits, points = THRESHOLDS.copy_bits, THRESHOLDS.part_inliers
-    yield (
-        f"The shipped thresholds, {bits} bits and {points} points, were"
-        f" wrong in {found.shipped_alarms} of {left_out:,}: in the whole gallery at most"
-        f" {found.shipped_upper:.2%}, with 95% confidence."
-    )
+    if found.met:
+        yield (
+            f"Together they are wrong in at most {found.asked_rate:.3%} of searches of"
+            f" {found.count:,} images, on average over galleries from the same source (split"
+            " conformal)."
+        )
+    else:
+        rate = found.false_positives.rate(found.count)
+        yield f"{found.shortfall.strip()} Together they are wrong in at most {rate:.2%}."
 
 
 def _listed(title: str, pairs: list[AlikePair]) -> Iterator[str]:

@@ -262,7 +262,7 @@ EDITS: Mapping[str, Edit] = {
     "crop": Edit(
         "so much of the area is kept, anywhere; the shape stays",
         "% of area",
-        _graded_recipes(crop, (90, 75, 50, 30)),
+        _graded_recipes(crop, (95, 90, 75, 50, 30)),
     ),
     "resize": Edit(
         "each side is scaled down to so much", "% of side", _graded_recipes(resize, (50, 25, 12.5))

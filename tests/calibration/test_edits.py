@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from bogv.copies.edits import EDITS, EditVariant, apply_edit, edit_variants, working_size
+from bogv.calibration.edits import EDITS, EditVariant, apply_edit, edit_variants, working_size
 from bogv.errors import InvalidValue
 from tests.support.fakes import picture
 
@@ -214,7 +214,8 @@ def test_large_pictures_are_scaled_down_first(
 
 def test_some_edits_can_be_chosen_and_an_unknown_one_is_named() -> None:
     chosen = edit_variants(["jpeg", "crop"])
-    assert [each.name for each in chosen][:5] == [
+    assert [each.name for each in chosen][:6] == [
+        "crop:95",
         "crop:90",
         "crop:75",
         "crop:50",
@@ -229,6 +230,6 @@ def test_all_edits_and_strengths_exist() -> None:
     asked = ["crop", "resize", "rotate", "mirror", "jpeg", "blur", "noise", "brightness"]
     asked += ["contrast", "grey", "text", "logo", "border", "screenshot", "combined"]
     assert list(EDITS) == asked
-    assert list(EDITS["crop"].recipes) == ["90", "75", "50", "30"]
+    assert list(EDITS["crop"].recipes) == ["95", "90", "75", "50", "30"]
     assert list(EDITS["rotate"].recipes) == ["5", "15", "45", "90", "180"]
     assert list(EDITS["jpeg"].recipes) == ["75", "50", "25", "10"]

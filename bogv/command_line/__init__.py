@@ -1,0 +1,1 @@
+"""What the command line prints: results as lines of text and as JSON."""

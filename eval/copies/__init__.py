@@ -1,0 +1,1 @@
+"""`copies`: whether the gallery has the original of an edited image, and false alarms."""
