@@ -31,6 +31,7 @@ from bogv.command_line.results import (
     added_json,
     describe_duplicate,
     describe_match,
+    describe_rarity,
     describe_verdict,
     hit_json,
     record_line,
@@ -150,7 +151,8 @@ def search(
         _print_json([hit_json(hit) for hit in result.hits])
         return
     for hit in result.hits:
-        print(f"{hit.score:.4f}  {describe_match(hit.match):28}  {record_line(hit.record)}")
+        match = f"{describe_match(hit.match):28}"
+        print(f"{hit.score:.4f}  {describe_rarity(hit):14}  {match}  {record_line(hit.record)}")
     if not result.hits:
         print("No image of the gallery is as similar." if min_score or max_rarity else EMPTY)
     else:

@@ -132,6 +132,11 @@ class Hit:
     """Share of the gallery's pairs of images that are at least as alike, above 0; None: it isn't
     known."""
 
+    @property
+    def one_in(self) -> int | None:
+        """The rarity as 1 in so many pairs, two digits of it."""
+        return None if self.rarity is None else int(float(f"{1 / self.rarity:.2g}"))
+
 
 @dataclass(frozen=True)
 class HashMatch:

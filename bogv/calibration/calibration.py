@@ -133,14 +133,14 @@ class Calibration(BaseModel):
                 " shipped one stays."
             )
         parts.append(
-            f" Measured: copy {_describe(self.copy_bits)}, part {_describe(self.part_inliers)};"
-            " other shots of the same thing count as wrong."
+            f" Measured: copy wrong in {_describe(self.copy_bits)}, part in"
+            f" {_describe(self.part_inliers)}; other shots of the same thing count as wrong."
         )
         return "".join(parts)
 
 
 def _describe(measured: MeasuredThreshold) -> str:
-    return f"in {measured.alarms:,} ({measured.low:.2%} to {measured.high:.2%})"
+    return f"{measured.alarms:,} ({measured.low:.2%} to {measured.high:.2%})"
 
 
 def load_calibration(folder: Path | None, fingerprint: str) -> Calibration | None:

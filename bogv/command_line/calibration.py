@@ -34,8 +34,8 @@ def _thresholds(found: Calibration) -> Iterator[str]:
     }
     for name, each in kinds.items():
         yield (
-            f"{name}: wrong in {each.alarms:,} searches; in {each.low:.2%} to {each.high:.2%} of"
-            " those of the whole gallery (95% interval)."
+            f"{name}: wrong in {each.alarms:,} of these searches; in {each.low:.2%} to"
+            f" {each.high:.2%} of those in the whole gallery (95% interval)."
         )
     if found.met:
         yield (

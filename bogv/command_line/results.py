@@ -47,6 +47,11 @@ def describe_match(match: Match) -> str:
     return match.kind + (turned if match.is_proven else "")
 
 
+def describe_rarity(hit: Hit) -> str:
+    """`1 in 5,000`: of the gallery's pairs; empty if it isn't known."""
+    return "" if hit.one_in is None else f"1 in {hit.one_in:,}"
+
+
 def describe_verdict(result: SearchResult) -> str:
     """A sentence or two on whether the gallery has the picture."""
     if result.verdict is None:

@@ -25,7 +25,7 @@ from bogv.files import atomic_write
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.ui.calibration import format_rarity
+from bogv.ui.calibration.words import format_rarity
 from bogv.ui.strings import Language, error_text, labels, language_of, translate
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from bogv.config import Settings
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
-from bogv.ui.calibration import describe_shortfall, describe_thresholds
+from bogv.ui.calibration.words import describe_shortfall, describe_thresholds
 from bogv.ui.components import (
     PRIVATE,
     TabContext,

@@ -68,7 +68,8 @@ def describe_match(match: Match, language: Language) -> str:
 def describe_caption(hit: Hit, language: Language) -> str:
     """Plain text below a picture: the badge, where there is one, on a line of its own."""
     badge = describe_match(hit.match, language)
-    text = f"{hit.score:.3f} · {hit.record.key}"
+    rarity = "" if hit.one_in is None else translate(language, "one_in", pairs=f"{hit.one_in:,}")
+    text = " · ".join(filter(None, (f"{hit.score:.3f}", rarity, hit.record.key)))
     return f"✓ {badge}\n{text}" if badge else text
 
 

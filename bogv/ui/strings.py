@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bogv.ui.texts.calibration import CALIBRATION
+from bogv.ui.calibration.texts import CALIBRATION
 from bogv.ui.texts.copies import COPIES
 
 Language = Literal["en", "zh"]

@@ -48,8 +48,8 @@ def test_a_threshold_that_does_not_hold_it_counts_with_its_measured_limit() -> N
     assert found.is_supported
     assert found.shortfall == (
         " 0.20% was asked for, which no threshold for part holds: the shipped one stays. Measured:"
-        " copy in 0 (0.00% to 0.30%), part in 40 (1.40% to 6.00%); other shots of the same thing"
-        " count as wrong."
+        " copy wrong in 0 (0.00% to 0.30%), part in 40 (1.40% to 6.00%); other shots of the same"
+        " thing count as wrong."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bogv.command_line.results import (
     describe_duplicate,
     describe_match,
+    describe_rarity,
     describe_verdict,
     hit_json,
     record_line,
@@ -30,6 +31,11 @@ def test_a_verdict_says_whether_the_picture_is_there_and_how_sure_that_is() -> N
 def test_a_hit_has_its_rarity_as_json() -> None:
     values = hit_json(Hit(RECORD, 0.12345678, rarity=0.001))
     assert (values["score"], values["rarity"], values["match"]) == (0.123457, 0.001, "similar")
+
+
+def test_a_rarity_is_a_number_of_pairs() -> None:
+    assert describe_rarity(Hit(RECORD, 0.5, rarity=1 / 4987)) == "1 in 5,000"
+    assert describe_rarity(Hit(RECORD, 0.5)) == ""
 
 
 def test_a_duplicate_is_named() -> None:

@@ -15,7 +15,7 @@ from bogv.calibration.background import summarise
 from bogv.records import Hit
 from bogv.service import ImageSearch
 from bogv.sources.samples import SAMPLE_QUERIES
-from bogv.ui.answers import Query
+from bogv.ui.answers import Options, Query
 from bogv.ui.components import cache_file
 from bogv.ui.search import SearchTab
 from tests.support.fakes import encoded, png
@@ -240,6 +240,7 @@ def test_the_rarity_slider_is_there_once_pairs_were_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert tab.show_start(request_in_english)[tab.min_rarity].visible is False
+    assert Options(9, 0.0, 3).max_rarity == pytest.approx(0.001)
     scores = np.linspace(0, 0.9999, 253, dtype=np.float32)
     monkeypatch.setattr(
         search.rarity, "background", summarise(scores, "fake0000", 23, complete=True)

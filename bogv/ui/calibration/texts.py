@@ -39,6 +39,7 @@ CALIBRATION: dict[str, tuple[str, str]] = {
         "最低稀有度：n 表示图库中每 10ⁿ 对图片有 1 对",
     ),
     "rarity": ("Rarity", "稀有度"),
+    "one_in": ("1 in {pairs}", "1 / {pairs}"),
     "rarity_share": ("{percent} of pairs", "{percent} 的图片对"),
     "rarity_one_in": ("1 in {pairs} pairs", "每 {pairs} 对图片中有 1 对"),
     "rarity_beyond": ("fewer than 1 in {pairs} pairs", "每 {pairs} 对图片中不到 1 对"),

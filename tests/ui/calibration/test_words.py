@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from bogv.calibration.background import Rarity
 from bogv.calibration.calibration import Calibration
 from bogv.calibration.choice import MeasuredThreshold
-from bogv.ui.calibration import describe_shortfall, describe_thresholds, format_rarity
+from bogv.ui.calibration.words import describe_shortfall, describe_thresholds, format_rarity
 
 MET = MeasuredThreshold(value=31, met=True, alarms=0, low=0, high=0.003)
 UNMET = MeasuredThreshold(value=30, met=False, alarms=40, low=0.014, high=0.06)
