@@ -34,7 +34,7 @@ def test_a_hostile_key_and_path_are_escaped_in_the_card() -> None:
 
 def test_the_card_of_a_result_has_its_rarity() -> None:
     record = Record(1, "k", "/a", "0" * 32, 10, 20, 512, 0)
-    html = render_card(record, b"", 0.5, "en", Rarity(0.001, 0.002, False))
+    html = render_card(record, b"", 0.5, "en", Rarity(0.001, 0.001, False))
     assert '<dt>Rarity</dt><dd data-field="rarity">1 in 1,000 pairs</dd>' in html
 
 

@@ -11,17 +11,14 @@ CALIBRATION: dict[str, tuple[str, str]] = {
     ),
     "calibration_needs": (
         (
-            "Calibrated for {asked}, which takes {searches} searches of a gallery of {images}"
-            " images: the standard thresholds stay."
+            "Calibration to {asked} takes {searches} searches of a gallery of {images} images:"
+            " the standard thresholds stay."
         ),
-        (
-            "校准目标为 {asked}，需在至少 {images} 张图片的图库中搜索 {searches} 次；"
-            "目前仍使用默认阈值。"
-        ),
+        ("校准到 {asked} 需要至少 {images} 张图片的图库和 {searches} 次搜索；目前仍使用默认阈值。"),
     ),
     "calibration_unmet": (
-        "Calibrated for {asked}, which no threshold for {kinds} reaches: the standard one stays.",
-        "校准目标为 {asked}，{kinds}没有阈值能达到；目前仍使用默认阈值。",
+        "Calibration to {asked}: no threshold for {kinds} reaches it, the standard one stays.",
+        "校准到 {asked}：{kinds}没有阈值能达到；目前仍使用默认阈值。",
     ),
     "calibration_copies": ("copies", "副本"),
     "calibration_parts": ("parts", "局部"),
@@ -35,12 +32,19 @@ CALIBRATION: dict[str, tuple[str, str]] = {
     ),
     "calibration_alarms": ("{alarms} ({low} to {high})", "{alarms} 次（{low} 至 {high}）"),
     "min_rarity": (
-        "Minimum rarity: n for 1 in 10ⁿ pairs of the gallery",
-        "最低稀有度：n 表示图库中每 10ⁿ 对图片有 1 对",
+        "Minimum rarity n: 1 in 10ⁿ pairs",
+        "最低稀有度 n：每 10ⁿ 对图片中 1 对",
     ),
     "rarity": ("Rarity", "稀有度"),
-    "one_in": ("1 in {pairs}", "1 / {pairs}"),
+    "one_in": ("1 in {pairs}", "1 / {pairs} 对"),
     "rarity_share": ("{percent} of pairs", "{percent} 的图片对"),
     "rarity_one_in": ("1 in {pairs} pairs", "每 {pairs} 对图片中有 1 对"),
-    "rarity_beyond": ("fewer than 1 in {pairs} pairs", "每 {pairs} 对图片中不到 1 对"),
+    "rarity_error": (
+        "{text} (95% sure: at most 1 in {pairs})",
+        "{text}（95% 置信：至多每 {pairs} 对中 1 对）",
+    ),
+    "rarity_beyond": (
+        "fewer than 1 in {pairs} pairs",
+        "每 {pairs} 对图片中不到 1 对",
+    ),
 }

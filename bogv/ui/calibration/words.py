@@ -9,11 +9,19 @@ from bogv.ui.strings import Language, translate
 
 
 def format_rarity(rarity: Rarity, language: Language) -> str:
-    """`1 in 5,000 pairs`, to two digits; common scores in percent."""
+    """`1 in 5,000 pairs`, to two digits, with the limit of the error if there is one; common scores
+    in percent."""
     if rarity.share > 0.1:
         return translate(language, "rarity_share", percent=f"{rarity.share:.0%}")
-    pairs = f"{int(float(f'{1 / rarity.share:.2g}')):,}"
-    return translate(language, "rarity_beyond" if rarity.beyond else "rarity_one_in", pairs=pairs)
+    key = "rarity_beyond" if rarity.beyond else "rarity_one_in"
+    text = translate(language, key, pairs=_count_pairs(rarity.share))
+    if rarity.upper <= rarity.share:
+        return text
+    return translate(language, "rarity_error", text=text, pairs=_count_pairs(rarity.upper))
+
+
+def _count_pairs(share: float) -> str:
+    return f"{int(float(f'{1 / share:.2g}')):,}"
 
 
 def describe_thresholds(own: Calibration, count: int, language: Language) -> str:

@@ -31,12 +31,19 @@ def calibration(rate: float, copy: MeasuredThreshold, part: MeasuredThreshold) -
 
 def test_a_rarity_is_a_number_of_pairs() -> None:
     for rarity, english, chinese in (
-        (Rarity(1 / 4987, 0.001, False), "1 in 5,000 pairs", "每 5,000 对图片中有 1 对"),
+        (Rarity(1 / 4987, 0.0002, False), "1 in 5,000 pairs", "每 5,000 对图片中有 1 对"),
         (Rarity(1 / 796954, 0.0, True), "fewer than 1 in 800,000 pairs", "中不到 1 对"),
         (Rarity(0.684, 0.7, False), "68% of pairs", "68% 的图片对"),
     ):
         assert format_rarity(rarity, "en") == english
         assert chinese in format_rarity(rarity, "zh")
+
+
+def test_the_rarity_of_a_sample_has_its_error() -> None:
+    rarity = Rarity(1 / 5001, 1 / 1669, True)
+    text = format_rarity(rarity, "en")
+    assert text == "fewer than 1 in 5,000 pairs (95% sure: at most 1 in 1,700)"
+    assert "95% 置信：至多每 1,700 对中 1 对" in format_rarity(rarity, "zh")
 
 
 def test_a_rate_that_holds_needs_no_explanation() -> None:
@@ -50,7 +57,7 @@ def test_a_rate_that_holds_needs_no_explanation() -> None:
 def test_a_rate_that_no_threshold_holds_is_explained() -> None:
     found = calibration(0.002, MET, UNMET)
     text = describe_shortfall(found, "en")
-    assert "0.20%, which no threshold for parts reaches: the standard one stays." in text
+    assert "to 0.20%: no threshold for parts reaches it, the standard one stays." in text
     assert "part wrong in 40 (1.40% to 6.00%); other shots" in text
     assert "局部没有阈值能达到" in describe_shortfall(found, "zh")
     both = calibration(0.002, UNMET, UNMET)
