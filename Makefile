@@ -7,6 +7,9 @@ IN_VENV := $(VENV)/bin/
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
+# Where an environment forbids it, each of some two hundred processes compiles bogv anew.
+test coverage soak: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test check coverage soak format lock licences notebooks clean
 
 demo: $(VENV)/requirements.txt

@@ -28,6 +28,7 @@ hypothesis.settings.register_profile("bogv", deadline=None)
 hypothesis.settings.load_profile("bogv")
 
 SERVER = pytest.StashKey[MilvusServer]()
+MILVUS = "milvus"
 OpenStore = Callable[[], MilvusStore]
 
 SHARED_PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "clothing"
@@ -58,21 +59,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run in parallel, all tests on the Milvus server are one worker's, which begins with them:
-    they mostly wait, and there is one server."""
+    """Run in parallel, tests that share a fixture are one worker's, so that it is made once.
+
+    All tests on the Milvus server are: they mostly wait, and there is one server. They begin.
+    """
     for item in items:
-        if "milvus_server" in getattr(item, "fixturenames", ()) or item.get_closest_marker(
-            "server"
-        ):
-            item.add_marker(pytest.mark.xdist_group("milvus"))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+        group = _group_of(item)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+    first = {MILVUS: 0, None: 2}
+    items.sort(key=lambda item: first.get(_group_of(item), 1))
+
+
+def _group_of(item: pytest.Item) -> str | None:
+    """The file or folder whose fixtures the test shares, or MILVUS; None if it shares none."""
+    if "milvus_server" in getattr(item, "fixturenames", ()) or item.get_closest_marker("server"):
+        return MILVUS
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs.values() if info else ()
+    scopes = {each.scope for found in definitions for each in found}
+    if "package" in scopes:
+        return str(item.path.parent)
+    return str(item.path) if "module" in scopes else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Stop the Milvus server after the last of its tests: idle, it takes a tenth of a core."""
     server = item.config.stash.get(SERVER, None)
-    if server and not (nextitem and nextitem.get_closest_marker("xdist_group")):
+    if server and not (nextitem and _group_of(nextitem) == MILVUS):
         server.stop()
 
 

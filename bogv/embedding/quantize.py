@@ -58,9 +58,10 @@ def quantize(
         raise InvalidValue(
             f"{len(pixels)} images are too few: give at least {MIN_IMAGES}, better 300."
         )
+    nncf = _import_nncf()
     held_out = pixels[::HELD_OUT]
     calibration = [each for index, each in enumerate(pixels) if index % HELD_OUT]
-    save_model(_quantize_model(openvino_model(weights, cache_dir), calibration), path)
+    save_model(_quantize_model(nncf, openvino_model(weights, cache_dir), calibration), path)
     full = load_embedder(weights, "openvino", cache_dir)
     int8 = load_embedder(with_int8(weights, path), "openvino", cache_dir)
     full_vectors, full_seconds = _embed_timed(full, held_out)
@@ -74,12 +75,15 @@ def quantize(
     )
 
 
-def _quantize_model(model: Any, calibration: Sequence[Pixels]) -> Any:
+def _import_nncf() -> Any:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
-        nncf = importlib.import_module("nncf")
+        return importlib.import_module("nncf")
     except ImportError as error:
         raise ImportError(f"Quantising needs nncf: pip install nncf ({error}).") from error
+
+
+def _quantize_model(nncf: Any, model: Any, calibration: Sequence[Pixels]) -> Any:
     images = nncf.Dataset([each[np.newaxis] for each in calibration])
     # MIXED: symmetric for weights, asymmetric for activations, which ReLU makes non-negative.
     preset = nncf.QuantizationPreset.MIXED

@@ -11,10 +11,16 @@ from typing import Any
 import nbformat
 import pytest
 
+from bogv.embedding.embedder import Embedder
+from bogv.embedding.weights import UNTRAINED, Weights
+from eval import __main__ as workbench
+from eval.commands import run as run_command
 from tests.support import models
+from tests.support.fakes import FakeEngine, encoded, picture
 from tests.support.running import ROOT
 from tools.notebooks import FOLDER, NOTEBOOKS, drop_incidentals, execute
 
+NO_RUNS = "runs = []"
 SAMPLE, SMALL_SAMPLE = '"--limit", "100"', '"--limit", "30", "--no-losses"'
 # Another network takes seconds to convert, which tests of the poolings do.
 NETWORK, SAME_NETWORK = '"--pooling", "gem"', '"--crop", "pad"'
@@ -36,11 +42,37 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     models.keep(data)
 
 
-def executed(path: Path, data: Path) -> list[Any]:
-    """The code cells with what they put out; raises what a cell raises."""
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Three runs on four classes of four images, with an engine that is no network."""
+    monkeypatch.setenv("BOGV_DATA_DIR", str(tmp_path / "data"))
+    untrained = Embedder(Weights(UNTRAINED, None, "feed"), FakeEngine())
+    monkeypatch.setattr(run_command, "load_embedder", lambda *_, **__: untrained)
+    images, out = tmp_path / "images", tmp_path / "results"
+    for label in range(4):
+        (images / str(label)).mkdir(parents=True)
+        for quality in (95, 70, 45, 20):
+            data = encoded(picture(label), "JPEG", quality=quality)
+            (images / str(label) / f"{quality}.jpg").write_bytes(data)
+    for settings in ([], ["--crop", "squash"], ["--pooling", "gem"]):
+        command = ["run", "--dataset", "folder", "--root", str(images), "--no-losses", *settings]
+        with pytest.raises(SystemExit) as stopped:
+            workbench.main([*command, "--out", str(out)])
+        assert stopped.value.code == 0
+    return sorted(out.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+
+def executed(path: Path, data: Path, replaced: dict[str, str]) -> list[Any]:
+    """The code cells with what they put out; raises what a cell raises.
+
+    replaced: texts that are in the cells, and what stands in their place.
+    """
     notebook = nbformat.read(path, as_version=4)
+    whole = "".join(cell.source for cell in notebook.cells)
+    assert all(text in whole for text in replaced)
     for cell in notebook.cells:
-        cell.source = cell.source.replace(SAMPLE, SMALL_SAMPLE).replace(NETWORK, SAME_NETWORK)
+        for text, other in replaced.items():
+            cell.source = cell.source.replace(text, other)
     execute(notebook, data)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -58,7 +90,7 @@ def pictures(cells: list[Any]) -> int:
 
 
 def test_quickstart_adds_searches_and_shows(data: Path) -> None:
-    cells = executed(FOLDER / "quickstart.ipynb", data)
+    cells = executed(FOLDER / "quickstart.ipynb", data, {})
     text = printed(cells)
     assert "UNTRAINED" in text
     assert "'failed': 0" in text
@@ -67,16 +99,27 @@ def test_quickstart_adds_searches_and_shows(data: Path) -> None:
     assert pictures(cells) == 1
 
 
-def test_compare_settings_makes_three_runs_and_gives_a_verdict(data: Path) -> None:
-    source = (FOLDER / "compare_settings.ipynb").read_text("utf-8").replace('\\"', '"')
-    assert SAMPLE in source
-    assert NETWORK in source
-    cells = executed(FOLDER / "compare_settings.ipynb", data)
+def check_comparison(cells: list[Any], settings: str) -> None:
     text = printed(cells)
     assert "UNTRAINED" in text
     assert re.search(r"hit_rate@1: B is (not )?(shown to be )?worse than A\. B - A = [+-]0", text)
-    assert "gap, 224 px, pad, tta none, post none: hit_rate@1 " in text
+    assert f"{settings}, tta none, post none: hit_rate@1 " in text
     assert pictures(cells) == 3
+
+
+def test_compare_settings_gives_a_verdict_on_runs_that_are_named(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    named = f"from pathlib import Path; runs = [Path(each) for each in {[*map(str, runs)]}]"
+    cells = executed(FOLDER / "compare_settings.ipynb", tmp_path, {NO_RUNS: named})
+    check_comparison(cells, "gem, 224 px, center")
+
+
+@pytest.mark.soak
+def test_compare_settings_makes_three_runs_and_gives_a_verdict(data: Path) -> None:
+    replaced = {SAMPLE: SMALL_SAMPLE, NETWORK: SAME_NETWORK}
+    cells = executed(FOLDER / "compare_settings.ipynb", data, replaced)
+    check_comparison(cells, "gap, 224 px, pad")
     tags = {path.parent.name for path in (data / "compare_settings").glob("*/report.html")}
     assert len(tags) == 3
     assert [sum(f"-{tag}-" in name for name in tags) for tag in ("squash", "pad")] == [1, 1]

@@ -15,9 +15,9 @@ def test_batches_of_any_size_give_a_row_for_each_image() -> None:
     images = np.random.default_rng(0).random((37, 3, 2, 2), np.float32)
     found = engine.compute_bulk(images)
     assert (found.shape, str(found.dtype)) == ((37, 5), "float32")
-    assert np.allclose(
-        found, np.concatenate([engine.compute(images[n : n + 1]) for n in range(37)])
-    )
+    one_by_one = np.concatenate([engine.compute(images[n : n + 1]) for n in range(37)])
+    # A processor's kernels add in another order for another size of batch: 3e-8 apart was seen.
+    assert np.allclose(found, one_by_one, rtol=0, atol=1e-6)
 
 
 def test_a_network_that_gives_no_vector_is_one_clear_error() -> None:
