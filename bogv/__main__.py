@@ -7,12 +7,10 @@ the server. With Milvus Lite, it can't run while a server uses the same data fol
 from __future__ import annotations
 
 import io
-import json
 import logging
-import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,24 +22,26 @@ from tqdm import tqdm
 
 from bogv import logs
 from bogv.bootstrap import open_search, serve
+from bogv.calibration.calibrator import EDITED_IMAGES, RATE, CalibrationOptions
+from bogv.calibration.false_positives import Same
+from bogv.cli.calibration import describe_calibration
 from bogv.cli.duplicates import Listing, ScanBar
 from bogv.cli.results import (
+    Json,
     added_as_json,
     count_noun,
     describe_match,
     describe_near_duplicate,
+    describe_rarity,
     describe_record,
     describe_verdict,
     hit_as_json,
+    print_json,
 )
+from bogv.cli.weights import quantize, weights
 from bogv.config import Settings, read_settings
 from bogv.duplicates.duplicates import DuplicateKind, Rule
-from bogv.embedding.inventory import take_inventory
-from bogv.embedding.quantize import MIN_IMAGES
-from bogv.embedding.quantize import quantize as make_int8
-from bogv.embedding.weights import resolve
 from bogv.errors import BogvError
-from bogv.imaging.decoder import Decoder
 from bogv.records import Added, Record
 from bogv.service import ImageSearch
 from bogv.sources.folders import KeyFrom, find_images, new_images
@@ -55,7 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+EMPTY = "The gallery is empty."
 
 
 @app.command("serve")
@@ -112,7 +112,7 @@ def add(
         if status != "skipped" or skip_duplicates
     }
     if as_json:
-        _print_json({**counts, "images": [added_as_json(added) for added in results]})
+        print_json({**counts, "images": [added_as_json(added) for added in results]})
     else:
         print(", ".join(f"{count} {status}" for status, count in counts.items()))
         for added in results:
@@ -128,6 +128,13 @@ def add(
 def search(
     image: Annotated[Path, typer.Argument(help="The query image.")],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of hits.")] = 10,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Lowest score of a hit.")] = 0.0,
+    max_rarity: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Highest share of the gallery's pairs that are as alike, as 0.001."
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the first 12 point by point: finds parts too.")
     ] = False,
@@ -135,14 +142,51 @@ def search(
 ) -> None:
     """Find the most similar images, and tell whether the picture is there."""
     with _open_gallery() as gallery:
+        gallery.rarity.refresh()
         data = read_file(image, gallery.decoder.max_bytes)
-        result = gallery.search(data, limit, verify=verify)
+        result = gallery.search(data, limit, min_score, verify, max_rarity)
     if as_json:
-        _print_json([hit_as_json(hit) for hit in result.hits])
+        print_json([hit_as_json(hit) for hit in result.hits])
         return
     for hit in result.hits:
-        print(f"{hit.score:.4f}  {describe_match(hit.match):28}  {describe_record(hit.record)}")
-    print(describe_verdict(result) if result.hits else "The gallery is empty.")
+        match = f"{describe_match(hit.match):28}"
+        print(f"{hit.score:.4f}  {describe_rarity(hit):14}  {match}  {describe_record(hit.record)}")
+    if not result.hits:
+        print("No image of the gallery is as similar." if min_score or max_rarity else EMPTY)
+    else:
+        print(describe_verdict(result))
+
+
+@app.command("calibrate")
+def calibrate_command(
+    false_positive_rate: Annotated[
+        float, typer.Option(help="Of searches for a picture that isn't there.")
+    ] = RATE,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images to leave out at most. By default as many as needed."),
+    ] = None,
+    edited: Annotated[
+        int, typer.Option(min=1, help="Images to edit, each in fifty ways.")
+    ] = EDITED_IMAGES,
+    same: Annotated[
+        Same, typer.Option(help="What images share that show the same thing: they don't count.")
+    ] = "key",
+    seed: Annotated[int, typer.Option(min=0, help="Of the images and the edits.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure from which values on pictures are copies, on the gallery's own images.
+
+    Searches with images that are left out give the thresholds; searches with edited ones tell which
+    copies they find. It is kept with the gallery, and used from the next start on.
+    """
+    options = CalibrationOptions(false_positive_rate, images, edited, seed, same)
+    with _open_gallery() as search:
+        found = search.calibrator.run(options, _show_progress)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        print("\n".join(describe_calibration(found)))
 
 
 @app.command()
@@ -199,7 +243,7 @@ def duplicates(
         ):
             deleted = search.delete_duplicates(listing.ids_of_others, listing.ids_of_kept)
     if as_json:
-        _print_json(listing.as_json(deleted))
+        print_json(listing.as_json(deleted))
     elif delete:
         print(f"{deleted or 0} deleted")
 
@@ -216,7 +260,7 @@ def list_command(
     with _open_gallery() as search:
         records = _newest(search, text, limit)
     if as_json:
-        _print_json([asdict(record) for record in records])
+        print_json([asdict(record) for record in records])
         return
     for record in records:
         print(describe_record(record))
@@ -228,67 +272,14 @@ def stats(as_json: Json = False) -> None:
     with _open_gallery() as search:
         values = asdict(search.stats())
     if as_json:
-        _print_json(values)
+        print_json(values)
         return
     for name, value in values.items():
         print(f"{name:15} {value}")
 
 
-@app.command()
-def quantize(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(help="Calibration images, like those to search; folders are recursive."),
-    ],
-    images: Annotated[
-        int, typer.Option(min=MIN_IMAGES, help="Maximum number of images to use.")
-    ] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for sampling the images.")] = 0,
-) -> None:
-    """Make the int8 model: several times as fast on CPUs without bf16, slightly less accurate.
-
-    Needs nncf. Its embeddings need a gallery of their own: see docs/configuration.md.
-    """
-    settings = read_settings()
-    base = resolve(settings.weights, precision="fp32", models=settings.models_dir)
-    files = find_images(paths)
-    sample = random.Random(seed).sample(files, min(images, len(files)))  # noqa: S311
-    decoder = Decoder(settings.max_upload, settings.max_pixels, settings.decode_seconds)
-    pixels = []
-    for path in tqdm(sample, "Reading", unit="image"):
-        try:
-            data = read_file(path, settings.max_upload)
-            pixels.append(decoder.decode(data).pixels)
-        except BogvError as error:
-            print(f"  skipped: {path}: {error}", file=sys.stderr)
-    model = make_int8(base, pixels, settings.cache_dir, settings.models_dir)
-    print(
-        f"{model.weights.int8}\n{model.weights.name}, fingerprint {model.weights.fingerprint}\n"
-        f"cosine to full precision on held-out images: mean {model.cosine_mean:.5f},"
-        f" minimum {model.cosine_min:.5f}\none image at a time: {model.speedup:.1f} times as fast"
-        "\nSet BOGV_PRECISION=int8 and start a new gallery."
-    )
-
-
-@app.command()
-def weights(
-    fetch: Annotated[
-        bool, typer.Option(help="Download them if there are none on this machine.")
-    ] = True,
-    as_json: Json = False,
-) -> None:
-    """Tell which ResNet50 weights are here; download and verify them if there are none.
-
-    Exit status 1 if there are none in the end; then it says what to copy where.
-    """
-    settings = read_settings()
-    inventory = take_inventory(settings.weights, settings.models_dir, fetch)
-    if as_json:
-        _print_json(inventory.values)
-    else:
-        print("\n".join(inventory.lines))
-    if inventory.used is None:
-        raise typer.Exit(1)
+app.command()(quantize)
+app.command()(weights)
 
 
 def _listen() -> tuple[Settings, list[socket.socket]]:
@@ -330,6 +321,10 @@ def _add(
     return results
 
 
+def _show_progress(results: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    return tqdm(results, what, total=total, unit="search")
+
+
 def _newest(search: ImageSearch, text: str, limit: int) -> list[Record]:
     records: list[Record] = []
     page = search.page(None, min(limit, 500), text)
@@ -345,10 +340,6 @@ def _delete_below(search: ImageSearch, folder: Path) -> None:
     found = _newest(search, str(folder), sys.maxsize)
     inside = [each.id for each in found if Path(each.filepath).is_relative_to(folder)]
     search.delete_ids(inside)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def main(arguments: list[str] | None = None) -> None:

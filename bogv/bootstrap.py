@@ -63,6 +63,7 @@ def open_search(settings: Settings) -> ImageSearch:
             settings.thumbnails_url,
             settings.data_dir / "pending",
             settings.query_expansion,
+            settings.calibration_dir,
         )
     except BogvError:
         store.close()
@@ -76,14 +77,20 @@ def make_search(
     thumbnails: str | Path,
     pending: Path | None = None,
     query_expansion: int = 0,
+    calibration: Path | None = None,
 ) -> ImageSearch:
     """Make the service from its parts, for benchmarks and tests; see also `open_search`.
 
     thumbnails: a folder or an fsspec URL. pending: the folder of the intent log; None: no log, so
-    `sweep` does nothing after a crash. query_expansion: as of `ImageSearch`.
+    `sweep` does nothing after a crash. query_expansion, calibration: as of `ImageSearch`.
     """
     return ImageSearch(
-        decoder, embedder, store, Thumbnails(str(thumbnails), pending), query_expansion
+        decoder,
+        embedder,
+        store,
+        Thumbnails(str(thumbnails), pending),
+        query_expansion,
+        calibration,
     )
 
 
@@ -98,7 +105,8 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
     """Make the app: the REST API at /api and the demo at /. It closes `search` on shutdown.
 
     At startup, two threads import the images in IMAGE_INC_PATH, and mend the gallery: they remove
-    what a crash has left without rows, and hash the images that an older version has added.
+    what a crash has left without rows, and hash the images that an older version has added. A third
+    one measures how rare scores are, as the gallery grows.
     """
     from fastapi import FastAPI
 
@@ -123,6 +131,7 @@ def create_app(settings: Settings, search: ImageSearch) -> FastAPI:
         threads = [
             threading.Thread(target=_import_at_start, args=(settings, search, stop)),
             threading.Thread(target=_mend_at_start, args=(settings, search, stop)),
+            threading.Thread(target=search.rarity.run, args=(stop,)),
         ]
         for thread in threads:
             thread.start()

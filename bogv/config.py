@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         return self.data_dir / "models"
 
     @property
+    def calibration_dir(self) -> Path:
+        """What was measured on the gallery."""
+        return self.data_dir / "calibration" / self.collection
+
+    @property
     def judge_dir(self) -> Path:
         """The pools of results to judge (`bogv.judgements`)."""
         return self.data_dir / "judge"
@@ -207,7 +212,8 @@ class Settings(BaseSettings):
         The cache also holds the uploads of the demo's visitors.
         """
         names = (
-            *("thumbnails", "pending", "originals", "milvus.db", "duplicates"),
+            *("thumbnails", "pending", "originals", "milvus.db"),
+            *("calibration", "duplicates"),
             self.judge_dir.name,
         )
         own = [self.cache_dir, self.models_dir, *(self.data_dir / name for name in names)]

@@ -19,6 +19,7 @@ import numpy as np
 from bogv.batching import Batcher, prefetch, split
 from bogv.clock import Clock
 from bogv.copies.near_duplicates import NearDuplicates
+from bogv.copies.thresholds import Criteria
 from bogv.embedding.embedder import Embedder
 from bogv.errors import BogvError
 from bogv.imaging.decoder import Decoder
@@ -116,6 +117,7 @@ class IngestPipeline:
         embedder: Embedder,
         store: MilvusStore,
         thumbnails: Thumbnails,
+        criteria: Criteria,
         write_lock: Callable[[], AbstractContextManager[None]],
         observe: Callable[[str, str, float], None],
     ) -> None:
@@ -123,6 +125,7 @@ class IngestPipeline:
         self._embedder = embedder
         self._store = store
         self._thumbnails = thumbnails
+        self._criteria = criteria
         self._write_lock = write_lock
         self._observe = observe
         self._clock = Clock()
@@ -233,7 +236,8 @@ class IngestPipeline:
     def _write_ready(self, batch: list[_Read | _Embedded], skip_duplicates: bool) -> list[Added]:
         ids, stored = self._assign_ids([image.item for image in batch])
         try:
-            duplicates = NearDuplicates(self._store, _new_pictures(batch, ids, stored))
+            pictures = _new_pictures(batch, ids, stored)
+            duplicates = NearDuplicates(self._store, pictures, self._criteria.thresholds)
             changes = _Changes(duplicates, skip_duplicates, dict(stored))
             with self._thumbnails.log_intent(list({each for each in ids if each not in stored})):
                 return self._write_changes(batch, ids, changes)

@@ -128,6 +128,14 @@ class Hit:
     score: float
     """Cosine similarity, 0 to 1."""
     match: Match = SIMILAR
+    rarity: float | None = None
+    """Share of the gallery's pairs of images that are at least as alike, above 0; None: it isn't
+    known."""
+
+    @property
+    def one_in(self) -> int | None:
+        """The rarity as 1 in so many pairs, two digits of it."""
+        return None if self.rarity is None else int(float(f"{1 / self.rarity:.2g}"))
 
 
 @dataclass(frozen=True)
@@ -283,6 +291,10 @@ class Stats:
     """Neighbours that a query is expanded with; 0: none."""
     version: str
     copies: CopyProgress
+    rarity: str = ""
+    """Which pairs were compared, one sentence; empty: none."""
+    calibration: str = ""
+    """From which values on pictures count as copies, and how often that is wrong."""
 
 
 ID_BITS = 53  # JavaScript represents integers up to 2^53 exactly

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from bogv import __version__
+from bogv.calibration.calibrator import Calibrator
+from bogv.calibration.rarity import RarityGauge
 from bogv.copies.backfill import Backfill
 from bogv.copies.geometry import Agreement
 from bogv.copies.matching import Evidence, Matcher
@@ -37,8 +39,9 @@ from bogv.records import (
     check_length,
     md5_of,
 )
-from bogv.storage.milvus import KEY_BYTES, ROWS_PER_CALL, MilvusStore
+from bogv.storage.milvus import KEY_BYTES, MilvusStore
 from bogv.storage.paging import MAX_ROWS
+from bogv.storage.sweep import sweep
 from bogv.storage.thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
@@ -61,9 +64,12 @@ class ImageSearch:
         store: MilvusStore,
         thumbnails: Thumbnails,
         query_expansion: int = 0,
+        calibration: Path | None = None,
     ) -> None:
         """query_expansion: how many of its nearest neighbours a query is expanded with, before
-        `search` and `similar` search again; scores are then cosines to the expanded query."""
+        `search` and `similar` search again; scores are then cosines to the expanded query.
+
+        calibration: the folder of what was measured on this gallery; None: it is not kept."""
         self.decoder = decoder
         self.embedder = embedder
         self.thumbnails = thumbnails
@@ -76,13 +82,17 @@ class ImageSearch:
         # thumbnail to that of its row: otherwise two deletes could both count the same image, and a
         # delete between an add's two writes would leave a row without its thumbnail.
         self._writing = threading.Lock()
+        fingerprint = embedder.weights.fingerprint
+        self.rarity = RarityGauge(store, fingerprint, calibration, query_expansion=query_expansion)
+        self.calibrator = Calibrator(store, thumbnails, decoder, embedder, calibration)
+        self._matcher = Matcher(store, thumbnails, decoder, self.calibrator)
         self._pipeline = IngestPipeline(
-            decoder, embedder, store, thumbnails, self._write_lock, self._observe_stage
+            *(decoder, embedder, store, thumbnails, self.calibrator),
+            *(self._write_lock, self._observe_stage),
         )
         # Searches for copies run in these while the query is embedded.
         self._threads = ThreadPoolExecutor(COPY_SEARCHES, thread_name_prefix="bogv-copies")
-        self._matcher = Matcher(store, thumbnails, decoder)
-        store.open(embedder.weights.fingerprint, DIMENSION)
+        store.open(fingerprint, DIMENSION)
         store.copies.open()
         self.backfill = Backfill(store, thumbnails, decoder, self._delete_lock)
         self.backfill.count_missing()
@@ -128,16 +138,26 @@ class ImageSearch:
     # Searching
 
     def search(
-        self, image: bytes, limit: int = 10, min_score: float = 0.0, verify: bool = False
+        self,
+        image: bytes,
+        limit: int = 10,
+        min_score: float = 0.0,
+        verify: bool = False,
+        max_rarity: float | None = None,
     ) -> SearchResult:
         """Find the `limit` (1 to 1000) most similar images of at least `min_score`, and copies of
         whatever score: those first, the most similar of each kind before the others.
 
         verify: whether to compare the first 12 by their geometry, too, which also finds parts.
 
-        Raises the errors of decoding, InvalidValue.
+        max_rarity: leaves out hits whose score a larger share of the gallery's pairs reaches, as
+        `min_score` does those of lower scores; None: none.
+
+        Raises the errors of decoding, InvalidValue, also for a `max_rarity` while rarities aren't
+        known.
         """
         _check_limit(limit)
+        self.rarity.check(max_rarity)
         start = time.perf_counter()
         picture = self.decoder.decode(image, reduced=True)
         decoded = time.perf_counter()
@@ -158,10 +178,16 @@ class ImageSearch:
             seconds["verify"] = time.perf_counter() - found
         for stage, value in seconds.items():
             self._observe_stage("search", stage, value)
-        return self._answer(evidence, _at_least(min_score, hits), seconds, limit)
+        hits = [hit for hit in self.rarity.mark(hits) if _is_shown(hit, min_score, max_rarity)]
+        return self._answer(evidence, hits, seconds, limit)
 
     def similar(
-        self, record_id: int, limit: int = 10, min_score: float = 0.0, verify: bool = False
+        self,
+        record_id: int,
+        limit: int = 10,
+        min_score: float = 0.0,
+        verify: bool = False,
+        max_rarity: float | None = None,
     ) -> SearchResult:
         """As `search`, for an image of the gallery, without itself. Raises NotFound too.
 
@@ -169,6 +195,7 @@ class ImageSearch:
         only equal files are told.
         """
         _check_limit(limit)
+        self.rarity.check(max_rarity)
         start = time.perf_counter()
         vector = self._expand(self._store.vector(record_id), record_id)
         finding = self._threads.submit(self._matcher.find_for_stored, record_id)
@@ -178,7 +205,8 @@ class ImageSearch:
         if verify:
             evidence, hits = self._matcher.verify_hits(evidence, hits)
         seconds = {"search": time.perf_counter() - start}
-        return self._answer(evidence, _at_least(min_score, hits), seconds, limit)
+        hits = [hit for hit in self.rarity.mark(hits) if _is_shown(hit, min_score, max_rarity)]
+        return self._answer(evidence, hits, seconds, limit)
 
     def verify(self, image: bytes, ids: Sequence[int]) -> list[Agreement]:
         """What of an image and of each of the first 12 of these images of the gallery agrees, in
@@ -297,29 +325,8 @@ class ImageSearch:
             self._writing.release()
 
     def sweep(self, min_age: float) -> int:
-        """Remove hashes and thumbnails without rows, which killed processes have left behind.
-
-        min_age: seconds; those of younger thumbnails are kept, because another server may be about
-        to write their rows. Returns how many were kept. Only the ids in the intent logs of killed
-        processes are looked up, not the whole gallery. Raises StorageUnavailable.
-        """
-        all_kept = 0
-        for abandoned in self.thumbnails.abandoned_logs():
-            self.thumbnails.remove_partial_files(abandoned)
-            kept = 0
-            for start in range(0, len(abandoned.ids), ROWS_PER_CALL):
-                ids = abandoned.ids[start : start + ROWS_PER_CALL]
-                with self._write_lock():  # so no add of this process is between its two writes
-                    existing = {record.id for record in self._store.get(ids)}
-                    orphans = [each for each in ids if each not in existing]
-                    young = self.thumbnails.younger(orphans, min_age)
-                    self._remove_rest([each for each in orphans if each not in young])
-                kept += len(young)
-            log.info("Swept after a crash: %d images looked up", len(abandoned.ids))
-            if not kept:
-                abandoned.path.unlink(missing_ok=True)
-            all_kept += kept
-        return all_kept
+        """As of `bogv.storage.sweep`."""
+        return sweep(self._store, self.thumbnails, self._write_lock, self._remove_rest, min_age)
 
     # Reading
 
@@ -369,6 +376,8 @@ class ImageSearch:
             query_expansion=self._query_expansion,
             version=__version__,
             copies=self.backfill.progress(count),
+            rarity=self.rarity.summary,
+            calibration=self.calibrator.summary(count),
         )
 
     def _observe_stage(self, operation: str, stage: str, seconds: float) -> None:
@@ -376,9 +385,10 @@ class ImageSearch:
             self.observe(operation, stage, seconds)
 
 
-def _at_least(min_score: float, hits: Iterable[Hit]) -> list[Hit]:
-    """Without hits of lower scores for which nothing else speaks."""
-    return [hit for hit in hits if hit.match.is_proven or hit.score >= min_score]
+def _is_shown(hit: Hit, min_score: float, max_rarity: float | None) -> bool:
+    """Whether the score suffices, or something else speaks for the hit."""
+    rare = max_rarity is None or (hit.rarity is not None and hit.rarity <= max_rarity)
+    return hit.match.is_proven or (hit.score >= min_score and rare)
 
 
 def _check_limit(limit: int) -> None:

@@ -101,6 +101,7 @@ def test_commands_add_search_list_and_delete_images(
     hits = json.loads(run_here("search", images / "p2.png", "--limit", "2", "--json")[1])
     assert [hits[0]["key"], len(hits)] == ["p2", 2]
     assert hits[0]["filepath"] == str(images / "p2.png")
+    assert hits[0]["rarity"] is None, "of so few images"
 
     assert (hits[0]["match"], hits[1]["match"]) == ("exact", "similar")
     verified = run_here("search", images / "p2.png", "--limit", "1", "--verify")[1].splitlines()
@@ -130,6 +131,18 @@ def test_commands_add_search_list_and_delete_images(
     [
         (["search", "/no/such.jpg"], {}, "There is no such file"),
         (["add", "/no/such"], {}, "There is no file or folder"),
+        (
+            [
+                "search",
+                __file__.replace("test_command_line.py", "embedding/canonical.png"),
+                "--max-rarity",
+                "0.01",
+            ],
+            {},
+            "fewer than 15 images",
+        ),
+        (["calibrate"], {}, "has 0 images; at least 40"),
+        (["calibrate", "--false-positive-rate", "2"], {}, "must be between 0 and 1"),
         (["stats"], {"BOGV_MAX_PIXELS": "many"}, "BOGV_MAX_PIXELS"),
         (["stats"], {"BOGV_ENGINE": "abacus"}, "BOGV_ENGINE"),
         (["stats"], {"BOGV_WEIGHTS": "/no/such.pth"}, "can't be read"),

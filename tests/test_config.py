@@ -117,7 +117,7 @@ def test_each_collection_has_a_thumbnail_folder_of_its_own(tmp_path: Path) -> No
 def test_bogvs_own_files_are_private_wherever_they_are_stored(tmp_path: Path) -> None:
     inside = Settings(data_dir=tmp_path).private_paths
     names = {"cache", "models", "thumbnails", "pending", "milvus.db", "originals", "judge"}
-    names.add("duplicates")
+    names |= {"calibration", "duplicates"}
     assert {path.relative_to(tmp_path).parts[0] for path in inside} == names
     for url in ("/thumbs", "file:///thumbs", "local:///thumbs", "simplecache::file:///thumbs"):
         assert Path("/thumbs") in Settings(thumbnails=url).private_paths

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bogv.records import Added, Hit, Match, NearDuplicate, Record, SearchResult
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 _VERDICTS = {
     "exact": "The gallery has this very file: {id}.",
@@ -32,14 +37,24 @@ def describe_near_duplicate(added: Added, other: NearDuplicate) -> str:
 
 
 def hit_as_json(hit: Hit) -> dict[str, Any]:
-    """The record, its score, and what proves it to be the same picture."""
-    return {**asdict(hit.record), "score": round(hit.score, 6), **hit.match.as_dict()}
+    """The record, its score and rarity, and what proves it to be the same picture."""
+    return {
+        **asdict(hit.record),
+        "score": round(hit.score, 6),
+        "rarity": hit.rarity,
+        **hit.match.as_dict(),
+    }
 
 
 def describe_match(match: Match) -> str:
     """Its kind, and how a copy is turned."""
     turned = f", {match.orientation_name}" if match.orientation not in {None, 1} else ""
     return match.kind + (turned if match.is_proven else "")
+
+
+def describe_rarity(hit: Hit) -> str:
+    """`1 in 5,000`: of the gallery's pairs; empty if it isn't known."""
+    return "" if hit.one_in is None else f"1 in {hit.one_in:,}"
 
 
 def describe_verdict(result: SearchResult) -> str:
@@ -61,3 +76,8 @@ def describe_record(record: Record) -> str:
 def count_noun(number: int, noun: str) -> str:
     """`1 image`, `2 images`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def print_json(value: Any) -> None:
+    """Indented, with all characters as they are."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))

@@ -8,13 +8,7 @@ from dataclasses import dataclass, field, replace
 from bogv.copies.candidates import find_candidates
 from bogv.copies.geometry import Agreement
 from bogv.copies.stored import decode_thumbnail
-from bogv.copies.thresholds import (
-    MAX_BORDERLINE,
-    PAIR_BOUNDS,
-    THRESHOLDS,
-    FalsePositives,
-    Thresholds,
-)
+from bogv.copies.thresholds import MAX_BORDERLINE, SHIPPED, Criteria
 from bogv.copies.verifier import MAX_HITS, Verifier
 from bogv.errors import NotFound
 from bogv.imaging.decoder import Decoder
@@ -42,7 +36,7 @@ class Evidence:
 class Matcher:
     """Compares queries with the images of one gallery. Thread-safe.
 
-    false_positives: gives the rate of a verdict. The methods that read the gallery raise
+    criteria: asked anew for each match and verdict. The methods that read the gallery raise
     DatabaseUnavailable, StorageUnavailable, Unavailable.
     """
 
@@ -51,14 +45,12 @@ class Matcher:
         store: MilvusStore,
         thumbnails: Thumbnails,
         decoder: Decoder,
-        thresholds: Thresholds = THRESHOLDS,
-        false_positives: FalsePositives = PAIR_BOUNDS,
+        criteria: Criteria = SHIPPED,
     ) -> None:
-        self.thresholds = thresholds
         self._store = store
         self._thumbnails = thumbnails
         self._decoder = decoder
-        self._false_positives = false_positives
+        self._criteria = criteria
         self._verifier = Verifier()
 
     def close(self) -> None:
@@ -121,7 +113,7 @@ class Matcher:
         if evidence.reduced is None:
             return None
         images = self._store.copies.approximate_count()
-        rate = self._false_positives.rate(images, len(evidence.agreements))
+        rate = self._criteria.false_positives.rate(images, len(evidence.agreements))
         best = hits[0] if hits else None
         if best is None or best.match.kind == "similar":
             return Verdict("none", None, rate)
@@ -147,9 +139,9 @@ class Matcher:
             return Match("exact", 0, 1, inliers)
         candidate = evidence.candidates.get(record.id)
         if candidate is None:
-            return Match(self.thresholds.kind_of(None, agreement), inliers=inliers)
+            return Match(self._criteria.thresholds.kind_of(None, agreement), inliers=inliers)
         distance = candidate.match.distance
-        kind = self.thresholds.kind_of(distance, agreement)
+        kind = self._criteria.thresholds.kind_of(distance, agreement)
         return Match(kind, distance, candidate.match.orientation, inliers)
 
     def _is_proven(self, candidate: CopyCandidate, evidence: Evidence) -> bool:

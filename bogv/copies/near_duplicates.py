@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bogv.copies.candidates import find_candidates, find_candidates_of_each, select_candidates
-from bogv.copies.thresholds import THRESHOLDS
+from bogv.copies.thresholds import THRESHOLDS, Thresholds
 from bogv.records import CopyCandidate, Match, NearDuplicate, Picture, Record
 from bogv.storage.copies import MAX_DISTANCE, MAX_MATCHES, nearest_of_each
 from bogv.storage.hamming import HashIndex
@@ -19,8 +19,14 @@ class NearDuplicates:
     looked up at once. Raises DatabaseUnavailable, as `find` does.
     """
 
-    def __init__(self, store: MilvusStore, pictures: Mapping[int, tuple[Picture, str]]) -> None:
+    def __init__(
+        self,
+        store: MilvusStore,
+        pictures: Mapping[int, tuple[Picture, str]],
+        thresholds: Thresholds = THRESHOLDS,
+    ) -> None:
         self._store = store
+        self._copy_bits = thresholds.copy_bits
         found = find_candidates_of_each(store, list(pictures.values())) if pictures else []
         self._stored = dict(zip(pictures, found, strict=True))
         self._batch = HashIndex()
@@ -35,8 +41,7 @@ class NearDuplicates:
         candidates = [
             each
             for each in (*self._stored[image_id], *in_batch)
-            if each.record.id != image_id
-            and (each.exact or each.match.distance <= THRESHOLDS.copy_bits)
+            if each.record.id != image_id and (each.exact or each.match.distance <= self._copy_bits)
         ]
         return min(map(_near_duplicate, candidates), key=_order, default=None)
 

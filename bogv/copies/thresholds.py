@@ -75,3 +75,26 @@ class PairBounds:
 
 THRESHOLDS = Thresholds()
 PAIR_BOUNDS = PairBounds()
+
+
+class Criteria(Protocol):
+    """What proves a match in one gallery: what it was calibrated to, or what is shipped."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Of searches and adds."""
+
+    @property
+    def false_positives(self) -> FalsePositives:
+        """How often these thresholds are wrong."""
+
+
+@dataclass(frozen=True)
+class FixedCriteria:
+    """Criteria that hold for every gallery."""
+
+    thresholds: Thresholds = THRESHOLDS
+    false_positives: FalsePositives = PAIR_BOUNDS
+
+
+SHIPPED = FixedCriteria()

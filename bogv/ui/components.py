@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from html import escape
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -19,11 +19,13 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from bogv.calibration.background import Rarity
 from bogv.errors import BogvError, PathNotAllowed
 from bogv.files import atomic_write
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
+from bogv.ui.calibration.words import format_rarity
 from bogv.ui.strings import Language, error_text, labels, language_of, translate
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ Updates = dict[Any, Any]
 i18n = gr.I18n(**labels())
 
 # Events of the page are not part of the API, which is REST and the endpoints of endpoints.py.
+EXAMPLE_SIZE = 128  # CSS pixels
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -184,12 +187,19 @@ def format_size(size: int) -> str:
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-def render_card(record: Record, picture: bytes, score: float | None, language: Language) -> str:
+def render_card(
+    record: Record,
+    picture: bytes,
+    score: float | None,
+    language: Language,
+    rarity: Rarity | None = None,
+) -> str:
     """A record as HTML: its thumbnail (WebP) and all its fields."""
     added = datetime.fromtimestamp(record.added_at / 1000).astimezone()
     size = format_size(record.size)
     rows = {
         "score": None if score is None else f"{score:.3f}",
+        "rarity": None if rarity is None else format_rarity(rarity, language),
         "key": record.key,
         "filepath": record.filepath or "–",
         "size": translate(language, "pixels", width=record.width, height=record.height, size=size),
@@ -259,10 +269,11 @@ class RecordPanel:
             gr.Warning(translate(language, "record_gone"), title="bogv")
             return self.hide()
         picture = read_thumbnail(search, records[0].id)
+        rarity = None if score is None else search.rarity.of(score)
         return {
             self.id: record_id,
             self.panel: gr.Column(visible=True),
-            self.card: render_card(records[0], picture, score, language),
+            self.card: render_card(records[0], picture, score, language, rarity),
             self.confirmation: gr.Column(visible=False),
         }
 
@@ -271,3 +282,13 @@ def _build_button(
     key: str, elem_id: str, variant: Literal["primary", "secondary", "stop"]
 ) -> gr.Button:
     return gr.Button(label(key), elem_id=elem_id, variant=variant, size="sm", min_width=64)
+
+
+@lru_cache(maxsize=16)
+def encode_example(path: Path) -> bytes:
+    """A sample image as WebP: at most 2 × EXAMPLE_SIZE pixels a side, for high-density screens."""
+    out = io.BytesIO()
+    with Image.open(path) as image:
+        image.thumbnail((EXAMPLE_SIZE * 2, EXAMPLE_SIZE * 2))
+        image.save(out, "WEBP", quality=80)
+    return out.getvalue()

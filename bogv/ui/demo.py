@@ -20,6 +20,7 @@ from bogv.duplicates.duplicates import Duplicates
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
 from bogv.ui.add import AddTab
+from bogv.ui.calibration.words import describe_shortfall, describe_thresholds
 from bogv.ui.components import (
     PRIVATE,
     TabContext,
@@ -145,7 +146,11 @@ def build_demo(
 
         demo.load(update_header, None, header, show_progress="hidden", **PRIVATE)
         gallery_changed.change(update_header, None, header, show_progress="hidden", **PRIVATE)
-        _run_on_load(demo, search_tab.show_start, [search_tab.status, search_tab.examples])
+        _run_on_load(
+            demo,
+            search_tab.show_start,
+            [search_tab.status, search_tab.examples, search_tab.min_rarity],
+        )
         _run_on_load(demo, add_tab.show_start, [add_tab.verdicts])
         _run_on_load(demo, delete_tab.show_start, delete_tab.outputs)
         _run_on_load(demo, duplicates_tab.show_start, duplicates_tab.outputs)
@@ -173,7 +178,8 @@ def build_demo(
 
 def render_header(search: ImageSearch, language: Language) -> str:
     """Name, count, database, engine and weights as HTML; query expansion, if it is on; while images
-    are being hashed, how many are; a banner if the weights are untrained."""
+    are being hashed, how many are; the gallery's calibration, if it has one; a banner if the
+    weights are untrained."""
     stats = search.stats()
     key = f"weights_{stats.weights}"
     weights = translate(language, key) if key in STRINGS else stats.weights
@@ -183,14 +189,18 @@ def render_header(search: ImageSearch, language: Language) -> str:
     if stats.copies.missing:
         hashed = stats.count - stats.copies.missing
         facts.append(("copies", f"{hashed:,} / {stats.count:,}"))
+    own = search.calibrator.calibration
+    if own is not None:
+        facts.append(("calibration", describe_thresholds(own, stats.count, language)))
     chips = "".join(
         f'<span class="bogv-fact">{translate(language, key)} <b>{escape(value)}</b></span>'
         for key, value in facts
     )
-    banner = ""
+    note = escape(describe_shortfall(own, language)) if own is not None else ""
+    banner = f'<small class="bogv-calibration">{note}</small>' if note else ""
     if stats.weights == "untrained":
         title, text = translate(language, "untrained_title"), translate(language, "untrained")
-        banner = f'<div class="bogv-banner" role="note"><b>{title}</b> {text}</div>'
+        banner += f'<div class="bogv-banner" role="note"><b>{title}</b> {text}</div>'
     return (
         f'<div class="bogv-head"><h1>bogv</h1>'
         f'<span class="bogv-tagline">{translate(language, "tagline")}</span>'
@@ -233,7 +243,7 @@ def _connect_tabs(
         lambda: switch_to("search"), None, context.tabs, **PRIVATE
     ).then(
         search_tab.search_by_record,
-        [gallery_tab.panel.id, search_tab.limit, search_tab.min_score],
+        [gallery_tab.panel.id, *search_tab.options],
         [search_tab.image, *search_tab.outputs],
         **PRIVATE,
     )

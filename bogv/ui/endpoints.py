@@ -26,14 +26,18 @@ def add_endpoints(service: ImageSearch) -> None:
     """Add the named endpoints to the Blocks whose context is open."""
     max_bytes = service.decoder.max_bytes
 
-    def find(image: gr.FileData, limit: int, min_score: float, verify: bool) -> SearchResult:
+    def find(image: gr.FileData, *options: Any) -> SearchResult:
         path, _ = resolve_upload(dict(image))
-        data = read_file(path, max_bytes, open_without_links)
-        return service.search(data, limit, min_score, verify)
+        return service.search(read_file(path, max_bytes, open_without_links), *options)
 
-    def search(image: gr.FileData, limit: int = 10, min_score: float = 0.0) -> list[dict[str, Any]]:
-        """The most similar images, best first: the fields of each record, its score and match."""
-        return [_hit_data(hit) for hit in find(image, limit, min_score, False).hits]
+    def search(
+        image: gr.FileData, limit: int = 10, min_score: float = 0.0, max_rarity: float = 1.0
+    ) -> list[dict[str, Any]]:
+        """The most similar images, best first: the fields of each record, its score and match, and
+        which share of the gallery's pairs are as alike (`rarity`); `max_rarity` 1 filters nothing.
+        """
+        rarest = None if max_rarity == 1 else max_rarity
+        return [_hit_data(hit) for hit in find(image, limit, min_score, False, rarest).hits]
 
     def check(image: gr.FileData, limit: int = 10, verify: bool = True) -> dict[str, Any]:
         """Whether the gallery has the picture: the verdict, and hits as of `/search`. With
@@ -71,7 +75,7 @@ def add_endpoints(service: ImageSearch) -> None:
 
 
 def _hit_data(hit: Hit) -> dict[str, Any]:
-    return {**asdict(hit.record), "score": hit.score, **hit.match.as_dict()}
+    return {**asdict(hit.record), "score": hit.score, "rarity": hit.rarity, **hit.match.as_dict()}
 
 
 def _parse_cursor(text: str) -> Cursor | None:

@@ -68,7 +68,8 @@ def describe_match(match: Match, language: Language) -> str:
 def describe_caption(hit: Hit, language: Language) -> str:
     """Plain text below a picture: the badge, where there is one, on a line of its own."""
     badge = describe_match(hit.match, language)
-    text = f"{hit.score:.3f} · {hit.record.key}"
+    rarity = "" if hit.one_in is None else translate(language, "one_in", pairs=f"{hit.one_in:,}")
+    text = " · ".join(filter(None, (f"{hit.score:.3f}", rarity, hit.record.key)))
     return f"✓ {badge}\n{text}" if badge else text
 
 
@@ -99,6 +100,29 @@ def render_verdict(
     if not result.copies_complete:
         html += f" {escape(translate_count(language, 'copies_incomplete', missing))}"
     return f'<span class="bogv-verdict">{html}</span>'
+
+
+def render_summary(
+    result: SearchResult,
+    total: int,
+    min_score: float,
+    max_rarity: float | None,
+    language: Language,
+) -> str:
+    """HTML: how many were found in which time, or why none."""
+    if not result.hits and max_rarity is not None:
+        return translate(language, "no_match_rare")
+    if not result.hits and min_score:
+        return escape(translate(language, "no_match", min_score=f"{min_score:.2f}"))
+    if not result.hits:
+        return translate(language, "none_similar")
+    images = translate_count(language, "images", total)
+    found = translate(language, "found", found=len(result.hits), total=images)
+    stages = " · ".join(
+        f"<span>{translate(language, stage, ms=f'{seconds * 1000:.1f}')}</span>"
+        for stage, seconds in result.seconds.items()
+    )
+    return f"<b>{found}</b> {stages}"
 
 
 def _deny(verdict: Verdict, total: int, again: bool, language: Language) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
+import math
 import time
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from html import escape
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from bogv.copies.verifier import MAX_HITS
 from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
 from bogv.sources.paths import open_without_links, read_file
 from bogv.sources.samples import SAMPLE_QUERIES
+from bogv.ui.answers import Answer, Options, Query, Verified
 from bogv.ui.components import (
     PRIVATE,
     RecordPanel,
@@ -27,6 +25,7 @@ from bogv.ui.components import (
     build_picture_grid,
     cache_file,
     clicked_id,
+    encode_example,
     explain,
     label,
     read_thumbnail,
@@ -35,38 +34,8 @@ from bogv.ui.components import (
     request_language,
     resolve_upload,
 )
-from bogv.ui.matches import describe_caption, render_verdict, render_why
+from bogv.ui.matches import describe_caption, render_summary, render_verdict, render_why
 from bogv.ui.strings import Language, translate, translate_count
-
-EXAMPLE_SIZE = 128  # CSS pixels
-
-
-@dataclass(frozen=True)
-class Query:
-    """The last query: a file in gradio's cache, or an image of the gallery."""
-
-    path: Path | None = None
-    record_id: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a search found. Each is equal to itself only: a state with another one has changed."""
-
-    query: Query
-    limit: int
-    min_score: float
-    result: SearchResult
-    checked: BogvError | bool = False
-    """Whether the geometry of the first hits is verified; an error: it can't be."""
-
-
-@dataclass(frozen=True, eq=False)
-class Verified:
-    """An answer with verified hits."""
-
-    before: Answer
-    after: Answer
 
 
 class SearchTab:
@@ -120,17 +89,26 @@ class SearchTab:
         self.min_score = gr.Slider(
             0, 1, 0, step=0.01, label=label("min_score"), elem_id="least", buttons=[]
         )
+        self.min_rarity = gr.Slider(
+            0, 6, 0, step=0.1, label=label("min_rarity"), elem_id="rarity", buttons=[],
+            visible=False,
+        )  # fmt: skip
         self.examples = build_picture_grid("examples", "examples", columns=5, small=True)
 
+    @property
+    def options(self) -> list[gr.Slider]:
+        """The last inputs of each search."""
+        return [self.limit, self.min_score, self.min_rarity]
+
     def _connect_events(self) -> None:
-        options = [self.limit, self.min_score]
+        options = self.options
         all_outputs = [self.image, *self.outputs]
         raw: dict[str, Any] = {**PRIVATE, "preprocess": False}
         self.image.input(self.search_by_image, [self.image, *options], self.outputs, **raw)
         for trigger in (self.url.submit, self.url_button.click):
             trigger(self.search_by_url, [self.url, *options], all_outputs, **PRIVATE)
         self.examples.select(self.search_by_example, options, all_outputs, **PRIVATE)
-        for slider in (self.limit, self.min_score):
+        for slider in options:
             slider.release(self.search_again, [self.query, *options], self.outputs, **PRIVATE)
         # Two steps: a search that ends between them changes the answer, and the second step, which
         # reads it when it starts, leaves that search's results on the screen.
@@ -164,27 +142,36 @@ class SearchTab:
         """Show the instructions and the examples when the page is loaded."""
         key = "search_start" if self.context.search.stats().count else "empty_gallery"
         items = [
-            (cache_file(_encode_example(path), f"{path.stem}.webp"), None)
+            (cache_file(encode_example(path), f"{path.stem}.webp"), None)
             for path in self._sample_paths()
         ]
         examples = gr.Gallery(value=items, visible=bool(items))
         return {
             self.status: render_note(translate(request_language(request), key)),
             self.examples: examples,
+            self.min_rarity: self._limit_rarity(),
         }
 
     @report_errors
     def search_by_image(
-        self, file: dict[str, Any] | None, limit: int, min_score: float, request: gr.Request
+        self,
+        file: dict[str, Any] | None,
+        limit: int,
+        min_score: float,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Search with an uploaded image; None, when it was removed, clears the results."""
         language = request_language(request)
         if file is None:
             return self._clear_results(render_note(translate(language, "search_start")), language)
-        return self._search(Query(resolve_upload(file)[0]), limit, min_score, language)
+        options = Options(limit, min_score, min_rarity)
+        return self._search(Query(resolve_upload(file)[0]), options, language)
 
     @report_errors
-    def search_by_url(self, url: str, limit: int, min_score: float, request: gr.Request) -> Updates:
+    def search_by_url(
+        self, url: str, limit: int, min_score: float, request: gr.Request, min_rarity: float = 0
+    ) -> Updates:
         """Search with the image at a URL, and show it as the query image."""
         language = request_language(request)
         try:
@@ -194,40 +181,58 @@ class SearchTab:
             message = render_note(explain(error, language), "bad")
             return {self.image: None, **self._clear_results(message, language)}
         query = Query(Path(cache_file(data, "query")))
-        found = self._search(query, limit, min_score, language)
+        found = self._search(query, Options(limit, min_score, min_rarity), language)
         return {self.image: cache_file(picture or b"", "query.webp"), **found}
 
     @report_errors
     def search_by_example(
-        self, limit: int, min_score: float, event: gr.SelectData, request: gr.Request
+        self,
+        limit: int,
+        min_score: float,
+        event: gr.SelectData,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Search with the clicked sample image."""
         path = self._sample_paths()[int(event.index)]
         copy = cache_file(read_file(path, self.context.sources.max_bytes), path.name)
         return {
             self.image: copy,
-            **self._search(Query(Path(copy)), limit, min_score, request_language(request)),
+            **self._search(
+                Query(Path(copy)), Options(limit, min_score, min_rarity), request_language(request)
+            ),
         }
 
     @report_errors
     def search_by_record(
-        self, record_id: int | None, limit: int, min_score: float, request: gr.Request
+        self,
+        record_id: int | None,
+        limit: int,
+        min_score: float,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Search with an image of the gallery."""
         if record_id is None:
             return {}
         picture = cache_file(read_thumbnail(self.context.search, record_id), f"{record_id}.webp")
-        query = Query(record_id=record_id)
-        found = self._search(query, limit, min_score, request_language(request))
+        options = Options(limit, min_score, min_rarity)
+        found = self._search(Query(record_id=record_id), options, request_language(request))
         return {self.image: picture, **found}
 
     @report_errors
     def search_again(
-        self, query: Query | None, limit: int, min_score: float, request: gr.Request
+        self,
+        query: Query | None,
+        limit: int,
+        min_score: float,
+        request: gr.Request,
+        min_rarity: float = 0,
     ) -> Updates:
         """Repeat the last search after a slider was moved."""
         if query is not None:
-            return self._search(query, limit, min_score, request_language(request))
+            options = Options(limit, min_score, min_rarity)
+            return self._search(query, options, request_language(request))
         return {self.query: None}
 
     @report_errors
@@ -237,7 +242,7 @@ class SearchTab:
             return None
         result, error = answer.result, None
         try:
-            result = self._find(answer.query, answer.limit, answer.min_score, verify=True)
+            result = self._find(answer.query, answer.options, verify=True)
         except BogvError as failure:
             error = failure
         return Verified(answer, replace(answer, result=result, checked=error or True))
@@ -283,6 +288,15 @@ class SearchTab:
 
     # Shared by the handlers
 
+    def _limit_rarity(self) -> gr.Slider:
+        """The slider up to the rarity that the compared pairs tell; hidden if there are none."""
+        background = self.context.search.rarity.background
+        if background is None or not self.context.search.rarity.summary:
+            return gr.Slider(visible=False)
+        return gr.Slider(
+            visible=True, maximum=math.floor(-10 * math.log10(background.smallest)) / 10
+        )
+
     def _sample_paths(self) -> list[Path]:
         paths = (self.context.samples_dir / name for name in SAMPLE_QUERIES)
         return [path for path in paths if path.is_file()]
@@ -293,23 +307,21 @@ class SearchTab:
             return read_file(query.path, self.context.sources.max_bytes, open_without_links)
         return read_thumbnail(self.context.search, query.record_id or 0)
 
-    def _find(
-        self, query: Query, limit: int, min_score: float, verify: bool = False
-    ) -> SearchResult:
+    def _find(self, query: Query, options: Options, verify: bool = False) -> SearchResult:
+        search, values = self.context.search, (int(options.limit), float(options.min_score))
         if query.record_id is not None:
-            return self.context.search.similar(query.record_id, limit, min_score, verify)
-        return self.context.search.search(self._read(query), limit, min_score, verify)
+            return search.similar(query.record_id, *values, verify, options.max_rarity)
+        return search.search(self._read(query), *values, verify, options.max_rarity)
 
-    def _search(self, query: Query, limit: int, min_score: float, language: Language) -> Updates:
-        limit, min_score = int(limit), float(min_score)
+    def _search(self, query: Query, options: Options, language: Language) -> Updates:
         try:
-            result = self._find(query, limit, min_score)
+            result = self._find(query, options)
         except BogvError as error:
             # After NotFound, the query stays: the sliders report the error again.
             message = render_note(explain(error, language), "bad")
             kept = query if isinstance(error, NotFound) else None
             return {**self._clear_results(message, language), self.query: kept}
-        answer = Answer(query, limit, min_score, result)
+        answer = Answer(query, options, result)
         return {
             self.query: query,
             self.answer: answer,
@@ -330,10 +342,10 @@ class SearchTab:
     def _render_status(self, answer: Answer, language: Language) -> str:
         """HTML: whether there is a copy, number of results, size of the gallery, milliseconds of
         each stage."""
-        result, stats = answer.result, self.context.search.stats()
+        result, options, stats = answer.result, answer.options, self.context.search.stats()
         if not stats.count:
             return render_note(translate(language, "empty_gallery"))
-        checking = 0 if answer.checked else min(MAX_HITS, answer.limit, stats.count)
+        checking = 0 if answer.checked else min(MAX_HITS, options.limit, stats.count)
         lines = [
             render_verdict(
                 result,
@@ -343,7 +355,7 @@ class SearchTab:
                 missing=stats.copies.missing,
                 again=answer.query.record_id is not None,
             ),
-            _summarize(result, stats.count, answer.min_score, language),
+            render_summary(result, stats.count, options.min_score, options.max_rarity, language),
         ]
         if isinstance(answer.checked, BogvError):
             lines.append(explain(answer.checked, language))
@@ -363,28 +375,3 @@ class SearchTab:
             self.status: status,
             **self.panel.hide(),
         }
-
-
-def _summarize(result: SearchResult, total: int, min_score: float, language: Language) -> str:
-    """HTML: how many were found in which time, or why none."""
-    if not result.hits and not min_score:
-        return translate(language, "none_similar")
-    if not result.hits:
-        return escape(translate(language, "no_match", min_score=f"{min_score:.2f}"))
-    images = translate_count(language, "images", total)
-    found = translate(language, "found", found=len(result.hits), total=images)
-    stages = " · ".join(
-        f"<span>{translate(language, stage, ms=f'{seconds * 1000:.1f}')}</span>"
-        for stage, seconds in result.seconds.items()
-    )
-    return f"<b>{found}</b> {stages}"
-
-
-@lru_cache(maxsize=16)
-def _encode_example(path: Path) -> bytes:
-    """A sample image as WebP: at most 2 × EXAMPLE_SIZE pixels a side, for high-density screens."""
-    out = io.BytesIO()
-    with Image.open(path) as image:
-        image.thumbnail((EXAMPLE_SIZE * 2, EXAMPLE_SIZE * 2))
-        image.save(out, "WEBP", quality=80)
-    return out.getvalue()

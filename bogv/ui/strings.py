@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bogv.ui.calibration.texts import CALIBRATION
 from bogv.ui.texts.copies import COPIES
 from bogv.ui.texts.duplicates import DUPLICATES
 
@@ -12,6 +13,7 @@ Language = Literal["en", "zh"]
 # By key: English and Chinese. Texts without {placeholders} are also sent to the browser as labels,
 # which it renders as HTML: they must contain neither braces nor "<".
 STRINGS: dict[str, tuple[str, str]] = {
+    **CALIBRATION,
     **COPIES,
     # Header and page
     "tagline": ("Search images by image", "以图搜图"),
@@ -70,6 +72,10 @@ STRINGS: dict[str, tuple[str, str]] = {
     "no_match": (
         "No image scores {min_score} or more. Lower the minimum score to see more results.",
         "没有得分达到 {min_score} 的图片。请降低最低得分以查看更多结果。",
+    ),
+    "no_match_rare": (
+        "No image is as rare a match. Lower the minimum rarity to see more results.",
+        "没有达到该稀有度的图片。请降低最低稀有度以查看更多结果。",
     ),
     "none_similar": ("There is no other image to compare with.", "没有其他可比较的图片。"),
     "found": ("Top {found} of {total}", "{total}中最相似的 {found} 张"),

@@ -42,7 +42,9 @@ from bogv.web.schemas import (
     DeleteIds,
     DeleteKeys,
     Limit,
+    MaxRarity,
     SearchBase64,
+    SearchOptions,
     SearchPath,
     SearchUrl,
     Verify,
@@ -102,7 +104,8 @@ def create_api(
 async def _check_search_form(request: Request) -> None:
     """Raises InvalidValue for an empty form field, which FastAPI treats as missing."""
     form = await request.form()  # already read, and cached by the request
-    for name, kind in (("limit", "an integer"), ("verify", "true or false")):
+    kinds = {"limit": "an integer", "verify": "true or false", "max_rarity": "a number"}
+    for name, kind in kinds.items():
         if form.get(name) == "":
             raise InvalidValue(f"{name}: Input should be {kind}.")
 
@@ -141,8 +144,10 @@ def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity:
 def _register_search(
     api: FastAPI, search: ImageSearch, sources: Sources, capacity: Capacity, metrics: Metrics
 ) -> None:
-    def find(image: bytes, limit: int, verify: bool) -> JSONResponse:
-        result = search.search(image, limit, verify=verify)
+    def find(image: bytes, options: SearchOptions) -> JSONResponse:
+        result = search.search(
+            image, options.limit, verify=options.verify, max_rarity=options.max_rarity
+        )
         start = time.perf_counter()
         verdict = result.verdict_dict()
         response = success("search", [_hit_data(hit) for hit in result.hits], verdict=verdict)
@@ -157,27 +162,29 @@ def _register_search(
         file: Annotated[UploadFile, File(description="The query image.")],
         limit: Annotated[Limit, Form()] = 10,
         verify: Annotated[Verify, Form()] = False,
+        max_rarity: Annotated[MaxRarity, Form()] = None,
         _: None = Depends(_check_search_form),
     ) -> JSONResponse:
         """Search with an uploaded image."""
-        return find(file.file.read(), limit, verify)
+        options = SearchOptions(limit=limit, verify=verify, max_rarity=max_rarity)
+        return find(file.file.read(), options)
 
     @api.post("/image/sim/search/url", responses=SEARCH_RESPONSES, tags=["search"])
     async def search_url(body: SearchUrl) -> JSONResponse:
         """Search with the image at a URL."""
-        return await capacity.run(find, await sources.fetch(body.url), body.limit, body.verify)
+        return await capacity.run(find, await sources.fetch(body.url), body)
 
     @api.post("/image/sim/search/path", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_path(body: SearchPath) -> JSONResponse:
         """Search with an image file on the server."""
-        return find(sources.from_path(body.path), body.limit, body.verify)
+        return find(sources.from_path(body.path), body)
 
     @api.post("/image/sim/search/base64", responses=SEARCH_RESPONSES, tags=["search"])
     @capacity.threaded
     def search_base64(body: SearchBase64) -> JSONResponse:
         """Search with an image in Base64."""
-        return find(sources.from_base64(body.base64), body.limit, body.verify)
+        return find(sources.from_base64(body.base64), body)
 
 
 def _register_delete(api: FastAPI, search: ImageSearch, capacity: Capacity) -> None:
@@ -211,6 +218,7 @@ def _hit_data(hit: Hit) -> dict[str, str | int | float | None]:
         "filepath": record.filepath,
         "id": record.id,
         "score": round(hit.score, 6),
+        "rarity": hit.rarity,
         "width": record.width,
         "height": record.height,
         "size": record.size,

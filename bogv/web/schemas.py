@@ -52,6 +52,26 @@ Verify = Annotated[
 ]
 
 
+def _reject_booleans(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+MaxRarity = (
+    Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Only hits whose score at most this share of the gallery's pairs reach.",
+        ),
+        BeforeValidator(_reject_booleans),
+    ]
+    | None
+)
+
+
 class _Model(BaseModel):
     # Clients may send the id of a hit as the number that it is there.
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -78,25 +98,27 @@ class AddPath(_Model):
     imgPath: str | None = IMG_PATH  # noqa: N815
 
 
-class SearchUrl(_Model):
+class SearchOptions(_Model):
+    """Which hits a search returns, whatever its query comes from."""
+
+    limit: Limit = 10
+    verify: Verify = False
+    max_rarity: MaxRarity = None
+
+
+class SearchUrl(SearchOptions):
     url: str = _URL
-    limit: Limit = 10
-    verify: Verify = False
 
 
-class SearchPath(_Model):
+class SearchPath(SearchOptions):
     path: str = _PATH
-    limit: Limit = 10
-    verify: Verify = False
 
 
-class SearchBase64(_Model):
+class SearchBase64(SearchOptions):
     base64: str = Field(
         description="The image in Base64, with or without `data:image/png;base64,` before it.",
         examples=["data:image/png;base64,iVBORw0KGgo…"],
     )
-    limit: Limit = 10
-    verify: Verify = False
 
 
 class DeleteIds(_Model):
@@ -131,6 +153,9 @@ class HitOut(MatchOut):
     id: int = Field(description="Below 2^53.")
     score: float = Field(
         description="Cosine similarity, 0 to 1; with BOGV_QUERY_EXPANSION, to the expanded query."
+    )
+    rarity: float | None = Field(
+        description="Share of the gallery's pairs that are at least as alike; null: not known."
     )
     width: int
     height: int
@@ -239,6 +264,7 @@ _HIT = {
     "filepath": "/usr/data/app/file/xxx.jpg",
     "id": 445085583623111,
     "score": 0.9731,
+    "rarity": 0.0002,
     "width": 640,
     "height": 480,
     "size": 48213,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bogv.calibration.edits import EDITS, edit_variants
 from bogv.config import Engine, Settings
 from bogv.embedding.embedder import load_embedder
 from bogv.embedding.weights import resolve
@@ -29,7 +30,6 @@ from eval.copies.report import copies_report, share, verdict
 from eval.copies.result import notes
 from eval.copies.tables import PAIRS
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, write
-from eval.robustness.edits import EDITS, edit_variants
 
 
 def copies(  # noqa: PLR0913, PLR0917 - one for each option

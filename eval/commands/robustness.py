@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bogv.calibration.edits import EDITS, edit_variants
 from bogv.config import Engine, Settings
 from bogv.embedding.embedder import load_embedder
 from bogv.embedding.weights import resolve
@@ -25,7 +26,6 @@ from eval.commands.shared import (
 )
 from eval.report.results import PER_QUERY, UNTRAINED_NOTE, interval_text, write
 from eval.retrieval.search import Backend
-from eval.robustness.edits import EDITS, edit_variants
 from eval.robustness.measure import RobustnessOptions, RobustnessOutcome, measure
 from eval.robustness.report import robustness_report
 from eval.robustness.result import HEADLINE, edited_query_table, notes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bogv.calibration.edits import edit_variants
 from bogv.copies.thresholds import THRESHOLDS
 from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
@@ -26,7 +27,6 @@ from eval.errors import WorkbenchError
 from eval.harness.stopwatch import Stopwatch
 from eval.report.machine import describe_environment
 from eval.report.results import weights_part
-from eval.robustness.edits import edit_variants
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CopiesOptions:
     sample: int = 40
     """So many images are edited; all are searched."""
     edits: Sequence[str] | None = None
-    """Names in `eval.robustness.edits.EDITS`; None: all."""
+    """Names in `bogv.calibration.edits.EDITS`; None: all."""
     seed: int = 0
     """Of the sample, the edits and the intervals."""
     command: str = ""

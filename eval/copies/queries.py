@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bogv.calibration.edits import CONTROL, EditVariant
 from bogv.imaging.decoder import Decoder
 from eval.data.datasets import Dataset
 from eval.data.items import Item, Truth
@@ -20,7 +21,6 @@ from eval.robustness.edited_queries import (
     make_edited_queries,
     mark_copies,
 )
-from eval.robustness.edits import CONTROL, EditVariant
 
 STRANGER = EditVariant("not in the gallery", "")
 """A query of the dataset that is no image of the gallery, unedited."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bogv.calibration.edits import CONTROL
 from bogv.copies.geometry import PART
 from bogv.copies.verifier import MAX_HITS
 from bogv.imaging.decoder import Decoder
@@ -23,7 +24,6 @@ from eval.copies.tables import of_edits
 from eval.report.document import Report, Section, Table
 from eval.report.provenance import provenance_section
 from eval.report.results import Mean, weights_lead
-from eval.robustness.edits import CONTROL
 from eval.statistics.intervals import wilson
 from eval.statistics.units import sum_by_unit
 

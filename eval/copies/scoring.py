@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bogv.calibration.edits import CONTROL
 from eval.copies.decision import METHODS
 from eval.copies.goals import FALSE, RECALLS, concerns
 from eval.copies.ranked import Curve, RankedList, figures, resampled_figures
 from eval.copies.tables import SEARCH, of_edits
 from eval.report.results import Mean, means_of
-from eval.robustness.edits import CONTROL
 
 FALSE_COLUMNS = [*(goal.name for goal in FALSE), "false_part_any_label"]
 RECALL_COLUMNS = ["recall_copy", "recall_part"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from bogv.calibration.edits import CONTROL
 from bogv.records import MatchKind
 from eval.copies.decision import KINDS, METHODS, kind_of, strength
 from eval.copies.evidence import Pair, Search
 from eval.copies.queries import CopyQueries
-from eval.robustness.edits import CONTROL
 
 PAIRS = "pairs.parquet"
 SEARCH = ["query", "there"]

@@ -15,12 +15,12 @@ from os import cpu_count
 import numpy as np
 from PIL import Image
 
+from bogv.calibration.edits import CONTROL, EditVariant, apply_edit, working_size
 from bogv.imaging.decoder import Decoder
 from bogv.records import Vectors
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import Dataset
 from eval.data.items import Item, Truth
-from eval.robustness.edits import CONTROL, EditVariant, apply_edit, working_size
 
 CLOSE = 1e-5
 """Maximum squared distance of embeddings of equal pixels; float32's rounding gives about 1e-6."""

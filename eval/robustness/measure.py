@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bogv.calibration.edits import CONTROL, EditVariant, edit_variants
 from bogv.embedding.embedder import Embedder
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import Spec
@@ -29,7 +30,6 @@ from eval.report.results import Mean, means_of, weights_part
 from eval.retrieval.scoring import TOP
 from eval.retrieval.search import Backend, Ranking, check_ranking_depth, rank, ranking_depth
 from eval.robustness.edited_queries import EditedQueries, make_edited_queries, mark_copies
-from eval.robustness.edits import CONTROL, EditVariant, edit_variants
 from eval.robustness.result import EditedQueryResult, Robustness
 
 
@@ -44,7 +44,7 @@ class RobustnessOptions:
     sample: int = 100
     """So many images are edited; all are searched."""
     edits: Sequence[str] | None = None
-    """Names in `eval.robustness.edits.EDITS`; None: all."""
+    """Names in `bogv.calibration.edits.EDITS`; None: all."""
     ks: Sequence[int] = (1, 5, 10)
     """1 is always among them."""
     backend: Backend = "exact"

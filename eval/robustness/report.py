@@ -10,12 +10,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
+from bogv.calibration.edits import CONTROL, EDITS
 from bogv.imaging.decoder import Decoder
 from eval.chance import chance
 from eval.report.document import Figure, Report, Section, Strip, Table, Tile
 from eval.report.plots import render
 from eval.report.results import Mean, describe_place, weights_lead
-from eval.robustness.edits import CONTROL, EDITS
 from eval.robustness.measure import RobustnessOutcome
 from eval.robustness.result import HEADLINE, EditedQueryResult, Robustness, notes
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bogv.calibration.edits import CONTROL, EditVariant
 from eval.report.machine import EMBEDDING_PACKAGES
 from eval.report.results import Mean, Result, WeightsPart, short_hash
 from eval.retrieval.search import Backend
-from eval.robustness.edits import CONTROL, EditVariant
 
 HEADLINE = "hit_rate@1"
 

@@ -9,6 +9,7 @@ from bogv.cli.results import (
     count_noun,
     describe_match,
     describe_near_duplicate,
+    describe_rarity,
     describe_record,
     describe_verdict,
     hit_as_json,
@@ -70,3 +71,13 @@ def test_one_is_singular() -> None:
         "1 image",
         "1,000 images",
     ]
+
+
+def test_a_hit_has_its_rarity_as_json() -> None:
+    values = hit_as_json(Hit(RECORD, 0.12345678, rarity=0.001))
+    assert (values["score"], values["rarity"], values["match"]) == (0.123457, 0.001, "similar")
+
+
+def test_a_rarity_is_a_number_of_pairs() -> None:
+    assert describe_rarity(Hit(RECORD, 0.5, rarity=1 / 4987)) == "1 in 5,000"
+    assert describe_rarity(Hit(RECORD, 0.5)) == ""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bogv.copies.geometry import PART
 from bogv.copies.matching import Matcher
-from bogv.copies.thresholds import MAX_BORDERLINE, PAIR_BOUNDS, Thresholds
+from bogv.copies.thresholds import MAX_BORDERLINE, PAIR_BOUNDS, FixedCriteria, Thresholds
 from bogv.errors import NotFound
 from bogv.records import HashMatch, Hit, Vectors
 from bogv.service import ImageSearch
@@ -251,7 +251,7 @@ def test_the_matcher_takes_other_thresholds(search: ImageSearch) -> None:
     ids = add_photos(search, 2)
     query = search.decoder.decode(encoded(photo(1), "JPEG", quality=20), reduced=True)
     vector = search._store.vector(ids[0])
-    strict = Thresholds(copy_bits=-1, part_inliers=10_000)
+    strict = FixedCriteria(Thresholds(copy_bits=-1, part_inliers=10_000))
     matcher = Matcher(search._store, search.thumbnails, search.decoder, strict)
     assert matcher.combine(matcher.find(query, ""), vector, []) == []
     matcher.close()

@@ -18,12 +18,14 @@ BOGV: tuple[set[str], ...] = (
     {"imaging", "judgements", "logs"},
     {"embedding", "sources", "storage"},
     {"copies"},
+    {"calibration"},
     {"duplicates", "ingest"},
     {"service"},
     {"canary", "folder_import"},
     {"web"},
     {"ui"},
-    {"bootstrap", "cli"},
+    {"bootstrap"},
+    {"cli"},
     {"__main__"},
 )
 EVAL: tuple[set[str], ...] = (

@@ -15,8 +15,8 @@ from bogv.errors import NotAnImage
 from bogv.records import Added, Match, NearDuplicate
 from bogv.service import ImageSearch
 from bogv.ui.add import AddTab, describe_progress
-from tests.copies.test_geometry import scene
 from tests.support.fakes import encoded, png
+from tests.support.scenes import scene
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 

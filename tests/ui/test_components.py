@@ -7,6 +7,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from bogv.calibration.background import Rarity
 from bogv.errors import InvalidValue, NotAnImage, PathNotAllowed
 from bogv.records import Record
 from bogv.ui.components import (
@@ -29,6 +30,12 @@ def test_a_hostile_key_and_path_are_escaped_in_the_card() -> None:
     assert "<img src=x" not in html
     assert html.count("&lt;img src=x onerror=alert(1)&gt;&quot;&#x27;&amp;") == 3
     assert html.count("<img") == 1
+
+
+def test_the_card_of_a_result_has_its_rarity() -> None:
+    record = Record(1, "k", "/a", "0" * 32, 10, 20, 512, 0)
+    html = render_card(record, b"", 0.5, "en", Rarity(0.001, 0.001, False))
+    assert '<dt>Rarity</dt><dd data-field="rarity">1 in 1,000 pairs</dd>' in html
 
 
 def test_a_hostile_error_message_is_escaped() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from bogv.calibration.calibration import Calibration
+from bogv.calibration.choice import MeasuredThreshold
 from bogv.errors import DatabaseUnavailable
 from bogv.logs import RequestFilter
 from bogv.records import CopyProgress
@@ -55,6 +58,30 @@ def test_the_header_says_how_many_images_are_indexed_for_copies(
     stats = replace(search.stats(), count=4500, copies=CopyProgress(4500, 3300, 0))
     monkeypatch.setattr(search, "stats", lambda: stats)
     assert "Indexed for copies <b>1,200 / 4,500</b>" in render_header(search, "en")
+
+
+def test_the_header_shows_the_thresholds_of_a_calibrated_gallery(
+    search: ImageSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Calibration" not in render_header(search, "en")
+    measured = Calibration(
+        fingerprint="fake0000",
+        measured_at=datetime(2026, 1, 2, tzinfo=timezone.utc),
+        count=5000,
+        searches=2000,
+        asked_rate=0.002,
+        copy_bits=MeasuredThreshold(value=29, met=True, alarms=0, low=0, high=0.001),
+        part_inliers=MeasuredThreshold(value=37, met=True, alarms=0, low=0, high=0.001),
+        duplicates=0,
+        duplicate_pairs=[],
+        alarming_pairs=[],
+        recall=[],
+    )
+    monkeypatch.setattr(search.calibrator, "calibration", measured)
+    html = render_header(search, "en")
+    assert "Calibration <b>copy ≤ 29 bits, part ≥ 37 points, wrong ≤ 0.20%</b>" in html
+    assert "bogv-calibration" not in html
+    assert "副本 ≤ 29 位，局部 ≥ 37 点，误报率 ≤ 0.20%" in render_header(search, "zh")
 
 
 def test_the_log_of_an_event_has_the_id_of_the_request_that_queued_it(

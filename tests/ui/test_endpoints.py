@@ -57,7 +57,7 @@ def test_the_named_endpoints_add_search_page_and_delete(
         for seed in (11, 12, 13)
     ]
     assert [each["status"] for each in added] == ["created"] * 3
-    hits = call(client, "search", upload(client, png(12)), 2, 0.0)
+    hits = call(client, "search", upload(client, png(12)), 2, 0.0, 1.0)
     assert [hits[0]["key"], hits[0]["filepath"]] == ["key-12", "12.png"]
     assert hits[0]["score"] == pytest.approx(1, abs=1e-3)
     first = call(client, "page", 2, "key-1", "")
@@ -90,11 +90,11 @@ def test_adding_a_copy_names_the_one_before(client: TestClient, search: ImageSea
 
 
 def test_a_file_that_is_no_image_is_reported_as_such(client: TestClient) -> None:
-    assert "not-an-image" in call(client, "search", upload(client, b"no image"), 10, 0.0)
+    assert "not-an-image" in call(client, "search", upload(client, b"no image"), 10, 0.0, 1.0)
 
 
 def test_values_out_of_range_are_rejected(client: TestClient) -> None:
-    assert "invalid-value" in call(client, "search", upload(client, png(1)), 0, 0.0)
+    assert "invalid-value" in call(client, "search", upload(client, png(1)), 0, 0.0, 1.0)
     assert "invalid-value" in call(client, "page", 10, "", "nonsense")
 
 
@@ -111,17 +111,22 @@ def test_the_endpoints_can_only_be_added_inside_blocks(search: ImageSearch) -> N
 
 @pytest.mark.parametrize("limit", [1.5, 1.0, True, None, "5", "1_0", "", [1], {}, 1e300, 0, 1001])
 def test_the_limit_must_be_an_integer(client: TestClient, file: Any, limit: Any) -> None:
-    assert_rejected(call(client, "search", file, limit, 0.0), "limit")
+    assert_rejected(call(client, "search", file, limit, 0.0, 1.0), "limit")
 
 
 @pytest.mark.parametrize("score", ["x", "0.5", None, True, [], {}])
 def test_the_minimum_score_must_be_a_number(client: TestClient, file: Any, score: Any) -> None:
-    assert_rejected(call(client, "search", file, 3, score), "min_score")
+    assert_rejected(call(client, "search", file, 3, score, 1.0), "min_score")
+
+
+@pytest.mark.parametrize("rarity", ["x", "0.5", True, [], 0, 2])
+def test_the_rarity_must_be_a_share(client: TestClient, file: Any, rarity: Any) -> None:
+    assert_rejected(call(client, "search", file, 3, 0.0, rarity), "max_rarity")
 
 
 @pytest.mark.parametrize("image", [None, "x", 5, True])
 def test_the_image_must_be_a_file(client: TestClient, image: Any) -> None:
-    assert_rejected(call(client, "search", image, 3, 0.0), "image")
+    assert_rejected(call(client, "search", image, 3, 0.0, 1.0), "image")
 
 
 @pytest.mark.parametrize(("name", "index"), [("key", 1), ("filepath", 2)])

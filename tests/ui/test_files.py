@@ -299,7 +299,7 @@ def test_outputs_contain_no_path_of_the_server(data: Path, me: Visitor) -> None:
     name = me.upload(png(5), "x #1%.png")
     [event] = [each for each in events(me) if each["api_name"] == "search_by_image"]
     file = {"path": name, "orig_name": "x.png", "url": "http://127.0.0.1/", "meta": META}
-    [(output, line)] = me.run([{"fn_index": event["id"], "data": [file, 5, 0]}])
+    [(output, line)] = me.run([{"fn_index": event["id"], "data": [file, 5, 0, 0]}])
     assert str(data.parent) not in line
     items = gallery_items(output)
     [picture] = [each["image"] for each in items if "\n1.0" in each["caption"]]
@@ -308,7 +308,7 @@ def test_outputs_contain_no_path_of_the_server(data: Path, me: Visitor) -> None:
     assert (shown.status_code, shown.headers["Content-Type"]) == (200, "image/webp")
     assert me.get(name.replace("#", "%23").replace("%.", "%25.")).status_code == 200
     find_upload(data, png(5)).unlink()  # as gradio does with old files
-    [(output, line)] = me.run([{"fn_index": event["id"], "data": [file, 5, 0]}])
+    [(output, line)] = me.run([{"fn_index": event["id"], "data": [file, 5, 0, 0]}])
     assert output["error"] == REJECTION
     assert str(data.parent) not in line
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ from bogv.ui.matches import (
     render_why,
     spread,
 )
-from tests.copies.test_geometry import scene
 from tests.support.fakes import encoded
+from tests.support.scenes import scene
 
 RECORD = Record(7, "<b>k</b>", "", "0" * 32, 320, 240, 1, 0)
 
@@ -68,6 +69,8 @@ def test_a_key_can_not_pretend_to_be_a_badge() -> None:
     proven = hit(Match("copy", 3, 2))
     assert describe_caption(proven, "zh") == "✓ 副本 · 镜像\n0.500 · <b>k</b>"
     assert describe_caption(hit(Match()), "en") == "0.500 · <b>k</b>"
+    rare = replace(hit(Match()), rarity=1 / 4987)
+    assert describe_caption(rare, "en") == "0.500 · 1 in 5,000 · <b>k</b>"
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 from PIL import ImageOps
 
+from bogv.calibration.background import summarise
 from bogv.records import Hit
 from bogv.service import ImageSearch
 from bogv.sources.samples import SAMPLE_QUERIES
+from bogv.ui.answers import Options, Query
 from bogv.ui.components import cache_file
-from bogv.ui.search import Query, SearchTab
-from tests.copies.test_geometry import scene
+from bogv.ui.search import SearchTab
 from tests.support.fakes import encoded, png
+from tests.support.scenes import scene
 
 pytestmark = pytest.mark.usefixtures("uploads")
 
@@ -227,3 +230,26 @@ def test_a_deleted_result_is_not_explained(
     with pytest.warns(UserWarning, match="no longer"):
         shown = tab.show_record(first[tab.query], first[tab.hits], click(0), request_in_english)
     assert shown[tab.why] == ""
+
+
+def test_the_rarity_slider_is_there_once_pairs_were_compared(
+    tab: Any,
+    search: ImageSearch,
+    ids: list[int],
+    request_in_english: gr.Request,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert tab.show_start(request_in_english)[tab.min_rarity].visible is False
+    assert Options(9, 0.0, 3).max_rarity == pytest.approx(0.001)
+    scores = np.linspace(0, 0.9999, 253, dtype=np.float32)
+    monkeypatch.setattr(
+        search.rarity, "background", summarise(scores, "fake0000", 23, complete=True)
+    )
+    slider = tab.show_start(request_in_english)[tab.min_rarity]
+    assert (slider.visible, slider.maximum) == (True, 2.4)
+    found = tab.search_by_image(uploaded(png(1)), 9, 0.0, request_in_english, 2.4)
+    assert [hit.record.id for hit in found[tab.hits]] == [ids[1]]
+    found = tab.search_again(found[tab.query], 9, 0.0, request_in_english, 0)
+    assert len(found[tab.hits]) == 3
+    found = tab.search_by_record(ids[1], 9, 0.0, request_in_english, 2.4)
+    assert "as rare a match" in found[tab.status]

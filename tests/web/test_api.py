@@ -64,6 +64,24 @@ def test_the_second_add_succeeds_and_changes_nothing_but_a_new_path(
         assert [record.filepath for record in search.page().records] == [filepath]
 
 
+def test_a_search_by_rarity_finds_what_is_rare(client: TestClient, search: ImageSearch) -> None:
+    for seed in range(20):
+        search.add(png(seed), f"k{seed}")
+    search.rarity.refresh()
+    try:
+        for rarity, expected in (("0.01", 1), ("1", 10)):
+            form = {"max_rarity": rarity}
+            answer = client.post(f"{BASE}/search/file", files=upload(), data=form)
+            hits = succeeds(answer, "search")
+            assert len(hits) == expected
+            assert all(0 < hit["rarity"] <= float(rarity) for hit in hits)
+        form = {"max_rarity": "0.000001"}
+        answer = client.post(f"{BASE}/search/file", files=upload(), data=form)
+        assert "190 pairs were compared" in fails(answer, "search", 422, "invalid-value")
+    finally:
+        search.rarity.background = None
+
+
 def test_every_search_finds_the_image_first(
     searches: dict[str, Callable[..., Any]], search: ImageSearch
 ) -> None:

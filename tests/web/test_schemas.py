@@ -44,6 +44,15 @@ def test_nor_is_what_json_has_no_integer_for(client: TestClient, limit: str) -> 
     fails(answer, "search", 422, "invalid-value")
 
 
+@pytest.mark.parametrize("rarity", ["0", "-0.1", "1.5", "true", "NaN", '"x"', "[0.1]"])
+def test_a_rarity_is_a_share(client: TestClient, rarity: str) -> None:
+    image = base64.b64encode(png(1)).decode()
+    content = f'{{"base64": "{image}", "max_rarity": {rarity}}}'.encode()
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(f"{BASE}/search/base64", content=content, headers=headers)
+    assert "max_rarity" in fails(answer, "search", 422, "invalid-value")
+
+
 @pytest.mark.parametrize("bad", [True, 1.0, 1e15, "1_0", None, "1.0", [1], "x", 10**20])
 def test_a_list_of_ids_is_of_integers(client: TestClient, search: ImageSearch, bad: Any) -> None:
     there = search.add(png(1)).id

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bogv.calibration.edits import CONTROL
 from eval.errors import WorkbenchError
-from eval.robustness.edits import CONTROL
 from tests.eval.support.copies import measured
 from tests.support.fakes import encoded, picture
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bogv.calibration.edits import CONTROL, apply_edit, edit_variants
 from bogv.imaging.decoder import Decoder
 from eval.data.catalogue import DatasetError
 from eval.data.datasets import load
 from eval.robustness.edited_queries import make_edited_queries
-from eval.robustness.edits import CONTROL, apply_edit, edit_variants
 from eval.robustness.result import notes
 from tests.eval.support.retrieval import DECODER
 from tests.eval.support.robustness import measured, values

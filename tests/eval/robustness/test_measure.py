@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bogv.calibration.edits import CONTROL, EDITS, EditVariant
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import DIMENSION, Weights
 from bogv.records import Pixels, Vectors
 from eval.errors import WorkbenchError
 from eval.retrieval.search import rank
-from eval.robustness.edits import CONTROL, EDITS, EditVariant
 from eval.robustness.measure import means
 from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult, edited_query_table, notes

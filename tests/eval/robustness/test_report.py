@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bogv.calibration.edits import CONTROL, EDITS, EditVariant, edit_variants
 from bogv.embedding.embedder import Embedder
 from bogv.embedding.weights import UNTRAINED, Weights
-from eval.robustness.edits import CONTROL, EDITS, EditVariant, edit_variants
 from eval.robustness.report import robustness_report, worst_queries
 from eval.robustness.result import EditedQueryResult
 from tests.eval.support.retrieval import DECODER

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from bogv.errors import InvalidValue
 from bogv.sources.samples import CAPTIONS, draw_text
-from eval.errors import WorkbenchError
 
 EditFunction = Callable[[Image.Image, Generator], Image.Image]
 """One edit at one strength. It doesn't modify its argument."""
@@ -336,11 +336,11 @@ EDITS: Mapping[str, Edit] = {
 def edit_variants(names: Sequence[str] | None = None) -> list[EditVariant]:
     """All strengths of these edits, or of every edit, in the order of `EDITS`.
 
-    Raises WorkbenchError for a name that is none.
+    Raises InvalidValue for a name that is none.
     """
     for name in names or ():
         if name not in EDITS:
-            raise WorkbenchError(f"There is no edit {name!r}; there are {', '.join(EDITS)}.")
+            raise InvalidValue(f"There is no edit {name!r}; there are {', '.join(EDITS)}.")
     return [
         EditVariant(name, strength)
         for name, edit in EDITS.items()

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from eval.errors import WorkbenchError
-from eval.robustness.edits import EDITS, EditVariant, apply_edit, edit_variants, working_size
+from bogv.calibration.edits import EDITS, EditVariant, apply_edit, edit_variants, working_size
+from bogv.errors import InvalidValue
 from tests.support.fakes import picture
 
 ALL = edit_variants()
@@ -222,7 +222,7 @@ def test_some_edits_can_be_chosen_and_an_unknown_one_is_named() -> None:
         "crop:30",
         "jpeg:75",
     ]
-    with pytest.raises(WorkbenchError, match=r"no edit 'crops'; there are crop, resize, rotate"):
+    with pytest.raises(InvalidValue, match=r"no edit 'crops'; there are crop, resize, rotate"):
         edit_variants(["crops"])
 
 

@@ -1,0 +1,1 @@
+"""What scores and thresholds mean in the gallery."""
