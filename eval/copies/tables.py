@@ -53,6 +53,7 @@ def _row(queries: CopyQueries, search: Search, pair: Pair, *, right: bool) -> di
         "distance": pair.distance,
         "inliers": pair.agreement.inliers,
         "overlap": min(pair.agreement.query_overlap, pair.agreement.hit_overlap),
+        "residual": pair.agreement.residual,
         "cosine": pair.cosine,
         **{name: confidence(pair) for name, confidence in METHODS.items()},
     }

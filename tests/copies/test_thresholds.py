@@ -11,7 +11,7 @@ from bogv.copies.thresholds import PAIR_BOUNDS, THRESHOLDS, PairBounds
 
 WHOLE = Agreement(inliers=PART, query_overlap=0.9, hit_overlap=0.95)
 CROPPED = Agreement(inliers=PART, query_overlap=1.0, hit_overlap=0.89)
-ANOTHER_SHOT = replace(WHOLE, residual=0.4)
+ANOTHER_SHOT = replace(WHOLE, residual=0.6)
 FEW = Agreement(inliers=PART - 1, query_overlap=1.0, hit_overlap=1.0)
 
 
