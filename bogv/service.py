@@ -40,7 +40,7 @@ from bogv.records import (
     md5_of,
 )
 from bogv.storage.milvus import KEY_BYTES, MilvusStore
-from bogv.storage.paging import MAX_ROWS
+from bogv.storage.paging import MAX_ROWS, check_cursor
 from bogv.storage.sweep import sweep
 from bogv.storage.thumbnails import Thumbnails
 
@@ -349,7 +349,7 @@ class ImageSearch:
         filepath. Raises InvalidValue for an invalid cursor."""
         _check_limit(size)
         if cursor is not None:
-            _check_cursor(cursor)
+            check_cursor(cursor)
         records = self._store.newest(cursor, size + 1, text)
         last = records[size - 1] if len(records) > size else None
         return Page(records[:size], Cursor(last.added_at, last.id) if last else None)
@@ -395,8 +395,3 @@ def _check_limit(limit: int) -> None:
     # The demo's endpoints pass on unvalidated JSON values: a float, a boolean, a string.
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
         raise InvalidValue(f"The limit is {limit!r}; it must be an integer from 1 to {MAX_LIMIT}.")
-
-
-def _check_cursor(cursor: Cursor) -> None:
-    if not (0 <= cursor.added_at < 2**63 and 0 <= cursor.id < 2**63):
-        raise InvalidValue("The cursor is invalid: pass the `next` of an earlier page.")

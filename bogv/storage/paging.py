@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from bogv.errors import InvalidValue
 from bogv.records import Cursor, Record
 
 MAX_ROWS = 16_384  # Milvus' limit on the rows that a query returns
@@ -128,3 +129,9 @@ def _filter(window: _Window, before: Cursor | None) -> str:
 
 def _contains(record: Record, needle: str) -> bool:
     return needle in record.key.casefold() or needle in record.filepath.casefold()
+
+
+def check_cursor(cursor: Cursor) -> None:
+    """Raises InvalidValue for one that no page gave."""
+    if not (0 <= cursor.added_at < 2**63 and 0 <= cursor.id < 2**63):
+        raise InvalidValue("The cursor is invalid: pass the `next` of an earlier page.")
