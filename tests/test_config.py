@@ -121,7 +121,7 @@ def test_bogvs_own_files_are_private_wherever_they_are_stored(tmp_path: Path) ->
     assert {path.relative_to(tmp_path).parts[0] for path in inside} == names
     for url in ("/thumbs", "file:///thumbs", "local:///thumbs", "simplecache::file:///thumbs"):
         assert Path("/thumbs") in Settings(thumbnails=url).private_paths
-    assert len(Settings(thumbnails="s3://bucket/thumbs").private_paths) == 8
+    assert len(Settings(thumbnails="s3://bucket/thumbs").private_paths) == 9
     assert Path("thumbs").absolute() in Settings(thumbnails="thumbs").private_paths
 
 

@@ -10,6 +10,7 @@ import typer
 
 from eval.ann.result import Ann
 from eval.commands.shared import Json, print_json, weights_line
+from eval.copies.compare import compare_copies
 from eval.errors import WorkbenchError
 from eval.latency.result import Latency
 from eval.report.comparison import Comparison, Flips, compare_independent
@@ -35,11 +36,11 @@ def compare(
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Say whether result B is worse than result A: of run, robustness, ann or latency.
+    """Say whether result B is worse than result A: of run, robustness, copies, ann or latency.
 
-    Runs and robustness are compared query by query, over the sampling units (classes, groups,
-    landmarks, originals), and list the queries that flipped. Several comparisons are corrected by
-    Holm's method.
+    Runs, robustness and copies are compared query by query, over the sampling units (classes,
+    groups, landmarks, originals); of runs, the queries that flipped are listed. Several comparisons
+    are corrected by Holm's method.
 
     Without --max-drop, exit status 1 if B is shown to be worse. With it, exit status 1 unless B is
     shown to be worse by no more than that (non-inferiority). 2 if they can't be compared.
@@ -67,6 +68,8 @@ def _compare(
         return compare_runs(a, others, metrics, max_drop)
     if kind == "robustness":
         return compare_robustness(a, others, metrics, max_drop)
+    if kind == "copies":
+        return compare_copies(a, others, metrics, max_drop)
     if kind not in INDEPENDENT:
         raise WorkbenchError(f"Results of {kind!r} have no comparison.")
     before, *afters = (read_result(path, INDEPENDENT[kind]) for path in (a, *others))

@@ -97,9 +97,9 @@ def compare_pairs(
     the sampling units.
     """
     before, after = shared[f"{metric}_a"], shared[f"{metric}_b"]
-    found = paired_difference(
-        before.to_numpy(), after.to_numpy(), shared[unit], seed, UPPER.get(metric, 1.0)
-    )
+    pair = (before.to_numpy(), after.to_numpy())
+    worse, better = pair[::-1] if less_is_better(metric) else pair
+    found = paired_difference(worse, better, shared[unit], seed, UPPER.get(metric, 1.0))
     return Comparison(
         a=a,
         b=b,
@@ -115,8 +115,8 @@ def compare_pairs(
 
 
 def less_is_better(metric: str) -> bool:
-    """Whether a metric is a time: `latency_p50_ms@c4`."""
-    return "_ms" in metric or "seconds" in metric
+    """Whether a metric is a time, `latency_p50_ms@c4`, or a share of errors, `false_copy`."""
+    return "_ms" in metric or "seconds" in metric or metric.startswith("false_")
 
 
 def compare_independent(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.duplicates import EDITS, draw, photo
+from tests.support.pictures import EDITS, draw, photo
 from tests.support.running import running
 
 pytestmark = pytest.mark.browser

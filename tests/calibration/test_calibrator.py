@@ -18,7 +18,7 @@ from bogv.copies.thresholds import THRESHOLDS
 from bogv.errors import InvalidValue
 from bogv.service import ImageSearch
 from tests.support.fakes import encoded, lite_search, picture
-from tests.support.scenes import scene
+from tests.support.pictures import scene
 
 COUNT = 12
 SIZE = (256, 192)
@@ -95,7 +95,7 @@ def test_the_calibration_is_kept_and_used_by_the_next_start(
     assert load_calibration(folder, "others") is None
     again = Calibrator(search._store, search.thumbnails, search.decoder, search.embedder, folder)
     assert again.thresholds == found.thresholds
-    assert "copy up to 31 bits, part from 30 points: wrong in at most" in again.summary(COUNT)
+    assert "copy up to 31 bits, part from 20 points: wrong in at most" in again.summary(COUNT)
     assert "not calibrated" in search.stats().calibration
     (folder / FILE).write_text("{")
     assert load_calibration(folder, "fake0000") is None

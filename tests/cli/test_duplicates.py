@@ -14,7 +14,7 @@ from bogv.cli.duplicates import Listing
 from bogv.duplicates.duplicates import Group, Scan
 from bogv.records import Record
 from tests.support import models
-from tests.support.duplicates import EDITS, draw, photo
+from tests.support.pictures import EDITS, draw, photo
 
 Run = Callable[..., tuple[int, str, str]]
 

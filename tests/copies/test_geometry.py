@@ -13,7 +13,7 @@ from bogv.copies.features import MIN_SHORT_SIDE, Features, describe, mirror
 from bogv.copies.geometry import NO_AGREEMENT, PART, Agreement, verify
 from bogv.records import Pixels
 from tests.support.fakes import encoded
-from tests.support.scenes import scene
+from tests.support.pictures import scene
 
 
 def features(image: Image.Image) -> Features:
@@ -112,7 +112,7 @@ def test_the_transform_takes_the_points_of_the_query_to_those_of_the_hit() -> No
 
 def test_pictures_that_share_a_small_part_do_not_agree() -> None:
     """As packages of one brand do, or things on one table."""
-    first, second = scene(5), scene(6)
+    first, second = scene(5).copy(), scene(6).copy()
     shared = scene(7, (140, 140))
     for each, place in ((first, (30, 40)), (second, (200, 100))):
         each.paste(shared, place)

@@ -15,8 +15,8 @@ from bogv.duplicates.duplicates import Group, Scan, Stage
 from bogv.errors import NotFound, Overloaded
 from bogv.records import NewImage, Record
 from bogv.service import ImageSearch
-from tests.support.duplicates import EDITS, draw, encode, photo
 from tests.support.fakes import lite_search
+from tests.support.pictures import EDITS, draw, encode, photo
 
 PHOTOS = 12
 

@@ -14,7 +14,7 @@ from bogv.duplicates.close_pairs import PairTable
 from bogv.duplicates.parts import Parts
 from bogv.errors import StorageUnavailable
 from bogv.records import Pixels
-from tests.support.duplicates import draw
+from tests.support.pictures import draw
 
 MD5S = np.array([f"{i:032x}" for i in range(4)], "S32")
 Load = Callable[[int], "Pixels | None"]

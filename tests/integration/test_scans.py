@@ -12,8 +12,8 @@ import pytest
 
 from bogv.duplicates.duplicates import Stage
 from tests.integration.support.scanning import BLOCK, FILES, keys, open_gallery
-from tests.support.duplicates import EDITS
 from tests.support.full_disk import mount_namespace
+from tests.support.pictures import EDITS
 from tests.support.running import ROOT
 
 SCRIPT = (sys.executable, "-m", "tests.integration.support.scanning")

@@ -16,7 +16,7 @@ from bogv.records import Added, Match, NearDuplicate
 from bogv.service import ImageSearch
 from bogv.ui.add import AddTab, describe_progress
 from tests.support.fakes import encoded, png
-from tests.support.scenes import scene
+from tests.support.pictures import scene
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"
 

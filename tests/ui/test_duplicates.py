@@ -18,8 +18,8 @@ from bogv.service import ImageSearch
 from bogv.ui.duplicates import tab as tab_module
 from bogv.ui.duplicates.cards import MAX_IMAGES, render_group, render_result
 from bogv.ui.duplicates.tab import DuplicatesTab, View
-from tests.support.duplicates import EDITS, draw, photo
 from tests.support.fakes import lite_search
+from tests.support.pictures import EDITS, draw, photo
 
 pytestmark = pytest.mark.usefixtures("uploads")
 

@@ -29,7 +29,7 @@ from bogv.ui.matches import (
     spread,
 )
 from tests.support.fakes import encoded
-from tests.support.scenes import scene
+from tests.support.pictures import scene
 
 RECORD = Record(7, "<b>k</b>", "", "0" * 32, 320, 240, 1, 0)
 

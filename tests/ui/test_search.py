@@ -19,7 +19,7 @@ from bogv.ui.answers import Options, Query
 from bogv.ui.components import cache_file
 from bogv.ui.search import SearchTab
 from tests.support.fakes import encoded, png
-from tests.support.scenes import scene
+from tests.support.pictures import scene
 
 pytestmark = pytest.mark.usefixtures("uploads")
 

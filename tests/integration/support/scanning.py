@@ -18,9 +18,9 @@ from bogv.duplicates import close_pairs
 from bogv.duplicates.duplicates import Duplicates, Scan, Stage
 from bogv.errors import StorageUnavailable
 from bogv.service import ImageSearch
-from tests.support.duplicates import EDITS, draw, photo
 from tests.support.fakes import lite_search
 from tests.support.full_disk import fill
+from tests.support.pictures import EDITS, draw, photo
 
 PHOTOS, BLOCK = 8, 4
 FILES = PHOTOS + len(EDITS) + 1

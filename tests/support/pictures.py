@@ -1,4 +1,4 @@
-"""Photographs and edited copies of them, drawn by a seed."""
+"""Pictures drawn by a seed: photographs and edited copies of them; scenes with many details."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 SIDE = 320
 
@@ -43,3 +43,17 @@ EDITS: dict[str, Callable[[Image.Image], bytes]] = {
     "blurred": lambda image: encode(image.filter(ImageFilter.GaussianBlur(1.5))),
 }
 """Copies within 31 bits of the picture."""
+
+
+@cache
+def scene(seed: int, size: tuple[int, int] = (384, 288)) -> Image.Image:
+    """Ellipses and rectangles of random places, sizes and colours."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", size, tuple(rng.integers(0, 256, 3).tolist()))
+    draw = ImageDraw.Draw(image)
+    for index in range(160):
+        x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
+        width, height = rng.uniform(5, 50, 2)
+        shape = draw.ellipse if index % 2 else draw.rectangle
+        shape((x, y, x + width, y + height), tuple(rng.integers(0, 256, 3).tolist()))
+    return image
