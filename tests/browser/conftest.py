@@ -20,9 +20,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One chromium for these tests: playwright's event loop is not for those of others."""
+    """One chromium for the tests of a file: playwright's event loop is not for those of others."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no chromium on this machine")
