@@ -76,7 +76,7 @@ def demo(
     search = open_search(settings)
     try:
         if images is not None:
-            found = find_images([images])
+            found = _find_images([images])
             _delete_below(search, settings.samples_dir)
             _add(search, found, "md5")
         elif search.stats().count == 0:
@@ -101,10 +101,11 @@ def add(
 ) -> None:
     """Add images. Images already in the gallery are skipped: rerun it after an interruption.
 
-    Exit status 1 if any image failed; the others are still added.
+    Exit status 1 if any image failed; the others are still added. 2 if there is no image to add.
     """
+    found = _find_images(paths)
     with _open_gallery() as search:
-        results = _add(search, find_images(paths), key_from, skip_duplicates)
+        results = _add(search, found, key_from, skip_duplicates)
     failed = [added for added in results if added.status == "failed"]
     counts = {
         status: sum(added.status == status for added in results)
@@ -298,6 +299,15 @@ def _open_gallery() -> Iterator[ImageSearch]:
         yield search
     finally:
         search.close()
+
+
+def _find_images(paths: list[Path]) -> list[Path]:
+    """Raises typer.Exit, with status 2, if there is none: most likely it is the wrong folder."""
+    found = find_images(paths)
+    if not found:
+        print(f"bogv: No images in {', '.join(map(str, paths))}.", file=sys.stderr)
+        raise typer.Exit(2)
+    return found
 
 
 def _confirm(question: str) -> bool:

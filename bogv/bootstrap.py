@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -16,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bogv.canary import Canary
-from bogv.config import Settings
+from bogv.config import Settings, describe_unknown
 from bogv.embedding.embedder import Embedder, load_embedder
 from bogv.embedding.weights import UNTRAINED_WARNING, resolve
 from bogv.errors import BogvError, StorageUnavailable
@@ -42,6 +44,8 @@ def open_search(settings: Settings) -> ImageSearch:
     Raises DatabaseUnavailable, GalleryInUse, GalleryMismatch, WeightsUnavailable,
     StorageUnavailable.
     """
+    for warning in describe_unknown(os.environ):
+        log.warning("%s", warning)
     _check_data_folder(settings.data_dir)
     store = _open_store(settings)
     try:
@@ -165,10 +169,17 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
     """Serve until SIGTERM or SIGINT, then shut down gracefully: finish the running requests."""
     import uvicorn
 
-    from bogv.web.connections import AcceptFilter, Connections, Server, raise_file_limit
+    from bogv.web.connections import (
+        AcceptFilter,
+        Connections,
+        Server,
+        ServerFilter,
+        raise_file_limit,
+    )
 
     connections = Connections.from_settings(settings, raise_file_limit())
     logging.getLogger("asyncio").addFilter(AcceptFilter())
+    logging.getLogger("uvicorn.error").addFilter(ServerFilter())
     config = uvicorn.Config(
         create_app(settings, search),
         http=connections.protocol,
@@ -183,6 +194,7 @@ def serve(settings: Settings, search: ImageSearch, listeners: list[socket.socket
     server = Server(config)
     with suppress(KeyboardInterrupt):  # uvicorn raises SIGINT again after a graceful shutdown
         server.run(sockets=listeners)
+    gc.freeze()  # otherwise, exiting collects the objects of gradio and others for a second
     if not server.started:
         raise SystemExit(3)  # uvicorn has logged the error
 

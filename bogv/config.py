@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
@@ -233,6 +235,26 @@ def read_settings() -> Settings:
     settings = Settings()
     unset_variables(_SECRET_VARIABLES)
     return settings
+
+
+OTHER_VARIABLES = {"BOGV_REQUIRE_ALL", "BOGV_DATASETS", "BOGV_BIND", "BOGV_MEMORY"}
+"""Of the tests, the evaluation and compose.yaml, which may share an environment with the server."""
+
+
+def describe_unknown(names: Iterable[str]) -> list[str]:
+    """A sentence for each variable that begins with `BOGV_` and that nothing reads.
+
+    A warning and no error: a variable that a new version has dropped must not keep a server from
+    starting, nor one that is meant for a newer version.
+    """
+    known = {str(each.validation_alias) for each in Settings.model_fields.values()}
+    sentences = []
+    for name in sorted(names):
+        if name.upper().startswith("BOGV_") and name.upper() not in known | OTHER_VARIABLES:
+            near = get_close_matches(name.upper(), sorted(known), 1, 0.75)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            sentences.append(f"There is no setting {name}: it is ignored.{hint}")
+    return sentences
 
 
 def _split(joined: str) -> list[str]:

@@ -83,6 +83,18 @@ def run_here(
     return run_it
 
 
+def test_adding_a_folder_without_images_is_an_error_that_opens_no_gallery(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").touch()
+    done = run("add", empty)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"bogv: No images in {empty}.\n"
+    assert not (data / "milvus.db").exists()
+
+
 def test_commands_add_search_list_and_delete_images(
     run: Run, run_here: Callable[..., tuple[int, str]], images: Path
 ) -> None:

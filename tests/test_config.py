@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bogv.config import Settings
+from bogv.config import Settings, describe_unknown
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +133,11 @@ def test_a_private_folder_can_not_be_imported(tmp_path: Path, folder: str) -> No
     with pytest.raises(ValidationError, match="IMAGE_INC_PATH overlaps a private path"):
         Settings(data_dir=data, image_inc_path=data / folder)
     assert Settings(data_dir=data, image_inc_path=data / "incoming").image_inc_path is not None
+
+
+def test_a_misspelt_variable_is_told_with_the_nearest_setting() -> None:
+    names = ["BOGV_DATADIR", "BOGV_NONSENSE", "BOGV_DATA_DIR", "bogv_host", "BOGV_BIND", "PATH"]
+    assert describe_unknown(names) == [
+        "There is no setting BOGV_DATADIR: it is ignored. Did you mean BOGV_DATA_DIR?",
+        "There is no setting BOGV_NONSENSE: it is ignored.",
+    ]

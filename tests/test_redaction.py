@@ -19,7 +19,6 @@ from bogv.records import NewImage
 from bogv.redaction import redact, split_login, strip_login
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
-from bogv.storage import connection as connection_module
 from bogv.storage.milvus import MilvusStore
 from bogv.storage.thumbnails import Thumbnails
 from bogv.ui.demo import render_header
@@ -94,7 +93,7 @@ class Client:
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     Client.given = []
-    monkeypatch.setattr(connection_module, "MilvusClient", Client)
+    monkeypatch.setattr("pymilvus.MilvusClient", Client)
     return Client.given
 
 

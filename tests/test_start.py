@@ -71,6 +71,26 @@ def test_a_port_in_use_is_detected_before_the_gallery_is_opened(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_port_in_use_is_detected_before_pymilvus_and_gradio_are_imported() -> None:
+    """They take seconds to import where the disk's cache is cold."""
+    script = "import bogv.__main__, bogv.web.connections, sys; print(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    slow = {"pymilvus", "pandas", "milvus_lite", "gradio", "torch", "openvino", "cv2", "sklearn"}
+    assert not slow & set(done.stdout.split())
+
+
+def test_a_misspelt_variable_is_a_warning_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("BOGV_WEIGTHS", "untrained")
+    with pytest.raises(StorageUnavailable):  # it goes on to the next step
+        bootstrap.open_search(Settings(data_dir=tmp_path / "a file"))
+    [warning] = caplog.messages
+    assert warning.endswith("BOGV_WEIGTHS: it is ignored. Did you mean BOGV_WEIGHTS?")
+
+
 # The data folder
 
 

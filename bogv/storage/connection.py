@@ -1,7 +1,7 @@
 """The interface to pymilvus: a connection to Milvus, with its errors translated into bogv's.
 
 The modules `lite` and `server` implement the differences between Milvus Lite and a server. Apart
-from `schema`, no other module imports pymilvus.
+from `schema`, no other module imports pymilvus; both import it where they use it (see there).
 """
 
 from __future__ import annotations
@@ -13,15 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import grpc
-from pymilvus import MilvusClient, MilvusException
-from pymilvus.client.types import Status
 
 from bogv.errors import DatabaseUnavailable
-
-# Every error is translated and raised. These would also log it, and Milvus Lite would log a
-# traceback for each of pymilvus' calls that it doesn't implement.
-for _name in ("pymilvus", "grpc._server", "milvus_lite.server_manager"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,6 +43,9 @@ class Connection(ABC):
         self.uri = uri
         self.database = database
         self._timeout = timeout
+        from pymilvus import MilvusClient, MilvusException
+
+        _quieten()
         try:
             self.client: Any = MilvusClient(uri, timeout=timeout, grpc_options=options, **login)
         except (MilvusException, grpc.RpcError, OSError) as error:
@@ -70,6 +66,8 @@ class Connection(ABC):
         consistency: with Session, this process sees its own writes; with Strong, all processes'.
         timeout: seconds; None: the connection's.
         """
+        from pymilvus import MilvusException
+
         try:
             with self.lock:
                 return method(
@@ -116,6 +114,19 @@ class Connection(ABC):
 
 def is_unanswered(error: Exception) -> bool:
     """Whether the error means that Milvus didn't answer, as opposed to a rejection."""
+    from pymilvus import MilvusException
+    from pymilvus.client.types import Status
+
     if isinstance(error, MilvusException):
         return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
     return isinstance(error, grpc.RpcError)
+
+
+def _quieten() -> None:
+    """Every error is translated and raised. These would also log it, and Milvus Lite would log a
+    traceback for each of pymilvus' calls that it doesn't implement.
+
+    pymilvus sets its logger's level as it is imported.
+    """
+    for name in ("pymilvus", "grpc._server", "milvus_lite.server_manager"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,8 @@
-"""The schema of a gallery's collection: its fields, its index, and conversion of its rows."""
+"""The schema of a gallery's collection: its fields, its index, and conversion of its rows.
+
+pymilvus is imported where it is used: that takes longer than all else that a start imports, and a
+port in use is to be found before.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pymilvus import DataType, MilvusClient
 
 from bogv.records import Hit, Neighbour, Record, Vectors
 
@@ -32,6 +35,8 @@ DEFAULT_INDEX = Index("HNSW", {"M": 16, "efConstruction": 200}, {"ef": 256})
 
 def collection_schema(dimension: int) -> Any:
     """The collection's schema, for pymilvus. dimension: of an embedding."""
+    from pymilvus import DataType, MilvusClient
+
     schema = MilvusClient.create_schema(auto_id=False, description="bogv images")
     schema.add_field("id", DataType.INT64, is_primary=True)
     for name, length in (("key", KEY_BYTES), ("filepath", FILEPATH_BYTES), ("md5", 32)):
@@ -46,6 +51,8 @@ def collection_schema(dimension: int) -> Any:
 
 def copies_schema(bits: int) -> Any:
     """The schema of the collection of hashes, for pymilvus. bits: of a hash."""
+    from pymilvus import DataType, MilvusClient
+
     schema = MilvusClient.create_schema(auto_id=False, description="bogv hashes of images")
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("quality", DataType.INT32)
@@ -55,6 +62,8 @@ def copies_schema(bits: int) -> Any:
 
 def vector_field(schema: Any) -> str:
     """The name of a schema's vector field."""
+    from pymilvus import DataType
+
     [name] = [each.name for each in schema.fields if each.dtype == DataType.FLOAT_VECTOR]
     return str(name)
 
@@ -66,11 +75,15 @@ def types_in_schema(schema: Any) -> dict[str, str]:
 
 def types_in_collection(description: Mapping[str, Any]) -> dict[str, str]:
     """The type of each field of a collection, by name. description: of `describe_collection`."""
+    from pymilvus import DataType
+
     return {each["name"]: DataType(each["type"]).name for each in description["fields"]}
 
 
 def index_params(index: Index, field: str = VECTOR_FIELD) -> Any:
     """The parameters for building the index of a vector field, for pymilvus."""
+    from pymilvus import MilvusClient
+
     params = MilvusClient.prepare_index_params()
     params.add_index(
         field,

@@ -27,6 +27,7 @@ from bogv.web.bodies import (
     limit_values,
     max_demo_upload,
 )
+from bogv.web.connections import mark_endless
 from bogv.web.envelope import path_of, retry_after
 from bogv.web.throttling import Attempt
 
@@ -39,6 +40,7 @@ ALLOWED_ROUTES = re.compile(
     re.DOTALL,
 )
 STREAM_ROUTES = re.compile(rf"{GRADIO_PREFIX}(heartbeat/\w+|queue/data|call(/v2)?/\w+/\w+)/?")
+HEARTBEATS = f"{GRADIO_PREFIX}heartbeat/"  # streams without an end; others end with their events
 MAX_STREAMS_PER_CLIENT = 100  # an office behind one IP address may have many pages open
 MAX_STREAMS = 400  # of the 1,000 connections (BOGV_MAX_CONNECTIONS)
 # Reachable without a login: the parts of the login page, which show nothing of the gallery.
@@ -93,6 +95,8 @@ class GradioAccess:
             error = TooManyRequests("Too many pages of the demo are open.", 5.0)
             await _build_rejection(scope, error)(scope, receive, send)
             return
+        if path_of(scope).startswith(HEARTBEATS):
+            mark_endless(scope)
         self.streams[client] += 1
         try:
             await self.app(scope, receive, send)

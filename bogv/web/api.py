@@ -101,6 +101,14 @@ def create_api(
 # Routes
 
 
+async def _check_form(request: Request) -> None:
+    """Raises InvalidValue for a form field that the route doesn't have."""
+    known = {each.alias for each in request.scope["route"].dependant.body_params}
+    unknown = [name for name in await request.form() if name not in known]
+    if unknown:
+        raise InvalidValue(f"{unknown[0][:40]}: There is no such field.")
+
+
 async def _check_search_form(request: Request) -> None:
     """Raises InvalidValue for an empty form field, which FastAPI treats as missing."""
     form = await request.form()  # already read, and cached by the request
@@ -123,6 +131,7 @@ def _register_add(api: FastAPI, search: ImageSearch, sources: Sources, capacity:
         file: Annotated[UploadFile, File(description="The image.")],
         key: Annotated[str | None, Form(description=KEY.description)] = None,
         imgPath: Annotated[str | None, Form(description=IMG_PATH.description)] = None,  # noqa: N803
+        _: None = Depends(_check_form),
     ) -> JSONResponse:
         """Add an uploaded image."""
         return add(file.file.read(), key, imgPath, file.filename or "")
@@ -163,7 +172,8 @@ def _register_search(
         limit: Annotated[Limit, Form()] = 10,
         verify: Annotated[Verify, Form()] = False,
         max_rarity: Annotated[MaxRarity, Form()] = None,
-        _: None = Depends(_check_search_form),
+        _: None = Depends(_check_form),
+        __: None = Depends(_check_search_form),
     ) -> JSONResponse:
         """Search with an uploaded image."""
         options = SearchOptions(limit=limit, verify=verify, max_rarity=max_rarity)

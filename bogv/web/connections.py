@@ -10,6 +10,7 @@ clients that send their request at once are answered, however many connections a
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
@@ -24,6 +25,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bogv.config import Settings
@@ -39,12 +41,18 @@ WRITE_TIMEOUT = 60.0  # seconds for the client to receive what is buffered for i
 CHECK_INTERVAL = 1.0  # seconds between two checks of the time-outs
 MAX_FILES = 65_536  # open files; some programs iterate over all that are allowed
 LOG_INTERVAL = 60.0  # seconds between two log lines on the same condition
+_ENDLESS = "bogv.endless"  # in the state that all copies of a request's scope share
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
     b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 42\r\n\r\n"
     b"There are too many connections; try later."
 )
+
+
+def mark_endless(scope: Scope) -> None:
+    """Mark a response that lasts as long as its client wants: a shutdown doesn't wait for it."""
+    scope.get("state", {})[_ENDLESS] = True
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -205,6 +213,11 @@ class Connection(H11Protocol):
         """Whether no request is in progress whose headers are complete."""
         return self.cycle is None or self.cycle.response_complete
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether the response in progress was given to `mark_endless`."""
+        return not self.is_idle and _ENDLESS in self.cycle.scope["state"]
+
     def connection_made(self, transport: Any) -> None:
         """Called by asyncio."""
         super().connection_made(transport)
@@ -275,7 +288,8 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, whose sockets queue BACKLOG connections.
+    """uvicorn's, whose sockets queue BACKLOG connections, and whose shutdown ends the endless
+    responses.
 
     asyncio takes one number for the queue of the kernel and for how many are accepted at once. A
     connection that finds a short queue full tries again after a second.
@@ -286,6 +300,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(BACKLOG)
+            log.info("Listening on %s, port %d", *listener.getsockname()[:2])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn, which then waits for the requests in progress."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection) and connection.is_endless:
+                connection.abort()
+        await super().shutdown(sockets)
 
 
 class LogInterval:
@@ -316,3 +338,21 @@ class AcceptFilter(logging.Filter):
             return True
         record.exc_info = None
         return self._log_interval.is_over()
+
+
+class ServerFilter(logging.Filter):
+    """Drops uvicorn's messages on each step of its start and its shutdown, and the tracebacks of
+    the requests that a shutdown has cancelled, which it counts in a line of its own."""
+
+    STEPS = (
+        *("Started server process", "Waiting for application startup"),
+        *("Application startup complete", "Waiting for application shutdown"),
+        *("Application shutdown complete", "Finished server process"),
+    )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log the record."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not (
+            isinstance(error, asyncio.CancelledError) or record.getMessage().startswith(self.STEPS)
+        )

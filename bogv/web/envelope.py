@@ -161,4 +161,5 @@ def _detail(error: dict[str, Any]) -> str:
     """`limit: Input should be less than or equal to 1000.`"""
     # The first string is the field; the rest says which of its types pydantic tried.
     names = [part for part in error["loc"] if isinstance(part, str) and part != "body"]
-    return f"{next(iter(names), 'The body')}: {error['msg']}."
+    why = "There is no such field" if error["type"] == "extra_forbidden" else error["msg"]
+    return f"{next(iter(names), 'The body')}: {why}."

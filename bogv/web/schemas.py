@@ -73,8 +73,9 @@ MaxRarity = (
 
 
 class _Model(BaseModel):
-    # Clients may send the id of a hit as the number that it is there.
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    # Clients may send the id of a hit as the number that it is there. A field that no one reads is
+    # rejected: it is a misspelt one, and the answer would not be the one asked for.
+    model_config = ConfigDict(coerce_numbers_to_str=True, extra="forbid")
 
 
 KEY = Field(None, description="Your own primary key; by default the MD5 of the image's bytes.")

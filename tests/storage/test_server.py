@@ -11,7 +11,6 @@ import pytest
 from pymilvus import MilvusException
 
 from bogv.errors import DatabaseUnavailable
-from bogv.storage import connection as connection_module
 from bogv.storage import server
 from bogv.storage.circuit_breaker import THRESHOLD
 from bogv.storage.server import LOADING_WAITS, ServerConnection
@@ -47,7 +46,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch, slept: list[float]) -> ServerConnection:
-    monkeypatch.setattr(connection_module, "MilvusClient", Client)
+    monkeypatch.setattr("pymilvus.MilvusClient", Client)
     return ServerConnection.at("db", 1)
 
 

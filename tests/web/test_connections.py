@@ -23,9 +23,16 @@ import uvicorn
 from bogv import bootstrap
 from bogv.config import Settings
 from bogv.web import bodies, connections
-from bogv.web.connections import AcceptFilter, Connections, raise_file_limit
+from bogv.web.connections import (
+    AcceptFilter,
+    Connections,
+    ServerFilter,
+    mark_endless,
+    raise_file_limit,
+)
 from tests.support.fakes import lite_search
 from tests.support.running import running
+from tests.web.support.serving import closed, opened, run_server
 
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -53,18 +60,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @contextmanager
 def serving(limits: Connections, **options: Any) -> Iterator[int]:
-    config = uvicorn.Config(
-        app, http=limits.protocol, ws="none", log_config=None, lifespan="off", **options
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
+    with run_server(app, limits, **options) as (_, port):
+        yield port
 
 
 @pytest.fixture
@@ -72,14 +69,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "CHECK_INTERVAL", 0.05)
     monkeypatch.setattr(bodies, "READ_SECONDS", 0.5)
     monkeypatch.setattr(connections, "WRITE_TIMEOUT", 0.5)
-
-
-def closed(connection: socket.socket) -> bool:
-    """Whether the server hangs up; waits for it."""
-    with suppress(ConnectionError):
-        while connection.recv(65536):
-            pass
-    return True
 
 
 def post(length: int = 1000) -> bytes:
@@ -149,18 +138,6 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 # As many as there may be
-
-
-@contextmanager
-def opened(port: int, count: int, start: bytes = b"") -> Iterator[list[socket.socket]]:
-    """Connections that have sent no more than this."""
-    with ExitStack() as stack:
-        sockets = []
-        for _ in range(count):
-            each = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
-            each.sendall(start)
-            sockets.append(each)
-        yield sockets
 
 
 @pytest.mark.parametrize("most", [(10, 100), (100, 10)])
@@ -256,6 +233,43 @@ def test_that_files_ran_out_is_one_line_of_the_log(
         clock.now += 60
     logger.error("Task exception was never retrieved", exc_info=exc)
     assert [bool(record.exc_info) for record in caplog.records] == [False, False, True]
+
+
+def test_the_steps_of_a_start_and_a_shutdown_are_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("tests.uvicorn")
+    logger.addFilter(ServerFilter())
+    logger.error("Exception in ASGI application", exc_info=asyncio.CancelledError("shutdown"))
+    logger.error("Finished server process [%d]", 1)
+    logger.error("Exception in ASGI application", exc_info=ValueError("a bug"))
+    logger.error("Shutting down")
+    assert caplog.messages == ["Exception in ASGI application", "Shutting down"]
+
+
+def test_a_shutdown_ends_endless_responses_and_waits_for_others() -> None:
+    """Without a time-out: else it would wait for ever, or cut off the one that ends by itself."""
+    release = threading.Event()
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] == "/endless":
+            mark_endless(scope)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            release.set()
+        await asyncio.to_thread(release.wait)
+        await send({"type": "http.response.body", "body": b"done"})
+
+    with run_server(stream, Connections(9, 9)) as (server, port), ExitStack() as stack:
+        ask = b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n"
+        [other] = stack.enter_context(opened(port, 1, ask % b""))
+        assert b"200 OK" in other.recv(65536)
+        [endless] = stack.enter_context(opened(port, 1, ask % b"endless"))
+        assert b"200 OK" in endless.recv(65536)
+        server.should_exit = True
+        assert b"done" in other.recv(65536)
+        assert closed(endless)
 
 
 # The whole server

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from bogv.service import ImageSearch
 from tests.support.fakes import png
-from tests.support.rest import BASE, fails, succeeds
+from tests.support.rest import BASE, fails, succeeds, upload
 
 pytestmark = pytest.mark.usefixtures("empty_gallery")
 
@@ -130,3 +130,15 @@ def test_half_a_character_is_refused(
     headers = {"Content-Type": "application/json"}
     response = client.post(f"{BASE}/{route}", content=content, headers=headers)
     fails(response, route.split("/", maxsplit=1)[0], status, name)
+
+
+def test_an_unknown_field_is_named_and_nothing_is_done(
+    client: TestClient, search: ImageSearch, searches: dict[str, Callable[..., Any]]
+) -> None:
+    answers = [("search", find(limt=3)) for find in searches.values()]
+    for files, data in ((upload(), {"limt": "3"}), ({**upload(), "limt": ("a", b"3")}, {})):
+        answers += [("add", client.post(f"{BASE}/add/file", files=files, data=data))]
+    for kind, answer in answers:
+        detail = fails(answer, kind, 422, "invalid-value")
+        assert detail == "limt: There is no such field."
+    assert search.stats().count == 0
