@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/
-# One worker more than there are cores, since tests wait for servers; no more than memory has room
+# Two workers more than there are cores, since tests wait for servers; no more than memory has room
 # for: each takes 1.5 GB.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # Where an environment forbids it, each of some two hundred processes compiles bogv anew.
