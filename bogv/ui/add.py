@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from html import escape
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from bogv.errors import FileMissing
+from bogv.errors import BogvError, FileMissing
 from bogv.records import Added, NewImage, Status
 from bogv.sources.folders import find_images
 from bogv.sources.paths import open_without_links, read_file
@@ -101,12 +103,16 @@ class AddTab:
 
         skip: leave out those that are copies of images in the gallery.
         """
-        language = request_language(request)
-        images = [
-            *self._list_files(files or [], key.strip() or None),
-            *self._list_urls(urls, key.strip() or None),
-            *self._list_folder(folder.strip(), key.strip() or None),
-        ]
+        language, uploads = request_language(request), list(map(resolve_upload, files or []))
+        lines = [line.strip() for line in urls.splitlines() if line.strip()]
+        try:
+            images = [
+                *self._list_files(uploads, key.strip() or None),
+                *self._list_urls(lines, key.strip() or None),
+                *self._list_folder(folder.strip(), key.strip() or None),
+            ]
+        except BogvError as error:
+            return {self.verdicts: render_note(explain(error, language), "bad")}
         if not images:
             reason = "no_images_in_folder" if folder.strip() else "nothing_to_add"
             return {self.verdicts: render_note(translate(language, reason), "bad")}
@@ -122,24 +128,33 @@ class AddTab:
             progress((len(verdicts), len(images)), desc=text, unit=unit)
         return {
             self.verdicts: self.render_table(verdicts, language),
-            self.files: None,
-            self.urls: "",
-            self.folder: "",
-            self.key: "",
+            **self._keep_failed([str(path) for path, _ in uploads], lines, folder, key, verdicts),
             self.context.gallery_changed: time.time_ns(),
         }
 
-    def _list_files(self, files: list[dict[str, Any]], key: str | None) -> list[NewImage]:
+    def _keep_failed(
+        self, paths: list[str], urls: list[str], folder: str, key: str, verdicts: list[Added]
+    ) -> Updates:
+        """Clear the inputs but for those of which an image failed. verdicts: in their order."""
+        failed = [verdict.status == "failed" for verdict in verdicts]
+        of_folder = failed[len(paths) + len(urls) :]
+        return {
+            self.files: list(compress(paths, failed)) or None,
+            self.urls: "\n".join(compress(urls, failed[len(paths) :])),
+            self.folder: folder if any(of_folder) else "",
+            self.key: key if any(failed) else "",
+        }
+
+    def _list_files(self, files: list[tuple[Path, str]], key: str | None) -> list[NewImage]:
         max_bytes = self.context.sources.max_bytes
         return [
             NewImage(partial(read_file, path, max_bytes, open_without_links), key=key, origin=name)
-            for path, name in map(resolve_upload, files)
+            for path, name in files
         ]
 
-    def _list_urls(self, urls: str, key: str | None) -> list[NewImage]:
-        sources = self.context.sources
-        lines = [line.strip() for line in urls.splitlines() if line.strip()]
-        return [NewImage(partial(sources.from_url, url), key=key, origin=url) for url in lines]
+    def _list_urls(self, urls: list[str], key: str | None) -> list[NewImage]:
+        read = self.context.sources.from_url
+        return [NewImage(partial(read, url), key=key, origin=url) for url in urls]
 
     def _list_folder(self, folder: str, key: str | None) -> list[NewImage]:
         if not folder:

@@ -25,6 +25,7 @@ from bogv.files import atomic_write
 from bogv.records import Record
 from bogv.service import ImageSearch
 from bogv.sources.sources import Sources
+from bogv.ui.answers import FIELDS, Field, format_score
 from bogv.ui.calibration.words import format_rarity
 from bogv.ui.strings import Language, error_text, labels, language_of, translate
 
@@ -41,6 +42,8 @@ i18n = gr.I18n(**labels())
 # Events of the page are not part of the API, which is REST and the endpoints of endpoints.py.
 EXAMPLE_SIZE = 128  # CSS pixels
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+SHOW_CARD = "() => bogv.showCard()"
+"""See page.js."""
 
 
 def label(key: str) -> Any:
@@ -166,6 +169,33 @@ def build_picture_grid(key: str, elem_id: str, columns: int, small: bool = False
     )
 
 
+def build_slider(field: Field, elem_id: str, visible: bool = True) -> gr.Slider:
+    """A slider with a field for its number."""
+    return gr.Slider(
+        field.lowest,
+        field.highest,
+        field.default,
+        step=10**-field.digits,
+        label=label(field.name),
+        elem_id=elem_id,
+        buttons=[],
+        visible=visible,
+    )
+
+
+def correct_numbers(
+    sliders: Sequence[gr.Slider], values: Sequence[object], language: Language
+) -> Updates:
+    """Replace the values of the Search tab's sliders that are not in their range, and say so."""
+    updates: Updates = {}
+    for slider, field, value in zip(sliders, FIELDS, values, strict=True):
+        if sentence := field.explain(value, language):
+            gr.Warning(sentence, title="bogv")
+        if (used := field.read(value)) != value:
+            updates[slider] = used
+    return updates
+
+
 def data_url(webp: bytes) -> str:
     """A WebP as a data URL."""
     return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
@@ -198,7 +228,7 @@ def render_card(
     added = datetime.fromtimestamp(record.added_at / 1000).astimezone()
     size = format_size(record.size)
     rows = {
-        "score": None if score is None else f"{score:.3f}",
+        "score": None if score is None else format_score(score),
         "rarity": None if rarity is None else format_rarity(rarity, language),
         "key": record.key,
         "filepath": record.filepath or "–",
@@ -219,14 +249,6 @@ def render_card(
 
 class RecordPanel:
     """Side panel with the selected image: its card, buttons, and a confirmation of its deletion."""
-
-    # On a narrow screen, the panel is above the pictures: scroll it into view.
-    SCROLL = (
-        "() => { const card = [...document.querySelectorAll('.bogv-panel')]"
-        ".find((each) => each.offsetParent);"
-        " if (card && matchMedia('(max-width: 760px)').matches)"
-        " card.scrollIntoView({behavior: 'smooth'}); }"
-    )
 
     def __init__(self, name: str, similar_key: str) -> None:
         """name: prefix of the element ids. similar_key: text of the button that searches."""

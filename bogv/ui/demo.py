@@ -93,6 +93,7 @@ def mount_demo(
         i18n=i18n,
         theme=build_theme(),
         css_paths=ASSETS / "style.css",
+        js=(ASSETS / "page.js").read_text("utf-8"),
         favicon_path=str(ASSETS / "favicon.svg"),
     )
     gradio: Any = getattr(app.routes[-1], "app")  # noqa: B009 - only some types of route have one
@@ -162,7 +163,7 @@ def build_demo(
                 gallery_tab.page_size,
                 gallery_tab.selected_ids,
             ],
-            [*gallery_tab.outputs, *gallery_tab.panel.outputs],
+            gallery_tab.everything,
             **PRIVATE,
         )
         _connect_tabs(context, search_tab, delete_tab, gallery_tab)

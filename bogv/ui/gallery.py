@@ -11,6 +11,7 @@ import gradio as gr
 from bogv.records import Cursor, Record
 from bogv.ui.components import (
     PRIVATE,
+    SHOW_CARD,
     RecordPanel,
     TabContext,
     Updates,
@@ -109,9 +110,13 @@ class GalleryTab:
         page = [*self.outputs, *self.panel.outputs]
         for trigger in (self.text.submit, self.page_size.input):
             trigger(self.show_first_page, inputs, page, **PRIVATE)
-        self.older_button.click(self.show_older_page, [self.position, *inputs], page, **PRIVATE)
-        self.newer_button.click(self.show_newer_page, [self.position, *inputs], page, **PRIVATE)
-        self.refresh_button.click(self.reload_page, [self.position, *inputs], page, **PRIVATE)
+        for button, turn in (
+            (self.older_button, self.show_older_page),
+            (self.newer_button, self.show_newer_page),
+        ):
+            button.click(turn, [self.position, *inputs], page, **PRIVATE).then(
+                None, js="() => bogv.showTop()", **PRIVATE
+            )
         selection = [
             self.selected_ids,
             self.position,
@@ -120,13 +125,17 @@ class GalleryTab:
             self.delete_button,
             self.gallery,
         ]
+        self.everything = list({*page, *selection})
+        self.refresh_button.click(
+            self.reload_page, [self.position, *inputs], self.everything, **PRIVATE
+        )
         self.gallery.select(
             self.handle_click,
             [self.position, self.select_multiple, self.selected_ids],
             [*selection, *self.panel.outputs],
             show_progress="hidden",
             **PRIVATE,
-        ).then(None, js=self.panel.SCROLL, **PRIVATE)
+        ).then(None, js=SHOW_CARD, **PRIVATE)
         self.selected.select(
             self.deselect,
             [self.position, self.selected_ids],
@@ -138,7 +147,7 @@ class GalleryTab:
         self.panel.confirm_button.click(
             self.delete_one,
             [self.panel.id, self.position, *inputs],
-            list({*self.outputs, *selection, *self.panel.outputs, self.context.gallery_changed}),
+            [*self.everything, self.context.gallery_changed],
             **PRIVATE,
         )
 
@@ -173,9 +182,9 @@ class GalleryTab:
     def reload_page(
         self, position: Position, text: str, size: int, selected_ids: list[int], request: gr.Request
     ) -> Updates:
-        """Load the current page again."""
-        cursors = position.cursors
-        return self._load_page(cursors, text, size, selected_ids, request_language(request))
+        """Load the current page again, and drop from the selection what was deleted elsewhere."""
+        language = request_language(request)
+        return self._reload(position, text, size, selected_ids, language)
 
     # Handlers: pictures
 
@@ -224,16 +233,26 @@ class GalleryTab:
         language = request_language(request)
         deleted = self.context.search.delete_ids([] if record_id is None else [record_id])
         remaining = [each for each in selected_ids if each != record_id]
-        page = self._load_page(position.cursors, text, size, remaining, language)
+        page = self._reload(position, text, size, remaining, language)
         message = render_note(translate_count(language, "deleted", deleted), "good")
         return {
-            **self._show_selection(page[self.position], remaining, language),
             **page,
             self.status: message + page[self.status],
             self.context.gallery_changed: time.time_ns(),
         }
 
     # Shared by the handlers
+
+    def _reload(
+        self,
+        position: Position,
+        text: str,
+        size: int,
+        selected_ids: list[int],
+        language: Language,
+    ) -> Updates:
+        page = self._load_page(position.cursors, text, size, selected_ids, language)
+        return {**self._show_selection(page[self.position], selected_ids, language), **page}
 
     def _load_page(
         self,

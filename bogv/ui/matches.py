@@ -13,6 +13,7 @@ from bogv.copies.geometry import Agreement, Floats
 from bogv.embedding.explanation import ExplainedScore, draw_overlay
 from bogv.records import Hit, Match, MatchKind, SearchResult, Verdict
 from bogv.service import ImageSearch
+from bogv.ui.answers import format_score
 from bogv.ui.components import data_url, read_thumbnail
 from bogv.ui.strings import Language, translate, translate_count
 
@@ -69,7 +70,7 @@ def describe_caption(hit: Hit, language: Language) -> str:
     """Plain text below a picture: the badge, where there is one, on a line of its own."""
     badge = describe_match(hit.match, language)
     rarity = "" if hit.one_in is None else translate(language, "one_in", pairs=f"{hit.one_in:,}")
-    text = " · ".join(filter(None, (f"{hit.score:.3f}", rarity, hit.record.key)))
+    text = " · ".join(filter(None, (format_score(hit.score), rarity, hit.record.key)))
     return f"✓ {badge}\n{text}" if badge else text
 
 

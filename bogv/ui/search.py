@@ -15,16 +15,27 @@ from bogv.errors import BogvError, NotFound
 from bogv.records import Hit, SearchResult
 from bogv.sources.paths import open_without_links, read_file
 from bogv.sources.samples import SAMPLE_QUERIES
-from bogv.ui.answers import Answer, Options, Query, Verified
+from bogv.ui.answers import (
+    LIMIT,
+    MIN_RARITY,
+    MIN_SCORE,
+    Answer,
+    Options,
+    Query,
+    Verified,
+)
 from bogv.ui.components import (
     PRIVATE,
+    SHOW_CARD,
     RecordPanel,
     TabContext,
     Updates,
     build_gallery_items,
     build_picture_grid,
+    build_slider,
     cache_file,
     clicked_id,
+    correct_numbers,
     encode_example,
     explain,
     label,
@@ -83,16 +94,9 @@ class SearchTab:
             self.url_button = gr.Button(
                 label("search_url"), elem_id="query-fetch", size="sm", min_width=90
             )
-        self.limit = gr.Slider(
-            1, 100, 12, step=1, label=label("limit"), elem_id="limit", buttons=[]
-        )
-        self.min_score = gr.Slider(
-            0, 1, 0, step=0.01, label=label("min_score"), elem_id="least", buttons=[]
-        )
-        self.min_rarity = gr.Slider(
-            0, 6, 0, step=0.1, label=label("min_rarity"), elem_id="rarity", buttons=[],
-            visible=False,
-        )  # fmt: skip
+        self.limit = build_slider(LIMIT, "limit")
+        self.min_score = build_slider(MIN_SCORE, "least")
+        self.min_rarity = build_slider(MIN_RARITY, "rarity", visible=False)
         self.examples = build_picture_grid("examples", "examples", columns=5, small=True)
 
     @property
@@ -103,13 +107,27 @@ class SearchTab:
     def _connect_events(self) -> None:
         options = self.options
         all_outputs = [self.image, *self.outputs]
-        raw: dict[str, Any] = {**PRIVATE, "preprocess": False}
-        self.image.input(self.search_by_image, [self.image, *options], self.outputs, **raw)
-        for trigger in (self.url.submit, self.url_button.click):
-            trigger(self.search_by_url, [self.url, *options], all_outputs, **PRIVATE)
-        self.examples.select(self.search_by_example, options, all_outputs, **PRIVATE)
+        raw: dict[str, Any] = {**PRIVATE, "preprocess": False, "trigger_mode": "always_last"}
+        searches = [
+            self.image.input(self.search_by_image, [self.image, *options], self.outputs, **raw),
+            self.url.submit(self.search_by_url, [self.url, *options], all_outputs, **PRIVATE),
+            self.url_button.click(self.search_by_url, [self.url, *options], all_outputs, **PRIVATE),
+            self.examples.select(self.search_by_example, options, all_outputs, **PRIVATE),
+            self.panel.similar_button.click(
+                self.search_by_record, [self.panel.id, *options], all_outputs, **PRIVATE
+            ),
+        ]
+        for search in searches:
+            search.then(None, js="() => bogv.showResults()", **PRIVATE)
         for slider in options:
-            slider.release(self.search_again, [self.query, *options], self.outputs, **PRIVATE)
+            slider.release(
+                self.search_again,
+                [self.query, self.answer, *options],
+                [*self.outputs, *options],
+                trigger_mode="always_last",
+                show_progress="hidden",
+                **PRIVATE,
+            )
         # Two steps: a search that ends between them changes the answer, and the second step, which
         # reads it when it starts, leaves that search's results on the screen.
         hidden: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
@@ -124,13 +142,10 @@ class SearchTab:
         )
         self.gallery.select(
             self.show_record, [self.query, self.hits], [*self.panel.outputs, self.why], **PRIVATE
-        ).then(None, js=self.panel.SCROLL, **PRIVATE)
-        self.panel.similar_button.click(
-            self.search_by_record, [self.panel.id, *options], all_outputs, **PRIVATE
-        )
+        ).then(None, js=SHOW_CARD, **PRIVATE)
         self.panel.confirm_button.click(
             self.delete,
-            [self.panel.id, self.hits],
+            [self.panel.id, self.hits, self.answer],
             [self.context.gallery_changed, self.answer, *self.shown, *self.panel.outputs],
             **PRIVATE,
         )
@@ -165,7 +180,7 @@ class SearchTab:
         language = request_language(request)
         if file is None:
             return self._clear_results(render_note(translate(language, "search_start")), language)
-        options = Options(limit, min_score, min_rarity)
+        options = Options.read(limit, min_score, min_rarity)
         return self._search(Query(resolve_upload(file)[0]), options, language)
 
     @report_errors
@@ -181,7 +196,7 @@ class SearchTab:
             message = render_note(explain(error, language), "bad")
             return {self.image: None, **self._clear_results(message, language)}
         query = Query(Path(cache_file(data, "query")))
-        found = self._search(query, Options(limit, min_score, min_rarity), language)
+        found = self._search(query, Options.read(limit, min_score, min_rarity), language)
         return {self.image: cache_file(picture or b"", "query.webp"), **found}
 
     @report_errors
@@ -196,12 +211,9 @@ class SearchTab:
         """Search with the clicked sample image."""
         path = self._sample_paths()[int(event.index)]
         copy = cache_file(read_file(path, self.context.sources.max_bytes), path.name)
-        return {
-            self.image: copy,
-            **self._search(
-                Query(Path(copy)), Options(limit, min_score, min_rarity), request_language(request)
-            ),
-        }
+        options = Options.read(limit, min_score, min_rarity)
+        found = self._search(Query(Path(copy)), options, request_language(request))
+        return {self.image: copy, **found}
 
     @report_errors
     def search_by_record(
@@ -216,7 +228,7 @@ class SearchTab:
         if record_id is None:
             return {}
         picture = cache_file(read_thumbnail(self.context.search, record_id), f"{record_id}.webp")
-        options = Options(limit, min_score, min_rarity)
+        options = Options.read(limit, min_score, min_rarity)
         found = self._search(Query(record_id=record_id), options, request_language(request))
         return {self.image: picture, **found}
 
@@ -224,21 +236,24 @@ class SearchTab:
     def search_again(
         self,
         query: Query | None,
-        limit: int,
-        min_score: float,
+        answer: Answer | None,
+        limit: object,
+        min_score: object,
         request: gr.Request,
-        min_rarity: float = 0,
+        min_rarity: object = 0,
     ) -> Updates:
-        """Repeat the last search after a slider was moved."""
-        if query is not None:
-            options = Options(limit, min_score, min_rarity)
-            return self._search(query, options, request_language(request))
-        return {self.query: None}
+        """Repeat the last search after a slider was moved, not after its field was only passed."""
+        language, values = request_language(request), (limit, min_score, min_rarity)
+        options = Options.read(*values)
+        corrected = correct_numbers(self.options, values, language)
+        if query is None or (answer is not None and answer.options == options):
+            return {self.query: query, **corrected}
+        return {**self._search(query, options, language), **corrected}
 
     @report_errors
     def verify(self, answer: Answer | None) -> Verified | None:
         """Search once more, and verify the geometry of the first hits."""
-        if answer is None:
+        if answer is None or answer.checked:
             return None
         result, error = answer.result, None
         try:
@@ -271,7 +286,9 @@ class SearchTab:
         return {**shown, self.why: self._explain(query, hit, language)}
 
     @report_errors
-    def delete(self, record_id: int | None, hits: list[Hit], request: gr.Request) -> Updates:
+    def delete(
+        self, record_id: int | None, hits: list[Hit], answer: Answer | None, request: gr.Request
+    ) -> Updates:
         """Delete the image of the panel and remove it from the results."""
         deleted = self.context.search.delete_ids([] if record_id is None else [record_id])
         remaining = [hit for hit in hits if hit.record.id != record_id]
@@ -280,7 +297,8 @@ class SearchTab:
         status = translate_count(language, "deleted", deleted)
         return {
             self.context.gallery_changed: time.time_ns(),
-            self.answer: None,  # the badges of hits that are being verified come too late
+            # Another one: the badges of hits that are being verified come too late.
+            self.answer: answer and replace(answer, checked=True),
             self.status: render_note(status, "good"),
             **self._show_hits([hit for hit in remaining if hit.record.id in existing], language),
             **self.panel.hide(),
@@ -308,7 +326,7 @@ class SearchTab:
         return read_thumbnail(self.context.search, query.record_id or 0)
 
     def _find(self, query: Query, options: Options, verify: bool = False) -> SearchResult:
-        search, values = self.context.search, (int(options.limit), float(options.min_score))
+        search, values = self.context.search, (options.limit, options.lowest_score)
         if query.record_id is not None:
             return search.similar(query.record_id, *values, verify, options.max_rarity)
         return search.search(self._read(query), *values, verify, options.max_rarity)

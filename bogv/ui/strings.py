@@ -7,6 +7,7 @@ from typing import Literal
 from bogv.ui.calibration.texts import CALIBRATION
 from bogv.ui.texts.copies import COPIES
 from bogv.ui.texts.duplicates import DUPLICATES
+from bogv.ui.texts.search import SEARCH
 
 Language = Literal["en", "zh"]
 
@@ -15,6 +16,7 @@ Language = Literal["en", "zh"]
 STRINGS: dict[str, tuple[str, str]] = {
     **CALIBRATION,
     **COPIES,
+    **SEARCH,
     # Header and page
     "tagline": ("Search images by image", "以图搜图"),
     "images_1": ("{count} image", "{count} 张图片"),

@@ -1,7 +1,7 @@
-"""Fixes for gradio's upload route.
+"""Fixes for gradio's upload route, and for its sliders.
 
 Gradio's form parser holds text fields of any size in memory, and never deletes the temporary files
-of an upload that was aborted.
+of an upload that was aborted. A number out of a slider's range ends in a traceback in the log.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio import route_utils, routes
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -73,7 +74,13 @@ async def store_upload(*args: Any, **kwargs: Any) -> Any:
         raise HTTPException(StorageUnavailable.status, detail) from error
 
 
+def pass_number(self: gr.Slider, payload: Any) -> Any:  # noqa: ARG001 - named as gradio's
+    """What was typed into a slider's field, as it is: the handlers check it."""
+    return payload
+
+
 def patch_gradio() -> None:
-    """Make gradio use this parser and this upload handler."""
+    """Make gradio use this parser, this upload handler, and sliders that pass on any number."""
+    gr.Slider.preprocess = pass_number  # type: ignore[method-assign]
     route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
     routes.upload_fn = store_upload  # type: ignore[attr-defined]

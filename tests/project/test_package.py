@@ -68,7 +68,7 @@ def test_the_wheel_holds_all_of_bogv_and_nothing_else(wheel: Path) -> None:
     assert wheel.name == f"bogv-{__version__}-py3-none-any.whl"
     paths = [path for path in (ROOT / "bogv").rglob("*") if path.is_file()]
     there = {str(p.relative_to(ROOT)) for p in paths if "__pycache__" not in p.parts}
-    assert {"bogv/ui/style.css", "bogv/ui/favicon.svg"} < there
+    assert {"bogv/ui/style.css", "bogv/ui/page.js", "bogv/ui/favicon.svg"} < there
     assert {name for name in files(wheel) if ".dist-info/" not in name} == there
 
 

@@ -15,6 +15,7 @@ from bogv.errors import NotAnImage
 from bogv.records import Added, Match, NearDuplicate
 from bogv.service import ImageSearch
 from bogv.ui.add import AddTab, describe_progress
+from bogv.ui.components import cache_file
 from tests.support.fakes import encoded, png
 from tests.support.pictures import scene
 
@@ -51,7 +52,7 @@ def add_folder(tab: Any, folder: Path, skip: bool, request: gr.Request) -> Any:
     return tab.add([], "", f" {folder} ", "", skip, request, lambda *_, **__: None)
 
 
-def test_a_folder_is_added_and_the_inputs_are_cleared(
+def test_a_folder_is_added_and_kept_in_its_field_if_an_image_of_it_failed(
     build_tab: Callable[[Any], Any],
     search: ImageSearch,
     tmp_path: Path,
@@ -62,9 +63,27 @@ def test_a_folder_is_added_and_the_inputs_are_cleared(
     (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
     tab = build_tab(AddTab)
     updates = add_folder(tab, tmp_path / "photos", False, request_in_english)
-    assert updates[tab.folder] == ""
+    assert updates[tab.folder] == f" {tmp_path / 'photos'} "
     assert "not a readable image" in updates[tab.verdicts]
     assert search.stats().count == 1
+    (tmp_path / "photos" / "broken.png").unlink()
+    updates = add_folder(tab, tmp_path / "photos", False, request_in_english)
+    assert updates[tab.folder] == ""
+
+
+def test_files_urls_and_key_that_failed_stay_in_their_fields(
+    build_tab: Callable[[Any], Any], search: ImageSearch, request_in_english: gr.Request
+) -> None:
+    tab = build_tab(AddTab)
+    paths = [cache_file(data, f"{data[-3:].hex()}.png") for data in (png(7), b"none", b"no image")]
+    files = [{"path": path, "orig_name": "a.png"} for path in paths]
+    url = "http://127.0.0.1/a.png"
+    form = [files, f" {url}\n\n", "", " mine ", False, request_in_english, lambda *_, **__: None]
+    kept = tab.add(*form)
+    assert (kept[tab.files], kept[tab.urls], kept[tab.key]) == (paths[1:], url, " mine ")
+    cleared = tab.add(files[:1], "", *form[2:])
+    assert (cleared[tab.files], cleared[tab.urls], cleared[tab.key]) == (None, "", "")
+    search.delete_keys(["mine"])
 
 
 def test_a_form_without_images_says_what_is_missing(
@@ -74,8 +93,9 @@ def test_a_form_without_images_says_what_is_missing(
     assert "nothing to add" in tab.add([], " \n", "", "", False, request_in_english)[tab.verdicts]
     updates = tab.add([], "", str(tmp_path), "", False, request_in_english)
     assert "contains no images" in updates[tab.verdicts]
-    with pytest.raises(gr.Error, match="does not exist"):
-        tab.add([], "", f"{tmp_path}/missing", "", False, request_in_english)
+    updates = tab.add([], "", f"{tmp_path}/missing", "", False, request_in_english)
+    assert "does not exist" in updates[tab.verdicts]
+    assert tab.folder not in updates
 
 
 def test_copies_are_told_and_left_out_if_wanted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import pytest
 from PIL import ImageOps
 
 from bogv.calibration.background import summarise
-from bogv.records import Hit
+from bogv.records import Hit, SearchResult
 from bogv.service import ImageSearch
 from bogv.sources.samples import SAMPLE_QUERIES
-from bogv.ui.answers import Options, Query
+from bogv.ui.answers import Answer, Options, Query, format_score
 from bogv.ui.components import cache_file
 from bogv.ui.search import SearchTab
 from tests.support.fakes import encoded, png
@@ -91,10 +92,51 @@ def test_a_moved_slider_repeats_the_last_search(
 ) -> None:
     query = tab.search_by_record(ids[0], 1, 0.0, request_in_english)[tab.query]
     assert query == Query(record_id=ids[0])
-    assert len(tab.search_again(query, 2, 0.0, request_in_english)[tab.hits]) == 2
+    assert len(tab.search_again(query, None, 2, 0.0, request_in_english)[tab.hits]) == 2
     query = tab.search_by_image(uploaded(png(1)), 1, 0.0, request_in_english)[tab.query]
-    assert len(tab.search_again(query, 3, 0.0, request_in_english)[tab.hits]) == 3
-    assert tab.search_again(None, 3, 0.0, request_in_english) == {tab.query: None}
+    assert len(tab.search_again(query, None, 3, 0.0, request_in_english)[tab.hits]) == 3
+    assert tab.search_again(None, None, 3, 0.0, request_in_english) == {tab.query: None}
+
+
+def test_a_field_that_is_only_passed_searches_nothing(
+    tab: Any, ids: list[int], request_in_english: gr.Request
+) -> None:
+    found = tab.search_by_record(ids[0], 1, 0.0, request_in_english)
+    query, answer = found[tab.query], found[tab.answer]
+    assert tab.search_again(query, answer, 1.0, 0, request_in_english) == {tab.query: query}
+    assert len(tab.search_again(query, answer, 2, 0, request_in_english)[tab.hits]) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "used", "sentence"),
+    [
+        (500, 100, "“Number of results” must be 1 to 100: 100 is used."),
+        (-3.5, 1, "“Number of results” must be 1 to 100: 1 is used."),
+        (None, 12, "“Number of results” was empty: 12 is used."),
+        (math.nan, 12, "12 is used."),
+    ],
+)
+def test_a_number_that_is_none_of_the_field_is_replaced_and_told(
+    tab: Any, request_in_english: gr.Request, typed: Any, used: int, sentence: str
+) -> None:
+    with pytest.warns(UserWarning, match=sentence):
+        updates = tab.search_again(None, None, typed, 0, request_in_english)
+    assert updates == {tab.query: None, tab.limit: used}
+
+
+def test_a_fraction_is_rounded_where_whole_numbers_are_asked_for(
+    tab: Any, request_in_english: gr.Request
+) -> None:
+    updates = tab.search_again(None, None, 3.7, 0.25, request_in_english)
+    assert updates == {tab.query: None, tab.limit: 4}
+
+
+def test_a_score_that_is_shown_as_the_least_one_suffices() -> None:
+    shown = Options.read(12, 1, 0)
+    for score, found in ((0.99951, True), (0.99949, False)):
+        assert (format_score(score) == "1.000") == found
+        assert (score >= shown.lowest_score) == found
+    assert Options.read(12, 0, 0).lowest_score == 0
 
 
 def test_a_search_with_a_deleted_image_keeps_its_query(
@@ -130,10 +172,15 @@ def test_a_deleted_image_leaves_the_results(
     tab: Any, search: ImageSearch, ids: list[int], request_in_english: gr.Request
 ) -> None:
     first, second = (Hit(each, 0.5) for each in search.get(ids[:2]))
-    updates = tab.delete(ids[0], [first, second], request_in_english)
+    answer = Answer(Query(record_id=ids[2]), Options(2, 0.0), SearchResult([first, second], {}))
+    updates = tab.delete(ids[0], [first, second], answer, request_in_english)
     assert "1 image was deleted." in updates[tab.status]
     assert updates[tab.hits] == [second]
-    assert updates[tab.answer] is None
+    assert updates[tab.answer] not in {None, answer}
+    assert tab.verify(updates[tab.answer]) is None  # there is nothing to verify
+    assert tab.search_again(answer.query, updates[tab.answer], 2, 0, request_in_english) == {
+        tab.query: answer.query
+    }
     assert search.stats().count == 2
 
 
@@ -249,7 +296,7 @@ def test_the_rarity_slider_is_there_once_pairs_were_compared(
     assert (slider.visible, slider.maximum) == (True, 2.4)
     found = tab.search_by_image(uploaded(png(1)), 9, 0.0, request_in_english, 2.4)
     assert [hit.record.id for hit in found[tab.hits]] == [ids[1]]
-    found = tab.search_again(found[tab.query], 9, 0.0, request_in_english, 0)
+    found = tab.search_again(found[tab.query], None, 9, 0.0, request_in_english, 0)
     assert len(found[tab.hits]) == 3
     found = tab.search_by_record(ids[1], 9, 0.0, request_in_english, 2.4)
     assert "as rare a match" in found[tab.status]
