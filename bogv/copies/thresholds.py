@@ -64,10 +64,10 @@ class PairBounds:
 
     copy: float = 9.373e-6
     """Hashes within 31 bits in any orientation: 0 of the 319,600 pairs of 800 photos."""
-    part: float = 4.68e-4
+    part: float = 6.199e-4
     """PART inliers, of a search's verified hits, which are the most similar images: 12 of them give
-    0.56%, the upper bound (Wilson 1927) of the 0.25% of 2,850 searches with photos of Grocery Store;
-    see `geometry.PART`. Random pairs agree far more rarely."""
+    0.74%, the upper bound (Wilson 1927) of the 7 of 2,850 searches with 810 photos of Grocery
+    Store; see eval/README.md. Random pairs agree far more rarely."""
 
     def rate(self, images: int, verified: int) -> float:
         """As of `FalsePositives`: 1 - (1 - p)^n, as if pairs were independent."""

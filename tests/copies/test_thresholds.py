@@ -41,7 +41,7 @@ def test_the_kind_follows_from_hashes_and_geometry(
 def test_the_bounds_are_those_of_their_sources() -> None:
     stats = pytest.importorskip("scipy.stats")
     assert pytest.approx(stats.beta.ppf(0.95, 1, 319_600), rel=1e-3) == PAIR_BOUNDS.copy
-    n, share, z = 810, 0.0474, stats.norm.ppf(0.95)
+    n, share, z = 810, 7 / 2850, stats.norm.ppf(0.95)
     spread = (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
     upper = (share + z**2 / (2 * n) + z * spread) / (1 + z**2 / n)
     assert PairBounds(copy=0, part=PAIR_BOUNDS.part).rate(0, 12) == pytest.approx(upper, abs=5e-5)
