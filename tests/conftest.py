@@ -60,9 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run in parallel, tests that share a fixture are one worker's, so that it is made once.
+    """Run in parallel, tests that share a fixture of their folder are one worker's, so that it is
+    made once.
 
-    All tests on the Milvus server are: they mostly wait, and there is one server. They begin.
+    All tests on the Milvus server are, too: they mostly wait, and there is one server. They begin.
     """
     for item in items:
         group = _group_of(item)
@@ -80,16 +81,13 @@ def pytest_collection_finish() -> None:
 
 
 def _group_of(item: pytest.Item) -> str | None:
-    """The file or folder whose fixtures the test shares, or MILVUS; None if it shares none."""
+    """The folder whose fixtures the test shares, or MILVUS; None if it shares none."""
     if "milvus_server" in getattr(item, "fixturenames", ()) or item.get_closest_marker("server"):
         return MILVUS
     info = getattr(item, "_fixtureinfo", None)
     definitions = info.name2fixturedefs.values() if info else ()
-    scopes = {each.scope for found in definitions for each in found}
-    file = item.nodeid.partition("::")[0]
-    if "package" in scopes:
-        return file.rpartition("/")[0]
-    return file if "module" in scopes else None
+    shares = any(each.scope == "package" for found in definitions for each in found)
+    return item.nodeid.partition("::")[0].rpartition("/")[0] if shares else None
 
 
 @pytest.hookimpl(trylast=True)
